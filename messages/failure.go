@@ -1,0 +1,115 @@
+package messages
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// The errors that a caller may branch on, with errors.Is. Each matches the Failures of one
+// code, or of one condition.
+var (
+	// ErrInvalid: the request breaks a limit or a rule; the text names every fault. A
+	// retry without a change fails again, nothing was written.
+	ErrInvalid = errors.New("invalid request")
+	// ErrNotFound: Get found no such key, or a request named no known table.
+	ErrNotFound = errors.New("not found")
+	// ErrConditionFailed: a condition of the Write did not hold; nothing was written.
+	ErrConditionFailed = errors.New("condition failed")
+	// ErrUnavailable: the table cannot serve now. Unless ErrOutcomeUnknown matches too,
+	// nothing was written.
+	ErrUnavailable = errors.New("unavailable")
+	// ErrExhausted: too much is waiting already; nothing was written. Retry after the
+	// time the Failure names.
+	ErrExhausted = errors.New("too much is waiting")
+	// ErrDeadline: the request expired before its commit; nothing was written.
+	ErrDeadline = errors.New("deadline exceeded")
+	// ErrDataLoss: durable data is missing or damaged, and was not served.
+	ErrDataLoss = errors.New("data loss detected")
+	// ErrUnimplemented: the receiver does not know the message.
+	ErrUnimplemented = errors.New("not understood")
+	// ErrInternal: the receiver panicked on the request; nothing was written.
+	ErrInternal = errors.New("internal failure")
+	// ErrOutcomeUnknown: the write was applied but never confirmed durable; it may be
+	// there after the table reopens. It matches beside the error of the code.
+	ErrOutcomeUnknown = errors.New("outcome unknown")
+)
+
+// sentinels maps each code to its error, and back.
+var sentinels = map[Code]error{
+	Code_CODE_INVALID_ARGUMENT:    ErrInvalid,
+	Code_CODE_NOT_FOUND:           ErrNotFound,
+	Code_CODE_FAILED_PRECONDITION: ErrConditionFailed,
+	Code_CODE_UNAVAILABLE:         ErrUnavailable,
+	Code_CODE_RESOURCE_EXHAUSTED:  ErrExhausted,
+	Code_CODE_DEADLINE_EXCEEDED:   ErrDeadline,
+	Code_CODE_DATA_LOSS:           ErrDataLoss,
+	Code_CODE_UNIMPLEMENTED:       ErrUnimplemented,
+	Code_CODE_INTERNAL:            ErrInternal,
+}
+
+// Error makes a Failure an error.
+func (f *Failure) Error() string {
+	if f.GetTable() == "" {
+		return f.GetMessage()
+	}
+	return fmt.Sprintf("table %q: %s", f.GetTable(), f.GetMessage())
+}
+
+// Is matches the sentinel of the Failure's code, and ErrOutcomeUnknown when it is set.
+func (f *Failure) Is(target error) bool {
+	if target == ErrOutcomeUnknown {
+		return f.GetOutcomeUnknown()
+	}
+	sentinel := sentinels[f.GetCode()]
+	return sentinel != nil && target == sentinel
+}
+
+// Failf makes a Failure of the given code.
+func Failf(code Code, format string, args ...any) *Failure {
+	return &Failure{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Of sets the table the Failure speaks of, and returns it.
+func (f *Failure) Of(table string) *Failure {
+	f.Table = table
+	return f
+}
+
+// After sets how long to wait before a retry, and returns the Failure.
+func (f *Failure) After(wait time.Duration) *Failure {
+	f.RetryAfter = durationpb.New(wait)
+	return f
+}
+
+// Advise sets the hint, and returns the Failure.
+func (f *Failure) Advise(hint string) *Failure {
+	f.Hint = hint
+	return f
+}
+
+// FailureOf turns any error into a Failure. An error that wraps a Failure keeps its code; one
+// that matches a sentinel gets that code; any other is INTERNAL. Hints found on the way are
+// joined. A nil error is a nil Failure.
+func FailureOf(err error) *Failure {
+	if err == nil {
+		return nil
+	}
+	failure := &Failure{Code: Code_CODE_INTERNAL, Message: err.Error()}
+	var inner *Failure
+	if errors.As(err, &inner) {
+		failure.Code = inner.Code
+		failure.RetryAfter = inner.RetryAfter
+		failure.OutcomeUnknown = inner.OutcomeUnknown
+	} else {
+		for code, sentinel := range sentinels {
+			if errors.Is(err, sentinel) {
+				failure.Code = code
+			}
+		}
+	}
+	failure.Hint = joinHints(err)
+	return failure
+}
