@@ -1,0 +1,79 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// Cut captures the table in a new directory dir on the table's own file system, by hard links, and
+// returns the record that labels it. The committer calls it between two groups, after every Commit was
+// waited for: Pebble copies the WAL as it lies there. On an error nothing stays at dir.
+func (s *Store) Cut(dir string) (*messages.TableRecord, error) {
+	if s.fs == nil {
+		return nil, errors.New("cut: store is read-only")
+	}
+	if !s.handle.enter() {
+		return nil, ErrClosed
+	}
+	defer s.handle.leave()
+	if s.Frozen() {
+		return nil, fmt.Errorf("cut: %w: %w", ErrFrozen, s.FrozenBy())
+	}
+	real := s.dir.fs
+	// Another cut at dir is not this one's to remove.
+	if exists, err := Exists(real, dir); err != nil {
+		return nil, fmt.Errorf("cut: %w", err)
+	} else if exists {
+		return nil, fmt.Errorf("cut: %s: %w", dir, os.ErrExist)
+	}
+	if err := real.MkdirAll(real.PathDir(dir), 0o755); err != nil {
+		return nil, fmt.Errorf("cut: %w", err)
+	}
+	record := s.Record()
+	err := s.checkpoint(dir)
+	if s.Frozen() {
+		// A frozen store's checkpoint may succeed, with nothing on the disk.
+		err = errors.Join(fmt.Errorf("%w: %w", ErrFrozen, s.FrozenBy()), err)
+	}
+	if err == nil {
+		err = complete(real, dir)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("cut: %w", err), real.RemoveAll(dir))
+	}
+	return record, nil
+}
+
+// checkpoint turns a panic into an error: Pebble answers a failed fsync of the new directory with one.
+func (s *Store) checkpoint(dir string) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = panicked(r)
+		}
+	}()
+	return s.db.Checkpoint(dir)
+}
+
+// complete checks, on the file system itself, that dir holds what every checkpoint has.
+func complete(fs vfs.FS, dir string) error {
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, prefix := range []string{"MANIFEST-", "OPTIONS-", "marker.manifest."} {
+		found := false
+		for _, name := range names {
+			found = found || strings.HasPrefix(name, prefix)
+		}
+		if !found {
+			return fmt.Errorf("%s has no %s file", dir, prefix)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,320 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// ErrFrozen: the store's disk no longer changes, because a write to it failed. The store must be closed
+// and opened again; nothing that was not acknowledged before may be acknowledged now.
+var ErrFrozen = errors.New("store is frozen")
+
+// freezer is the file system of one open lineage. From its first failed write to a file that
+// Pebble cannot lose, it is frozen: every change succeeds without touching the disk, new files live in
+// memory. The disk keeps what a crash at that instant would have left, and Pebble, which would end
+// the process or hang on such an error, runs on harmlessly until it is closed.
+//
+// Failures outside the lineage's directory, such as of a checkpoint in the staging directory, are
+// returned and freeze nothing.
+type freezer struct {
+	vfs.FS
+	dir    string // the lineage's directory
+	frozen atomic.Bool
+	// overlay holds the files made while frozen.
+	overlay *vfs.MemFS
+	// onFreeze is told the first cause, once, on a goroutine of its own.
+	onFreeze func(cause error)
+
+	mu    sync.Mutex
+	cause error
+}
+
+var _ vfs.FS = (*freezer)(nil)
+
+func newFreezer(fs vfs.FS, dir string, onFreeze func(error)) *freezer {
+	return &freezer{FS: fs, dir: dir, overlay: vfs.NewMem(), onFreeze: onFreeze}
+}
+
+// freeze stops every further change of the disk. The flag is set before it returns, so that no
+// acknowledgement that looks at it afterwards can be false.
+func (z *freezer) freeze(cause error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.frozen.Load() {
+		return
+	}
+	z.cause = cause
+	z.frozen.Store(true)
+	if z.onFreeze != nil {
+		go z.onFreeze(cause)
+	}
+}
+
+// why returns what froze the store, nil when nothing did.
+func (z *freezer) why() error {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.cause
+}
+
+// inside tells whether path is a file of the lineage's directory.
+func (z *freezer) inside(path string) bool {
+	return path == z.dir || z.FS.PathDir(path) == z.dir
+}
+
+// vital tells the files whose failed write Pebble answers by ending the process or losing data.
+func (z *freezer) vital(path string) bool {
+	if !z.inside(path) {
+		return false
+	}
+	base := z.FS.PathBase(path)
+	return strings.HasSuffix(base, ".log") || strings.HasPrefix(base, "MANIFEST") || strings.HasPrefix(base, "marker.")
+}
+
+// judge freezes, and swallows the error, when a change of a vital file failed.
+func (z *freezer) judge(path string, err error) error {
+	if err == nil || !z.vital(path) {
+		return err
+	}
+	z.freeze(err)
+	return nil
+}
+
+func (z *freezer) overlaid(path string) bool {
+	_, err := z.overlay.Stat(path)
+	return err == nil
+}
+
+func (z *freezer) createInMemory(path string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := z.overlay.MkdirAll(z.FS.PathDir(path), 0o755); err != nil {
+		return nil, err
+	}
+	return z.overlay.Create(path, category)
+}
+
+func (z *freezer) Create(path string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if z.frozen.Load() {
+		return z.createInMemory(path, category)
+	}
+	err := z.beforeMarker(path)
+	var f vfs.File
+	if err == nil {
+		f, err = z.FS.Create(path, category)
+	}
+	if err != nil {
+		if z.judge(path, err) == nil {
+			return z.createInMemory(path, category)
+		}
+		return nil, err
+	}
+	return &freezerFile{File: f, fs: z, path: path}, nil
+}
+
+// beforeMarker makes durable the name of the MANIFEST that a marker is about to name: Pebble 2.1.7 leaves it to
+// the fsync that follows, and a crash in between could keep the marker alone.
+func (z *freezer) beforeMarker(path string) error {
+	if !z.inside(path) || !strings.HasPrefix(z.FS.PathBase(path), "marker.") {
+		return nil
+	}
+	return SyncDir(z.FS, z.dir)
+}
+
+func (z *freezer) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if z.frozen.Load() {
+		return z.createInMemory(to, category)
+	}
+	f, err := z.FS.ReuseForWrite(from, to, category)
+	if err != nil {
+		if z.judge(to, err) == nil {
+			return z.createInMemory(to, category)
+		}
+		return nil, err
+	}
+	return &freezerFile{File: f, fs: z, path: to}, nil
+}
+
+func (z *freezer) OpenReadWrite(path string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	if z.frozen.Load() {
+		return z.createInMemory(path, category)
+	}
+	f, err := z.FS.OpenReadWrite(path, category, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &freezerFile{File: f, fs: z, path: path}, nil
+}
+
+func (z *freezer) Open(path string, opts ...vfs.OpenOption) (vfs.File, error) {
+	if z.frozen.Load() && z.overlaid(path) {
+		return z.overlay.Open(path, opts...)
+	}
+	return z.FS.Open(path, opts...)
+}
+
+func (z *freezer) OpenDir(path string) (vfs.File, error) {
+	f, err := z.FS.OpenDir(path)
+	if err != nil {
+		return nil, err
+	}
+	return &freezerFile{File: f, fs: z, path: path, dir: true}, nil
+}
+
+func (z *freezer) Stat(path string) (vfs.FileInfo, error) {
+	if z.frozen.Load() && z.overlaid(path) {
+		return z.overlay.Stat(path)
+	}
+	return z.FS.Stat(path)
+}
+
+// Link never lets Pebble copy instead: a silent copy of a whole table would hold up every commit.
+// Pebble copies on any error but a few, of which a permission error is one.
+func (z *freezer) Link(from, to string) error {
+	if z.frozen.Load() {
+		return &os.LinkError{Op: "link", Old: from, New: to, Err: errors.Join(ErrFrozen, os.ErrPermission)}
+	}
+	if err := z.FS.Link(from, to); err != nil {
+		return &os.LinkError{Op: "link", Old: from, New: to, Err: errors.Join(err, os.ErrPermission)}
+	}
+	return nil
+}
+
+func (z *freezer) Rename(from, to string) error {
+	if z.frozen.Load() {
+		if z.overlaid(from) {
+			return z.overlay.Rename(from, to)
+		}
+		return nil
+	}
+	return z.judge(to, z.FS.Rename(from, to))
+}
+
+func (z *freezer) Remove(path string) error {
+	if z.frozen.Load() {
+		if z.overlaid(path) {
+			return z.overlay.Remove(path)
+		}
+		return nil
+	}
+	return z.FS.Remove(path)
+}
+
+func (z *freezer) RemoveAll(path string) error {
+	if z.frozen.Load() {
+		return nil
+	}
+	return z.FS.RemoveAll(path)
+}
+
+func (z *freezer) MkdirAll(path string, perm os.FileMode) error {
+	if z.frozen.Load() {
+		return z.overlay.MkdirAll(path, perm)
+	}
+	return z.FS.MkdirAll(path, perm)
+}
+
+func (z *freezer) Unwrap() vfs.FS { return z.FS }
+
+// freezerFile is a file that was opened for writing, or a directory, before its file system froze.
+type freezerFile struct {
+	vfs.File
+	fs   *freezer
+	path string
+	dir  bool
+}
+
+func (f *freezerFile) judge(err error) error {
+	if err != nil && f.dir && f.fs.inside(f.path) {
+		f.fs.freeze(err)
+		return nil
+	}
+	return f.fs.judge(f.path, err)
+}
+
+func (f *freezerFile) Write(p []byte) (int, error) {
+	if f.fs.frozen.Load() {
+		return len(p), nil
+	}
+	n, err := f.File.Write(p)
+	if err == nil {
+		return n, nil
+	}
+	if err = f.judge(err); err == nil {
+		n = len(p)
+	}
+	return n, err
+}
+
+func (f *freezerFile) WriteAt(p []byte, offset int64) (int, error) {
+	if f.fs.frozen.Load() {
+		return len(p), nil
+	}
+	n, err := f.File.WriteAt(p, offset)
+	if err == nil {
+		return n, nil
+	}
+	if err = f.judge(err); err == nil {
+		n = len(p)
+	}
+	return n, err
+}
+
+func (f *freezerFile) Preallocate(offset, length int64) error {
+	if f.fs.frozen.Load() {
+		return nil
+	}
+	return f.judge(f.File.Preallocate(offset, length))
+}
+
+func (f *freezerFile) Sync() error {
+	if f.fs.frozen.Load() {
+		return nil
+	}
+	return f.judge(f.File.Sync())
+}
+
+func (f *freezerFile) SyncData() error {
+	if f.fs.frozen.Load() {
+		return nil
+	}
+	return f.judge(f.File.SyncData())
+}
+
+func (f *freezerFile) SyncTo(length int64) (bool, error) {
+	if f.fs.frozen.Load() {
+		return true, nil
+	}
+	full, err := f.File.SyncTo(length)
+	return full, f.judge(err)
+}
+
+// Stat changes nothing, but Pebble ends the process when it cannot tell the size of a WAL that it reuses. An
+// empty file stands in for it.
+func (f *freezerFile) Stat() (vfs.FileInfo, error) {
+	info, err := f.File.Stat()
+	if err == nil {
+		return info, nil
+	}
+	if err = f.judge(err); err != nil {
+		return nil, err
+	}
+	empty, err := f.fs.createInMemory(f.path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return nil, err
+	}
+	info, err = empty.Stat()
+	return info, errors.Join(err, empty.Close())
+}
+
+func (f *freezerFile) Close() error {
+	frozen := f.fs.frozen.Load()
+	err := f.File.Close()
+	if frozen || f.dir {
+		return nil
+	}
+	return f.judge(err)
+}

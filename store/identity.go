@@ -1,0 +1,33 @@
+package store
+
+import (
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// Identifier is what a vfs.FS implements when it can tell files apart by more than their names.
+// A file system without it has every file copied where it could have been linked.
+type Identifier interface {
+	// Identity identifies the file that path names now.
+	Identity(path string) (*messages.FileIdentity, error)
+}
+
+// RealFS is the operating system's file system, with identities where the system has them.
+func RealFS() vfs.FS { return realFS{vfs.Default} }
+
+type realFS struct{ vfs.FS }
+
+func (fs realFS) Unwrap() vfs.FS { return fs.FS }
+
+// Identify returns the identity of the file at path, or nil where fs, or any file system it
+// wraps, knows none.
+func Identify(fs vfs.FS, path string) (*messages.FileIdentity, error) {
+	for fs != nil {
+		if i, ok := fs.(Identifier); ok {
+			return i.Identity(path)
+		}
+		fs = fs.Unwrap()
+	}
+	return nil, nil
+}

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"cmp"
+	"runtime"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+)
+
+// PebbleFormat is the Pebble format of every table. It is pinned: a ratchet is one-way, so an upgrade of Pebble
+// must not raise it by itself.
+const PebbleFormat = pebble.FormatValueSeparation
+
+const (
+	defaultCacheBytes    = 64 << 20
+	defaultMemTableBytes = 4 << 20
+	defaultCompactions   = 2
+	// fileCacheSize is how many sstables all tables together keep open. Beside them each table
+	// has about eight descriptors of its own.
+	fileCacheSize = 1024
+	// manifestBytes bounds what a cut copies of the MANIFEST.
+	manifestBytes = 8 << 20
+)
+
+// shared is what the tables of one directory have in common, so that a thousand of them cost no more
+// memory, descriptors and compactions than ten.
+type shared struct {
+	cache    *pebble.Cache
+	files    *pebble.FileCache
+	limiter  *limiter
+	memTable uint64
+}
+
+func newShared(o DirectoryOptions) *shared {
+	s := &shared{
+		cache:    pebble.NewCache(cmp.Or(o.CacheBytes, defaultCacheBytes)),
+		files:    pebble.NewFileCache(runtime.GOMAXPROCS(0), fileCacheSize),
+		memTable: cmp.Or(o.MemTableBytes, defaultMemTableBytes),
+	}
+	if !o.ReadOnly {
+		s.limiter = newLimiter(cmp.Or(o.Compactions, defaultCompactions))
+	}
+	return s
+}
+
+func (s *shared) close() {
+	if s.limiter != nil {
+		s.limiter.close()
+	}
+	s.files.Unref()
+	s.cache.Unref()
+}
+
+// pebbleOptions are the options of one table's database. The listener is made anew for each: Pebble
+// changes the value it is given.
+func (s *shared) pebbleOptions() *pebble.Options {
+	o := &pebble.Options{
+		Cache:                       s.cache,
+		FileCache:                   s.files,
+		FormatMajorVersion:          PebbleFormat,
+		MemTableSize:                s.memTable,
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       24,
+		LBaseMaxBytes:               64 << 20,
+		MaxManifestFileSize:         manifestBytes,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
+	}
+	for i := range o.Levels {
+		// On every level, or iterators with UseL6Filters have nothing to use.
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	if s.limiter != nil {
+		o.Experimental.CompactionScheduler = s.limiter.scheduler()
+	}
+	return o
+}

@@ -1,0 +1,165 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// Store is one table's open lineage. Begin, Apply and Cut belong to one goroutine at a time, the
+// committer; everything else may be called from any goroutine.
+type Store struct {
+	dir    *Directory
+	table  string
+	path   string // of the lineage
+	logger *slog.Logger
+	db     *pebble.DB
+	fs     *freezer // nil when read-only
+	mark   *mark    // nil when read-only
+	handle *handle
+	// incarnation is what the first group raises the record's to.
+	incarnation uint64
+
+	// record is the table's record after the newest applied group. It is replaced, never changed.
+	record atomic.Pointer[messages.TableRecord]
+	// acked is the highest seq that passed the acknowledgement gate.
+	acked atomic.Uint64
+
+	// Owned by the committer.
+	dirty       bool // the mark no longer says clean
+	fingerprint Fingerprinter
+	marshalled  []byte
+}
+
+// Table is the table's name.
+func (s *Store) Table() string { return s.table }
+
+// Lineage is the lineage the store serves.
+func (s *Store) Lineage() string { return s.Record().GetPosition().GetLineage() }
+
+// Record is the table's record after the newest applied group, durable or not. It must not be changed.
+func (s *Store) Record() *messages.TableRecord { return s.record.Load() }
+
+// Acked is the highest seq whose group is durable.
+func (s *Store) Acked() uint64 { return s.acked.Load() }
+
+// Frozen tells whether the store may no longer acknowledge.
+func (s *Store) Frozen() bool { return s.fs != nil && s.fs.frozen.Load() }
+
+// FrozenBy returns what froze the store, nil when it is not frozen.
+func (s *Store) FrozenBy() error {
+	if s.fs == nil {
+		return nil
+	}
+	return s.fs.why()
+}
+
+// Freeze stops every change of the table's disk, as a crash would. It is called with what a
+// goroutine that worked on the store panicked with.
+func (s *Store) Freeze(cause error) {
+	if s.fs != nil {
+		s.fs.freeze(cause)
+	}
+}
+
+// Get returns a copy of key's value, which may not be durable yet. found is false when there is none.
+func (s *Store) Get(key []byte) (value []byte, found bool, err error) {
+	if !s.handle.enter() {
+		return nil, false, ErrClosed
+	}
+	defer s.handle.leave()
+	return s.get(s.db, key)
+}
+
+// get reads key from the database or a snapshot of it. The handle must be entered.
+func (s *Store) get(from pebble.Reader, key []byte) (value []byte, found bool, err error) {
+	var buf [128]byte
+	data, closer, err := from.Get(userKey(buf[:0], key))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil && s.Frozen() {
+		// The files it wrote last are not on the disk, which looks like damage and is none.
+		err = fmt.Errorf("%w: %w", ErrFrozen, err)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read key %q: %w", key, err)
+	}
+	value = make([]byte, len(data))
+	copy(value, data)
+	return value, true, closer.Close()
+}
+
+// Flush writes the memtable to sstables, so that a cut that follows has little WAL to copy.
+func (s *Store) Flush() error {
+	if !s.handle.enter() {
+		return ErrClosed
+	}
+	defer s.handle.leave()
+	if err := s.db.Flush(); err != nil {
+		return fmt.Errorf("flush table %s: %w", s.table, err)
+	}
+	return nil
+}
+
+// Close waits for the uses of the store to end and closes it. A store that is not frozen is flushed and
+// its mark stamped clean, so that the next open needs no read-only look first. The uses
+// that last, pages and scans, are told to stop. Close must be called once.
+func (s *Store) Close() error {
+	s.handle.drain()
+	if s.fs == nil {
+		return closeDB(s.db)
+	}
+	var errs []error
+	// A flush of an empty memtable is free of charge; after a clean open nothing is in it.
+	if s.dirty && !s.Frozen() {
+		if err := s.db.Flush(); err != nil {
+			errs = append(errs, fmt.Errorf("flush: %w", err))
+		}
+	}
+	if err := closeDB(s.db); err != nil {
+		errs = append(errs, fmt.Errorf("close database: %w", err))
+	}
+	if s.dirty && !s.Frozen() && len(errs) == 0 {
+		// A crash before the stamp is durable is an unclean stop, which the next open looks into.
+		if err := s.mark.stamp(s.acked.Load(), true); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	errs = append(errs, s.mark.close())
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close table %s: %w", s.table, err)
+	}
+	return nil
+}
+
+// closeDB closes db; Pebble panics where it finds itself in a state it did not expect.
+func closeDB(db *pebble.DB) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = panicked(r)
+		}
+	}()
+	return db.Close()
+}
+
+// panicked makes an error of what Pebble panicked with.
+func panicked(r any) error {
+	if err, ok := r.(error); ok {
+		return fmt.Errorf("pebble panicked: %w", err)
+	}
+	return fmt.Errorf("pebble panicked: %v", r)
+}
+
+// setRecord replaces the record.
+func (s *Store) setRecord(r *messages.TableRecord) { s.record.Store(r) }
+
+func cloneRecord(r *messages.TableRecord) *messages.TableRecord {
+	return proto.CloneOf(r)
+}
