@@ -1,0 +1,224 @@
+package backup
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+const (
+	// copyBuffer is how much is read, hashed and written at a time, and so the longest stretch of a
+	// copy that neither reports progress nor looks at its context.
+	copyBuffer = 1 << 20
+	// syncStride is how much of a copy may be dirty in the kernel. Without a bound the copy's final
+	// fsync takes seconds, and the live tables' fsyncs wait for it in the file system's journal.
+	syncStride = 4 << 20
+	// pebbleLock is Pebble's own lock file; it belongs to no cut.
+	pebbleLock = "LOCK"
+)
+
+// publication is one Publish. Used by one goroutine.
+type publication struct {
+	d        *Directory
+	fs       vfs.FS
+	cut      Cut
+	progress func(int64)
+
+	base  Backup                         // links come from here; without ID when there is none
+	known map[string]*messages.FileEntry // base's files by name
+
+	dir, pending, final, id string
+	number                  uint64
+	renaming                bool // the final name may exist
+
+	buffer        []byte
+	files         []*messages.FileEntry
+	bytes, copied int64
+}
+
+// checkpointParts is what every Pebble checkpoint has.
+var checkpointParts = []struct {
+	what string
+	is   func(name string) bool
+}{
+	{"manifest", func(name string) bool { return strings.HasPrefix(name, "MANIFEST-") }},
+	{"manifest marker", func(name string) bool { return strings.HasPrefix(name, "marker.manifest.") }},
+	{"log", func(name string) bool { return strings.HasSuffix(name, ".log") }},
+}
+
+// staged returns the names of the cut's files, sorted. A cut that is no Pebble checkpoint is refused: one
+// without its marker or its log opens as an empty or shorter table, without a word.
+func (p *publication) staged() ([]string, error) {
+	names, err := p.fs.List(p.cut.Staging)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", p.cut.Staging, err)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return name == pebbleLock })
+	slices.Sort(names)
+	for _, part := range checkpointParts {
+		if !slices.ContainsFunc(names, part.is) {
+			return nil, fmt.Errorf("check %s: %w: the cut has no %s", p.cut.Staging, messages.ErrDataLoss, part.what)
+		}
+	}
+	return names, nil
+}
+
+// isImmutable tells whether Pebble writes the file once and never again, so that the same file of the
+// live table, unchanged, has the same bytes.
+func isImmutable(name string) bool {
+	return strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".blob")
+}
+
+// sight is what a staged file looks like from outside.
+type sight struct {
+	size     int64
+	mtime    time.Time
+	identity *messages.FileIdentity // nil where the file system knows none
+}
+
+func (s sight) equal(other sight) bool {
+	return s.size == other.size && s.mtime.Equal(other.mtime) && proto.Equal(s.identity, other.identity)
+}
+
+func look(fs vfs.FS, path string) (sight, error) {
+	info, err := fs.Stat(path)
+	if err != nil {
+		return sight{}, fmt.Errorf("stat %s: %w", path, err)
+	}
+	if info.IsDir() {
+		return sight{}, fmt.Errorf("check %s: it is a directory", path)
+	}
+	identity, err := store.Identify(fs, path)
+	if err != nil {
+		return sight{}, fmt.Errorf("identify %s: %w", path, err)
+	}
+	return sight{size: info.Size(), mtime: info.ModTime(), identity: identity}, nil
+}
+
+// take brings one staged file into the backup.
+func (p *publication) take(ctx context.Context, name string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	before, err := look(p.fs, p.fs.PathJoin(p.cut.Staging, name))
+	if err != nil {
+		return err
+	}
+	entry := p.link(name, before)
+	if entry == nil {
+		if entry, err = p.copy(ctx, name, before); err != nil {
+			return err
+		}
+		p.copied += entry.GetSize()
+	}
+	p.files = append(p.files, entry)
+	p.bytes += entry.GetSize()
+	p.progress(0)
+	return nil
+}
+
+// link links the file from the base backup, never from the staging, whose inodes are the live table's.
+// It returns nil when the file has to be copied. The linked file needs no fsync: it was durable before
+// its own backup was complete, and the new name becomes so with its directory.
+func (p *publication) link(name string, staged sight) *messages.FileEntry {
+	entry := p.known[name]
+	switch {
+	case entry == nil, !isImmutable(name):
+		return nil
+	case staged.identity == nil, !proto.Equal(entry.GetLive(), staged.identity), entry.GetSize() != staged.size:
+		return nil
+	}
+	if err := p.d.checkSize(p.base, entry); err != nil {
+		p.d.log.Warn("refuse to link from backup", "table", p.cut.Table, "backup_id", p.base.ID, "error", err)
+		return nil
+	}
+	from := p.fs.PathJoin(p.base.Path, dbDir, name)
+	if err := p.fs.Link(from, p.fs.PathJoin(p.pending, dbDir, name)); err != nil {
+		p.d.log.Warn("copy instead of link", "path", from, "error", err)
+		return nil
+	}
+	return entry
+}
+
+// copy copies the file, hashes it as it passes, and refuses one that changed meanwhile.
+func (p *publication) copy(ctx context.Context, name string, before sight) (*messages.FileEntry, error) {
+	from := p.fs.PathJoin(p.cut.Staging, name)
+	size, hash, err := p.stream(ctx, from, p.fs.PathJoin(p.pending, dbDir, name))
+	if err != nil {
+		return nil, fmt.Errorf("copy %s: %w", from, err)
+	}
+	after, err := look(p.fs, from)
+	if err != nil {
+		return nil, err
+	}
+	if size != before.size || !after.equal(before) {
+		return nil, fmt.Errorf("copy %s: it changed while it was copied: %d B before, %d B copied, %d B after",
+			from, before.size, size, after.size)
+	}
+	entry := &messages.FileEntry{Name: name, Size: size, Sha256: hash}
+	if isImmutable(name) {
+		entry.Live = before.identity // any other file is a copy already, not the live table's own
+	}
+	return entry, nil
+}
+
+func (p *publication) stream(ctx context.Context, from, to string) (size int64, hash string, err error) {
+	src, err := p.fs.Open(from, vfs.SequentialReadsOption)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	dst, err := p.fs.Create(to, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { err = errors.Join(err, dst.Close()) }()
+
+	if p.buffer == nil {
+		p.buffer = make([]byte, copyBuffer)
+	}
+	sum := sha256.New()
+	for synced := int64(0); ; {
+		if err := ctx.Err(); err != nil {
+			return 0, "", err
+		}
+		n, err := src.Read(p.buffer)
+		if n > 0 {
+			// Hashed first: Write may scribble over the buffer.
+			sum.Write(p.buffer[:n])
+			if _, err := dst.Write(p.buffer[:n]); err != nil {
+				return 0, "", err
+			}
+			size += int64(n)
+			p.progress(int64(n))
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return 0, "", err
+		}
+		if size-synced >= syncStride {
+			if _, err := dst.SyncTo(size); err != nil {
+				return 0, "", err
+			}
+			synced = size
+		}
+	}
+	if err := dst.Sync(); err != nil {
+		return 0, "", err
+	}
+	return size, hex.EncodeToString(sum.Sum(nil)), nil
+}

@@ -1,0 +1,244 @@
+package backup
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// Errors that a caller may branch on.
+var (
+	// ErrBusy: a backup of the table is being published, so it can be neither published nor
+	// thinned out beside; or Close met an operation that goes on.
+	ErrBusy = fmt.Errorf("backup in progress: %w", messages.ErrUnavailable)
+	// ErrReadOnly: the directory was opened to change nothing.
+	ErrReadOnly = fmt.Errorf("backup directory is open read-only: %w", messages.ErrInvalid)
+	// ErrClosed: the directory was closed.
+	ErrClosed = fmt.Errorf("backup directory is closed: %w", messages.ErrUnavailable)
+)
+
+// Options configures Open. FS, Path and StoreID are required.
+type Options struct {
+	// FS carries every file operation. It should be, or wrap, a store.Identifier: without one
+	// every file of every backup is copied.
+	FS vfs.FS
+	// Path is BACKUPDIR, as store.RealPath returns it. Its parent must exist.
+	Path string
+	// StoreID is the id of the store whose backups lie here.
+	StoreID string
+	// Adopt takes over a directory of another store: when DIR was lost and made anew, its backups
+	// stay in use. Nothing of them is changed but the id.
+	Adopt bool
+	// ReadOnly changes nothing: no directory is made, nothing is swept, and Publish, WriteSet and
+	// Retain return ErrReadOnly. The lock is taken all the same.
+	ReadOnly bool
+	// Logger receives what was swept and what could not be read. Nil means no logs.
+	Logger *slog.Logger
+}
+
+func (o Options) check() error {
+	var errs []error
+	if o.FS == nil {
+		errs = append(errs, errors.New("fs is missing"))
+	}
+	if o.Path == "" {
+		errs = append(errs, errors.New("path is missing"))
+	}
+	if o.StoreID == "" {
+		errs = append(errs, errors.New("store id is missing"))
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("%w: %w", messages.ErrInvalid, errors.Join(errs...))
+	}
+	return nil
+}
+
+// Directory is one BACKUPDIR, locked. Its methods may be called from any goroutine.
+type Directory struct {
+	fs       vfs.FS
+	path     string
+	storeID  string
+	readOnly bool
+	log      *slog.Logger
+
+	sets sync.Mutex // held by WriteSet, so that one run id is written once
+
+	mu     sync.Mutex // guards what follows; held over no file operation but the lock's release
+	hold   *store.Hold
+	closed bool
+	busy   int // operations that change the disk and have not returned
+	tables map[string]*table
+}
+
+// Open locks the backup directory, makes it where it is missing, and sweeps what crashed runs left.
+// It refuses a directory that is not Gabion's or belongs to another store (store.ErrForeign), one of
+// a newer format (store.ErrNewer), and one that is in use (store.ErrHeld); a missing parent, or with
+// ReadOnly a missing directory, matches os.ErrNotExist. After an error nothing is held.
+func Open(o Options) (*Directory, error) {
+	d, err := open(o)
+	if err != nil {
+		return nil, fmt.Errorf("open backup directory %s: %w", o.Path, err)
+	}
+	return d, nil
+}
+
+func open(o Options) (*Directory, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	d := &Directory{
+		fs: o.FS, path: o.Path, storeID: o.StoreID, readOnly: o.ReadOnly,
+		log:    cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
+		tables: map[string]*table{},
+	}
+	// Looked at before the lock too: a directory that is refused must not get our lock file.
+	if _, err := inspect(o); err != nil && (o.ReadOnly || !errors.Is(err, os.ErrNotExist)) {
+		return nil, err
+	}
+	if !o.ReadOnly {
+		if err := makeDirectory(o.FS, o.Path); err != nil {
+			return nil, err
+		}
+	}
+	hold, err := store.Acquire(o.FS, o.Path)
+	if err != nil {
+		return nil, err
+	}
+	d.hold = hold
+	if err := d.prepare(o); err != nil {
+		return nil, errors.Join(err, hold.Release())
+	}
+	return d, nil
+}
+
+// prepare makes the locked directory this store's, and sweeps it. A crash before gabion.json is
+// renamed into its place leaves a directory that holds our lock files only, which counts as empty.
+func (d *Directory) prepare(o Options) error {
+	info, err := inspect(o)
+	if err != nil || d.readOnly {
+		return err
+	}
+	if info.GetStoreId() != o.StoreID {
+		if err := store.WriteInfo(d.fs, d.path, o.StoreID); err != nil {
+			return err
+		}
+	}
+	return d.sweep()
+}
+
+// makeDirectory makes path durably. The parent is never made: an unmounted disk must be noticed.
+func makeDirectory(fs vfs.FS, path string) error {
+	parent := fs.PathDir(path)
+	if _, err := fs.Stat(parent); err != nil {
+		return messages.WithHint(fmt.Errorf("stat parent directory: %w", err),
+			"make the parent directory, or mount the disk it lies on")
+	}
+	return store.MkdirDurably(fs, path)
+}
+
+// inspect reads whose directory o.Path is, without changing it; nil for one that is empty. The
+// error of a missing one, and with ReadOnly of an empty one, matches os.ErrNotExist.
+func inspect(o Options) (*messages.StoreInfo, error) {
+	names, err := o.FS.List(o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", o.Path, err)
+	}
+	info, err := store.ReadInfo(o.FS, o.Path)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case info == nil && !isEmpty(names):
+		return nil, messages.WithHint(fmt.Errorf("%w: it is not empty and has no gabion.json", store.ErrForeign),
+			"name an empty directory, or put gabion.json back if these are backups")
+	case info == nil && o.ReadOnly:
+		return nil, fmt.Errorf("read gabion.json: %w", os.ErrNotExist)
+	case info != nil && info.GetStoreId() != o.StoreID && !o.Adopt:
+		return nil, messages.WithHint(
+			fmt.Errorf("%w: it belongs to store %q, this is store %q", store.ErrForeign, info.GetStoreId(), o.StoreID),
+			"name another backup directory; if this one's store was lost, restore it, or create it empty with --create-empty")
+	}
+	return info, nil
+}
+
+// isEmpty tells whether names are only what an unfinished Open leaves, or the file system makes.
+func isEmpty(names []string) bool {
+	for _, name := range names {
+		switch name {
+		case "LOCK", "owner.json", "gabion.json.aside", "lost+found":
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// StoreIDAt returns the id of the store whose backups lie at path, and "" where there is no backup
+// directory. It takes no lock and changes nothing.
+func StoreIDAt(fs vfs.FS, path string) (string, error) {
+	info, err := store.ReadInfo(fs, path)
+	if err != nil {
+		return "", fmt.Errorf("read store id of %s: %w", path, err)
+	}
+	return info.GetStoreId(), nil
+}
+
+// Path returns BACKUPDIR.
+func (d *Directory) Path() string { return d.path }
+
+// Close gives the directory free. While an operation goes on, because its file operation hangs,
+// Close returns an error that matches ErrBusy, and the lock is released when that operation ends.
+// A second Close does nothing.
+func (d *Directory) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	if d.busy > 0 {
+		return fmt.Errorf("close backup directory %s: %w: %d operations go on, its lock is kept until they end",
+			d.path, ErrBusy, d.busy)
+	}
+	return d.release()
+}
+
+func (d *Directory) release() error {
+	if err := d.hold.Release(); err != nil {
+		return fmt.Errorf("close backup directory %s: %w", d.path, err)
+	}
+	return nil
+}
+
+// begin admits an operation that changes the disk. Each begin without error needs one end.
+func (d *Directory) begin() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.readOnly:
+		return ErrReadOnly
+	case d.closed:
+		return ErrClosed
+	}
+	d.busy++
+	return nil
+}
+
+func (d *Directory) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.busy--
+	if d.closed && d.busy == 0 {
+		if err := d.release(); err != nil {
+			d.log.Warn("release backup directory", "error", err)
+		}
+	}
+}

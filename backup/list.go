@@ -1,0 +1,137 @@
+package backup
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// Backup is one complete backup of one table.
+type Backup struct {
+	Table string
+	// ID is the directory's name, NUMBER_TIME.
+	ID string
+	// Number orders a table's backups. The time does not.
+	Number uint64
+	// Path is the backup's directory.
+	Path string
+	// Manifest is nil when it could not be read or parsed. With a Fault it must not be trusted.
+	Manifest *messages.Manifest
+	// ManifestSHA256 is the hash of the manifest's bytes as they lie on disk, lower-case hex; empty when
+	// they could not be read.
+	ManifestSHA256 string
+	// Fault says why the backup must not be used: its manifest is unreadable, does not match its
+	// hash or its place, or is of a newer format (store.ErrNewer). Nil says nothing about the
+	// other files; only a proof does.
+	Fault error
+	// Red is set when a verify found the backup not to be what its manifest says.
+	Red bool
+}
+
+// usable tells whether anything is known against the backup.
+func (b Backup) usable() bool { return b.Fault == nil && !b.Red }
+
+// Lineage returns the lineage the manifest names, "" without a manifest.
+func (b Backup) Lineage() string { return b.Manifest.GetRecord().GetPosition().GetLineage() }
+
+// Tables returns the names of the tables that have at least one complete backup, sorted.
+func (d *Directory) Tables() ([]string, error) {
+	dirs, err := d.tableDirs()
+	if err != nil {
+		return nil, fmt.Errorf("list tables of backups: %w", err)
+	}
+	var tables []string
+	for _, table := range dirs {
+		ids, err := d.ids(table)
+		if err != nil {
+			return nil, fmt.Errorf("list tables of backups: %w", err)
+		}
+		if len(ids) > 0 {
+			tables = append(tables, table)
+		}
+	}
+	return tables, nil
+}
+
+// List returns a table's complete backups, highest number first; none for a table that has none. One
+// that must not be used is listed with its Fault, never dropped, and is no error of the list.
+func (d *Directory) List(table string) ([]Backup, error) {
+	ids, err := d.ids(table)
+	if err != nil {
+		return nil, fmt.Errorf("list backups of table %q: %w", table, err)
+	}
+	backups := make([]Backup, len(ids))
+	for i, id := range ids {
+		backups[i] = d.read(table, id)
+	}
+	return backups, nil
+}
+
+// Newest returns the newest backup without Fault of one lineage; false when there is none. It may be
+// red: a red backup still tells how far the lineage had come.
+func (d *Directory) Newest(table, lineage string) (Backup, bool, error) {
+	return d.newest(table, func(b Backup) bool { return b.Fault == nil && b.Lineage() == lineage })
+}
+
+// newest returns the newest backup that matches, reading no more manifests than it takes.
+func (d *Directory) newest(table string, match func(Backup) bool) (Backup, bool, error) {
+	ids, err := d.ids(table)
+	if err != nil {
+		return Backup{}, false, fmt.Errorf("find newest backup of table %q: %w", table, err)
+	}
+	for _, id := range ids {
+		if b := d.read(table, id); match(b) {
+			return b, true, nil
+		}
+	}
+	return Backup{}, false, nil
+}
+
+// ids returns the names of a table's complete backups, highest number first.
+func (d *Directory) ids(table string) ([]string, error) {
+	if err := messages.CheckTableName(table); err != nil {
+		return nil, err
+	}
+	names, err := list(d.fs, d.fs.PathJoin(d.path, table))
+	if err != nil {
+		return nil, err
+	}
+	ids := slices.DeleteFunc(names, func(name string) bool {
+		_, ok := parseID(name)
+		return !ok
+	})
+	slices.SortFunc(ids, func(a, b string) int {
+		x, _ := parseID(a)
+		y, _ := parseID(b)
+		return cmp.Or(cmp.Compare(y, x), cmp.Compare(b, a))
+	})
+	return ids, nil
+}
+
+// read reads what one backup says of itself.
+func (d *Directory) read(table, id string) Backup {
+	number, _ := parseID(id)
+	b := Backup{Table: table, ID: id, Number: number, Path: d.fs.PathJoin(d.path, table, id)}
+	b.Manifest, b.ManifestSHA256, b.Fault = readManifest(d.fs, b.Path)
+	if b.Fault == nil {
+		b.Fault = b.misplaced()
+	}
+	return b
+}
+
+// misplaced returns an error when the manifest is another backup's: a directory that was copied or
+// renamed by hand must not become another table's newest.
+func (b Backup) misplaced() error {
+	m := b.Manifest
+	switch {
+	case m.GetTable() != b.Table:
+		return fmt.Errorf("check manifest: %w: it is of table %q", messages.ErrDataLoss, m.GetTable())
+	case m.GetNumber() != b.Number:
+		return fmt.Errorf("check manifest: %w: it is of number %d", messages.ErrDataLoss, m.GetNumber())
+	case b.Lineage() == "":
+		return fmt.Errorf("check manifest: %w: it has no lineage", messages.ErrDataLoss)
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package backup
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/oklog/ulid/v2"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// BACKUPDIR/sets/RUNID.json is one set.
+const (
+	setsDir   = "sets"
+	setSuffix = ".json"
+)
+
+// Sets returns what the runs produced, newest first by run id. One that cannot be read, or is of a
+// newer format, is left out with a warning in the log: the backups themselves do not depend on it.
+func (d *Directory) Sets() ([]*messages.BackupSet, error) {
+	dir := d.fs.PathJoin(d.path, setsDir)
+	names, err := list(d.fs, dir)
+	if err != nil {
+		return nil, fmt.Errorf("list sets: %w", err)
+	}
+	slices.Reverse(names) // ULIDs sort as strings
+	var sets []*messages.BackupSet
+	for _, name := range names {
+		runID, ok := strings.CutSuffix(name, setSuffix)
+		if !ok {
+			continue
+		}
+		set, err := d.readSet(runID)
+		if err != nil {
+			d.log.Warn("skip set", "run_id", runID, "error", err)
+			continue
+		}
+		sets = append(sets, set)
+	}
+	return sets, nil
+}
+
+func (d *Directory) readSet(runID string) (*messages.BackupSet, error) {
+	data, err := store.ReadFile(d.fs, d.setPath(runID))
+	if err != nil {
+		return nil, err
+	}
+	var set messages.BackupSet
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, &set); err != nil {
+		return nil, fmt.Errorf("parse set: %w", err)
+	}
+	if set.GetFormatVersion() > store.FormatVersion {
+		return nil, fmt.Errorf("check set: %w: %d", store.ErrNewer, set.GetFormatVersion())
+	}
+	if set.GetRunId() != runID {
+		return nil, fmt.Errorf("check set: it is of run %q", set.GetRunId())
+	}
+	return &set, nil
+}
+
+// WriteSet durably writes what a run produced. Its run id must be a ULID (messages.ErrInvalid) that
+// has no set yet (os.ErrExist). Format version and store id are written as this directory's, whatever
+// set says. A crash leaves no set, or the whole set.
+func (d *Directory) WriteSet(set *messages.BackupSet) error {
+	if err := d.writeSet(set); err != nil {
+		return fmt.Errorf("write set %q: %w", set.GetRunId(), err)
+	}
+	return nil
+}
+
+func (d *Directory) writeSet(set *messages.BackupSet) error {
+	if _, err := ulid.ParseStrict(set.GetRunId()); err != nil {
+		return fmt.Errorf("parse run id: %w: %w", messages.ErrInvalid, err)
+	}
+	if err := d.begin(); err != nil {
+		return err
+	}
+	defer d.end()
+	d.sets.Lock()
+	defer d.sets.Unlock()
+	path := d.setPath(set.GetRunId())
+	exists, err := store.Exists(d.fs, path)
+	if err != nil {
+		return err
+	}
+	if exists {
+		return os.ErrExist
+	}
+	stamped := proto.CloneOf(set)
+	stamped.FormatVersion = store.FormatVersion
+	stamped.StoreId = d.storeID
+	data, err := protojson.MarshalOptions{Multiline: true}.Marshal(stamped)
+	if err != nil {
+		return fmt.Errorf("marshal set: %w", err)
+	}
+	if err := store.MkdirDurably(d.fs, d.fs.PathDir(path)); err != nil {
+		return err
+	}
+	return store.WriteDurably(d.fs, path, data)
+}
+
+func (d *Directory) setPath(runID string) string {
+	return d.fs.PathJoin(d.path, setsDir, runID+setSuffix)
+}

@@ -1,0 +1,92 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// table is what the process knows about one table's backups beside what lies on disk: who works
+// on them now.
+type table struct {
+	name string
+	// turn holds one token. Who has it may change publishing; Retain keeps it while it works, so
+	// that no Publish begins meanwhile. A channel, because waiting for it must end with a context.
+	turn       chan struct{}
+	publishing bool
+
+	// mu guards using, and is held over the rename that begins a removal: a Use is either before it,
+	// and seen, or after it, when the backup's name is gone.
+	mu    sync.Mutex
+	using map[string]int
+}
+
+// table returns the state of one table. The name must have been checked.
+func (d *Directory) table(name string) *table {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t := d.tables[name]
+	if t == nil {
+		t = &table{name: name, turn: make(chan struct{}, 1), using: map[string]int{}}
+		d.tables[name] = t
+	}
+	return t
+}
+
+// startPublish admits one Publish at a time. It waits for a Retain, but not for another Publish,
+// which may hang for as long as its disk does.
+func (t *table) startPublish(ctx context.Context) error {
+	select {
+	case t.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-t.turn }()
+	if t.publishing {
+		return fmt.Errorf("table %q: %w", t.name, ErrBusy)
+	}
+	t.publishing = true
+	return nil
+}
+
+func (t *table) endPublish() {
+	t.turn <- struct{}{}
+	t.publishing = false
+	<-t.turn
+}
+
+// startRetain waits for another Retain, and refuses beside a Publish. endRetain must follow.
+func (t *table) startRetain() error {
+	t.turn <- struct{}{}
+	if t.publishing {
+		<-t.turn
+		return fmt.Errorf("table %q: %w", t.name, ErrBusy)
+	}
+	return nil
+}
+
+func (t *table) endRetain() { <-t.turn }
+
+// Use marks a backup as being read, so that Retain keeps it, until release is called; a second call
+// of release does nothing. Mark first and look at the backup afterwards: Use does not tell whether
+// there is one.
+func (d *Directory) Use(table, id string) (release func()) {
+	t := d.table(table)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.using[id]++
+	return sync.OnceFunc(func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.using[id]--; t.using[id] == 0 {
+			delete(t.using, id)
+		}
+	})
+}
+
+// used tells whether a backup is being read now.
+func (t *table) used(id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.using[id] > 0
+}
