@@ -1,0 +1,211 @@
+package actors
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gabiondb/gabion/backup"
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// Config configures Start. Dir is required; every other field's zero value is its default.
+type Config struct {
+	// Name is the supervisor's name in the actor system. Empty means "gabion". Two Gabions in one
+	// system need two names and two directories.
+	Name string
+	// Dir holds the tables. It is made if its parent exists; a directory that holds something else is
+	// refused, and one that another Gabion uses.
+	Dir string
+	// BackupDir holds the backups. Empty means Dir/backups. It may lie on another disk; it must not lie
+	// inside a table, nor belong to another Gabion.
+	BackupDir string
+	// Tables names the tables to serve. A new name gets an empty table. See messages.CheckTableName.
+	Tables []string
+	// CreateEmpty lets a table whose backups exist, but which is missing from Dir, be made empty.
+	// Without it such a table is quarantined: an unmounted disk must not look like an empty table.
+	CreateEmpty bool
+	// ReadOnly serves reads alone and changes nothing in either directory but lock files. No backup is
+	// scheduled. Without Tables it serves every table that lies in Dir.
+	ReadOnly bool
+
+	// Interval is the time between two scheduled runs. Zero means 24 h; the minimum is 1 s.
+	Interval time.Duration
+	// DisableSchedule leaves every run to a BackupAll.
+	DisableSchedule bool
+	// Keep is how many complete backups of each table retention leaves. Zero means 3.
+	Keep int
+
+	// FS is the file system of both directories. Nil means the operating system's.
+	FS vfs.FS
+	// Logger receives structured logs. Nil means no logs.
+	Logger *slog.Logger
+	// Spawn spawns the supervisor. Nil means under the system's root; a host that wants it under an
+	// actor of its own passes that actor's SpawnNamed. It must use the props and the name given.
+	Spawn func(props *actor.Props, name string) (*actor.PID, error)
+	// Middleware runs around every message that owners and the coordinator receive, as the host's tracing
+	// does. A panic in it counts as one of the actor.
+	Middleware []actor.ReceiverMiddleware
+
+	// MaxPendingOps bounds the operations of one table that wait for their commit, and the reads that
+	// wait for a reader. Past it the answer is RESOURCE_EXHAUSTED. Zero means 65,536.
+	MaxPendingOps int
+	// MaxPendingBytes bounds the keys and values of those operations. A single Write is accepted whatever its
+	// size when nothing else waits. Zero means 64 MiB.
+	MaxPendingBytes int64
+	// Readers is how many reads of one table run at once. Zero means 16.
+	Readers int
+	// ConcurrentBackups is how many tables a run captures and copies at once. Zero means 4.
+	ConcurrentBackups int
+	// CutTimeout is how long one table may take to answer a run's cut. Zero means 30 s.
+	CutTimeout time.Duration
+	// CopyTimeout is how long the copy of one table's files may go without progress. Zero means 30 s.
+	CopyTimeout time.Duration
+	// CacheBytes is the size of the block cache that all tables share. Zero means 64 MiB.
+	CacheBytes int64
+	// MemTableBytes is the size of one table's memtable. Zero means 4 MiB. A group holds up to a quarter.
+	MemTableBytes uint64
+}
+
+const (
+	defaultName     = "gabion"
+	defaultInterval = 24 * time.Hour
+	minInterval     = time.Second
+	// groupShare is the part of a memtable that one group may fill: more, and Pebble gives the batch a
+	// memtable of its own.
+	groupShare = 4
+)
+
+func (c Config) withDefaults() Config {
+	c.Name = cmp.Or(c.Name, defaultName)
+	c.Interval = cmp.Or(c.Interval, defaultInterval)
+	c.Keep = cmp.Or(c.Keep, 3)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
+	if c.FS == nil {
+		c.FS = store.RealFS()
+	}
+	if c.BackupDir == "" && c.Dir != "" {
+		c.BackupDir = c.FS.PathJoin(c.Dir, store.BackupsDir)
+	}
+	c.MaxPendingOps = cmp.Or(c.MaxPendingOps, 65_536)
+	c.MaxPendingBytes = cmp.Or(c.MaxPendingBytes, 64<<20)
+	c.Readers = cmp.Or(c.Readers, 16)
+	c.ConcurrentBackups = cmp.Or(c.ConcurrentBackups, 4)
+	c.CutTimeout = cmp.Or(c.CutTimeout, 30*time.Second)
+	c.CopyTimeout = cmp.Or(c.CopyTimeout, 30*time.Second)
+	c.MemTableBytes = cmp.Or(c.MemTableBytes, 4<<20)
+	return c
+}
+
+// validate returns every fault of a configuration with defaults, and changes nothing.
+func (c Config) validate(system *actor.ActorSystem) error {
+	var faults []error
+	fault := func(hint, format string, args ...any) {
+		faults = append(faults, messages.WithHint(fmt.Errorf(format+": %w", append(args, messages.ErrInvalid)...), hint))
+	}
+	if system == nil {
+		fault("pass actor.NewActorSystem()", "actor system is nil")
+	}
+	if strings.ContainsAny(c.Name, "/ ") {
+		fault("use a name without slashes and spaces", "name is %q", c.Name)
+	}
+	if len(c.Tables) == 0 && !c.ReadOnly {
+		fault("name at least one table", "no tables are named")
+	}
+	for i, table := range c.Tables {
+		if err := messages.CheckTableName(table); err != nil {
+			faults = append(faults, err)
+		} else if slices.Contains(c.Tables[:i], table) {
+			fault("name each table once", "table %q is named twice", table)
+		}
+	}
+	if c.Interval < minInterval {
+		fault("leave interval zero for 24h, or set DisableSchedule", "interval is %v, minimum is %v", c.Interval, minInterval)
+	}
+	for _, bound := range []struct {
+		name  string
+		value int64
+	}{
+		{"keep", int64(c.Keep)},
+		{"max pending ops", int64(c.MaxPendingOps)},
+		{"max pending bytes", c.MaxPendingBytes},
+		{"readers", int64(c.Readers)},
+		{"concurrent backups", int64(c.ConcurrentBackups)},
+		{"cut timeout", int64(c.CutTimeout)},
+		{"copy timeout", int64(c.CopyTimeout)},
+		{"cache bytes", c.CacheBytes + 1},
+	} {
+		if bound.value < 1 {
+			fault("leave "+bound.name+" zero for its default", "%s is negative", bound.name)
+		}
+	}
+	faults = append(faults, c.checkDirectories()...)
+	return errors.Join(faults...)
+}
+
+// checkDirectories finds what reading shows to be wrong with the directories.
+func (c Config) checkDirectories() []error {
+	var faults []error
+	dir, err := store.RealPath(c.FS, c.Dir)
+	if err != nil {
+		return []error{err}
+	}
+	if c.Dir == "" {
+		dir = ""
+	}
+	if err := store.CheckDirectory(c.FS, dir, c.ReadOnly); err != nil {
+		faults = append(faults, err)
+	}
+	if dir == "" {
+		return faults
+	}
+	backups, err := store.RealPath(c.FS, c.BackupDir)
+	if err != nil {
+		return append(faults, err)
+	}
+	separator := c.FS.PathJoin("a", "b")[1:2]
+	for _, inner := range []string{"tables", "staging"} {
+		reserved := c.FS.PathJoin(dir, inner)
+		if backups == reserved || strings.HasPrefix(backups, reserved+separator) {
+			faults = append(faults, messages.WithHint(
+				fmt.Errorf("backup directory %s lies inside %s: %w", backups, reserved, messages.ErrInvalid),
+				"leave it empty for DIR/backups, or name a directory outside DIR"))
+		}
+	}
+	if backups == dir {
+		faults = append(faults, messages.WithHint(
+			fmt.Errorf("backup directory %s is the directory itself: %w", backups, messages.ErrInvalid),
+			"leave it empty for DIR/backups, or name a directory outside DIR"))
+	}
+	return append(faults, c.checkStore(dir, backups)...)
+}
+
+// checkStore finds a backup directory that belongs to another store.
+func (c Config) checkStore(dir, backups string) []error {
+	theirs, err := backup.StoreIDAt(c.FS, backups)
+	if err != nil {
+		return []error{err}
+	}
+	info, err := store.ReadInfo(c.FS, dir)
+	if err != nil || theirs == "" || info.GetStoreId() == theirs || c.CreateEmpty {
+		return nil // an unreadable gabion.json is CheckDirectory's fault already
+	}
+	if info == nil {
+		return []error{messages.WithHint(
+			fmt.Errorf("backup directory %s holds the backups of store %s, but directory %s is empty: %w",
+				backups, theirs, dir, store.ErrForeign),
+			"mount the directory, restore it from the backups, or start empty with --create-empty")}
+	}
+	return []error{messages.WithHint(
+		fmt.Errorf("backup directory %s belongs to store %s, directory %s is store %s: %w",
+			backups, theirs, dir, info.GetStoreId(), store.ErrForeign),
+		"name the backup directory of this store, or an empty one")}
+}

@@ -1,0 +1,63 @@
+package actors
+
+import (
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// coordinator turns messages into work for the runner and for health, which run beside it. It keeps no
+// state of its own: a restart after a panic loses no run.
+type coordinator struct {
+	tree    *tree
+	current *request
+}
+
+var _ answerer = (*coordinator)(nil)
+
+func (o *coordinator) receiving() *request { return o.current }
+func (o *coordinator) forget()             { o.current = nil }
+
+// Receive implements actor.Actor.
+func (o *coordinator) Receive(c actor.Context) {
+	switch m := c.Message().(type) {
+	case *messages.BackupAll:
+		r := o.accept(c, m)
+		if bad := m.Check(); bad != nil {
+			r.answer(bad)
+			return
+		}
+		o.tree.runner.ask(m, r)
+	case *messages.ListBackups:
+		r := o.accept(c, m)
+		o.beside(r, func() proto.Message { return o.tree.listBackups(m) })
+	case *messages.HealthMetrics:
+		r := o.accept(c, m)
+		o.beside(r, func() proto.Message { return o.tree.health() })
+	case *lastMessage:
+		close(m.reached)
+	default:
+		respond(c, notUnderstood("backup coordinator", m))
+	}
+}
+
+func (o *coordinator) accept(c actor.Context, message proto.Message) *request {
+	o.current = &request{system: c.ActorSystem(), sender: c.Sender(), message: message}
+	return o.current
+}
+
+// beside answers a request with what work returns, on a goroutine of its own.
+func (o *coordinator) beside(r *request, work func() proto.Message) {
+	r.taken.Store(true)
+	logger := o.tree.config.Logger
+	go func() {
+		defer func() {
+			if reason := recover(); reason != nil {
+				logger.Error("coordinator's work panicked", "reason", reason)
+				r.answer(messages.Failf(messages.Code_CODE_INTERNAL, "request panicked: %v", reason))
+			}
+		}()
+		r.answer(work())
+	}()
+}

@@ -1,0 +1,64 @@
+package actors
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// cut takes a Cut from the coordinator. The flush that makes the cut small runs beside the commits; then the
+// cut takes its place in the commit order.
+func (c *cell) cut(e *entry) {
+	m := c.serving.Load()
+	if m == nil {
+		e.answer(c.refusal())
+		return
+	}
+	c.readers.start(e, func() {
+		have := e.message.(*messages.Cut).GetHave()
+		if !proto.Equal(m.store.Record().GetPosition(), have) {
+			if err := m.store.Flush(); err != nil {
+				e.answer(messages.FailureOf(err).Of(c.name))
+				return
+			}
+		}
+		m.submit(e)
+	})
+}
+
+// cut captures the table between two groups: after every group before it was answered, and before
+// the next one is taken.
+func (m *committer) cut(e *entry) {
+	request := e.message.(*messages.Cut)
+	if e.expired(time.Now()) {
+		e.answer(expiredFailure(m.cell.name))
+		return
+	}
+	m.mu.Lock()
+	for len(m.inFlight) > 0 && m.failed == nil {
+		m.drained.Wait()
+	}
+	failed := m.failed
+	m.mu.Unlock()
+	if failed != nil {
+		e.answer(unavailable(m.cell.name, "table failed before the cut: "+failed.Error(), retrySoon))
+		return
+	}
+	record := m.store.Record()
+	if proto.Equal(record.GetPosition(), request.GetHave()) {
+		e.answer(&messages.CutDone{RunId: request.GetRunId(), Unchanged: true, Record: record})
+		return
+	}
+	staging := m.cell.tree.directory.Staging(request.GetRunId(), m.cell.name)
+	record, err := m.store.Cut(staging)
+	if err != nil {
+		if m.store.Frozen() {
+			m.fail(err, nil)
+		}
+		e.answer(messages.FailureOf(err).Of(m.cell.name))
+		return
+	}
+	e.answer(&messages.CutDone{RunId: request.GetRunId(), Staging: staging, Record: record})
+}

@@ -1,0 +1,255 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gabiondb/gabion/backup"
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// Gabion is one running tree. Its methods may be called from any goroutine, but not from within an actor's
+// Receive: those that take a context wait. Inside an actor, send the message that each method
+// names to the PID instead.
+type Gabion struct {
+	tree       *tree
+	supervisor *actor.PID
+}
+
+// Start opens the directories, spawns the supervisor with its owners and the coordinator, and waits until every
+// table is open, or has said why it is not: a table that cannot be served is quarantined, visible to
+// ListTables and Health, and holds up nobody else.
+//
+// A faulty configuration is an error that names every fault, with a hint for each (messages.Hints), and
+// changes nothing on disk. When ctx ends first, Start stops what it began and returns the context's error.
+func Start(ctx context.Context, system *actor.ActorSystem, config Config) (*Gabion, error) {
+	config = config.withDefaults()
+	if err := config.validate(system); err != nil {
+		return nil, fmt.Errorf("start gabion: %w", err)
+	}
+	t, err := newTree(system, config)
+	if err != nil {
+		return nil, fmt.Errorf("start gabion: %w", err)
+	}
+	g, err := t.spawn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("start gabion: %w", errors.Join(err, t.shutdown(ctx)))
+	}
+	for _, c := range t.cells {
+		select {
+		case <-c.settled:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("start gabion: %w", errors.Join(context.Cause(ctx), g.Stop(ctx)))
+		}
+	}
+	t.logStart()
+	t.runner.schedule()
+	return g, nil
+}
+
+// newTree opens the directories and makes what the actors share. On an error nothing stays held.
+func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
+	t := &tree{
+		config:    config,
+		system:    system,
+		publisher: newPublisher(config.Logger),
+		repliers:  newRepliers(system, config.Name),
+		cells:     make(map[string]*cell),
+		mailboxes: make(map[string]*mailbox),
+		pids:      make(map[string]*actor.PID),
+		opening:   make(chan struct{}, concurrentOpens),
+		stopped:   make(chan struct{}),
+	}
+	backups, err := store.RealPath(config.FS, config.BackupDir)
+	if err != nil {
+		return nil, err
+	}
+	adopted, err := backup.StoreIDAt(config.FS, backups)
+	if err != nil {
+		return nil, err
+	}
+	t.directory, err = store.OpenDirectory(store.DirectoryOptions{
+		FS: config.FS, Path: config.Dir, StoreID: adopted, ReadOnly: config.ReadOnly, Logger: config.Logger,
+		CacheBytes: config.CacheBytes, MemTableBytes: config.MemTableBytes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.directory.Close())
+		}
+	}()
+	t.backups, err = backup.Open(backup.Options{
+		FS: config.FS, Path: backups, StoreID: t.directory.StoreID(), Adopt: config.CreateEmpty,
+		ReadOnly: config.ReadOnly, Logger: config.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.names = slices.Sorted(slices.Values(config.Tables))
+	if len(t.names) == 0 {
+		if t.names, err = t.directory.Tables(); err != nil {
+			return nil, errors.Join(err, t.backups.Close())
+		}
+	}
+	t.runner = newRunner(t)
+	t.coordinator = newMailbox(system, coordinatorName)
+	for _, name := range t.names {
+		t.cells[name] = newCell(t, name)
+		t.mailboxes[name] = newMailbox(system, name)
+	}
+	return t, nil
+}
+
+// spawn starts the keepers and the actors. The event stream gets every event from the first one on.
+func (t *tree) spawn(ctx context.Context) (*Gabion, error) {
+	stream := t.system.EventStream
+	t.publisher.subscribe(func(event proto.Message) { stream.Publish(event) })
+	for _, name := range t.names {
+		go t.cells[name].keep()
+	}
+	s := &supervisor{tree: t, spawned: make(chan struct{})}
+	m := newMailbox(t.system, t.config.Name)
+	m.mayStop.Store(true)
+	props := actor.PropsFromProducer(func() actor.Actor { return s },
+		actor.WithMailbox(func() actor.Mailbox { return m }),
+		actor.WithReceiverMiddleware(guardSupervisor(t.config.Logger, t.config.Name)),
+		actor.WithSupervisor(s))
+	spawn := t.config.Spawn
+	if spawn == nil {
+		spawn = t.system.Root.SpawnNamed
+	}
+	pid, err := spawn(props, t.config.Name)
+	if err != nil {
+		return nil, messages.WithHint(fmt.Errorf("spawn supervisor %q: %w", t.config.Name, err),
+			"give each Gabion of one actor system a Name of its own")
+	}
+	g := &Gabion{tree: t, supervisor: pid}
+	select {
+	case <-s.spawned:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("spawn children of %q: %w", t.config.Name, context.Cause(ctx))
+	}
+	if s.err != nil {
+		return nil, errors.Join(fmt.Errorf("spawn children of %q: %w", t.config.Name, s.err), g.stopActors(ctx))
+	}
+	return g, nil
+}
+
+func (t *tree) logStart() {
+	open := 0
+	for _, c := range t.cells {
+		if c.serving.Load() != nil {
+			open++
+		}
+	}
+	schedule := slog.Duration("interval", t.config.Interval)
+	if t.config.DisableSchedule || t.config.ReadOnly {
+		schedule = slog.String("interval", "none")
+	}
+	t.config.Logger.Info("gabion started", "name", t.config.Name, "dir", t.directory.Path(),
+		"backup_dir", t.backups.Path(), schedule, "keep", t.config.Keep, "tables", t.names, "open", open)
+	onDisk, err := t.directory.Tables()
+	if err != nil {
+		t.config.Logger.Warn("tables on disk cannot be listed", "error", err)
+	}
+	for _, name := range onDisk {
+		if t.cells[name] == nil {
+			t.config.Logger.Warn("table on disk is not configured: it is neither served nor backed up", "table", name)
+		}
+	}
+}
+
+// Stop refuses new requests, commits and answers what was sent before, ends a run that is under way, closes
+// every table and releases the directories. It is bounded by ctx alone: when ctx ends first, whatever still
+// waits is answered UNAVAILABLE, and the error names the tables whose disk hangs. Calling it again
+// returns what the first call did.
+func (g *Gabion) Stop(ctx context.Context) error {
+	err := g.tree.shutdown(ctx)
+	return errors.Join(err, g.stopActors(ctx))
+}
+
+// stopActors stops the supervisor, and with it the children, and waits until they are gone.
+func (g *Gabion) stopActors(ctx context.Context) error {
+	process, ok := g.tree.system.ProcessRegistry.Get(g.supervisor)
+	if !ok {
+		return nil
+	}
+	// The framework's own wait would give up after ten seconds, whatever ctx says.
+	pool := newRepliers(g.tree.system, g.tree.config.Name)
+	defer pool.close()
+	watcher := pool.get()
+	process.SendSystemMessage(g.supervisor, &actor.Watch{Watcher: watcher.pid})
+	g.tree.system.Root.Stop(g.supervisor)
+	if _, err := watcher.await(ctx, nil); err != nil {
+		// One more second: the children have nothing left to do.
+		return fmt.Errorf("stop actors: %w", err)
+	}
+	return nil
+}
+
+// PID is that of a table's owner, nil when the table is not served. Any actor may send it the
+// messages of the table.
+func (g *Gabion) PID(table string) *actor.PID { return g.tree.ownerPID(table) }
+
+// Supervisor is the PID that answers ListTables, CloseTable and OpenTable.
+func (g *Gabion) Supervisor() *actor.PID { return g.supervisor }
+
+// Coordinator is the PID that answers BackupAll, ListBackups and HealthMetrics.
+func (g *Gabion) Coordinator() *actor.PID { return g.tree.coordinatorPID() }
+
+// BackupAll backs up every table, or those named, and waits for the report. Tables that failed are rows
+// of it, not an error. It is sugar over the message BackupAll.
+func (g *Gabion) BackupAll(ctx context.Context, tables ...string) (*messages.BackupReport, error) {
+	return g.Backup(ctx, &messages.BackupAll{Tables: tables})
+}
+
+// Backup is BackupAll with a label.
+func (g *Gabion) Backup(ctx context.Context, m *messages.BackupAll) (*messages.BackupReport, error) {
+	return ask[*messages.BackupReport](ctx, g.tree.repliers, g.Coordinator(), m)
+}
+
+// ListBackups lists the complete backups of all tables, or those named, and the sets.
+func (g *Gabion) ListBackups(ctx context.Context, tables ...string) (*messages.BackupList, error) {
+	return ask[*messages.BackupList](ctx, g.tree.repliers, g.Coordinator(), &messages.ListBackups{Tables: tables})
+}
+
+// Health reports on every table, also on those that cannot answer. It is sugar over HealthMetrics.
+func (g *Gabion) Health(ctx context.Context) (*messages.HealthReport, error) {
+	return ask[*messages.HealthReport](ctx, g.tree.repliers, g.Coordinator(), &messages.HealthMetrics{})
+}
+
+// ListTables returns the state of every table, by name.
+func (g *Gabion) ListTables(ctx context.Context) ([]*messages.TableInfo, error) {
+	list, err := ask[*messages.TableList](ctx, g.tree.repliers, g.supervisor, &messages.ListTables{})
+	return list.GetTables(), err
+}
+
+// CloseTable commits and answers what was accepted, and closes the table's store. Requests get
+// UNAVAILABLE until OpenTable.
+func (g *Gabion) CloseTable(ctx context.Context, table string) error {
+	_, err := ask[*messages.TableList](ctx, g.tree.repliers, g.supervisor, &messages.CloseTable{Table: table})
+	return err
+}
+
+// OpenTable opens a closed table and waits until it serves, or has said why not.
+func (g *Gabion) OpenTable(ctx context.Context, table string) error {
+	_, err := ask[*messages.TableList](ctx, g.tree.repliers, g.supervisor, &messages.OpenTable{Table: table})
+	return err
+}
+
+// Subscribe calls handle for each event from now on: BackupStarted, TableBackedUp, BackupComplete,
+// TableStateChanged. handle runs on a goroutine of its own, one event after another; it may block, panic or
+// cancel without harm to anybody else. A handler that falls more than 1,024 events behind misses some, but
+// never a BackupComplete. cancel may be called at any time, from handle too.
+func (g *Gabion) Subscribe(handle func(event proto.Message)) (cancel func()) {
+	return g.tree.publisher.subscribe(handle)
+}

@@ -1,0 +1,190 @@
+package actors
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+const (
+	// usageTimeout is how long health waits for one table's statistics: they take Pebble's locks.
+	usageTimeout = 2 * time.Second
+	// listTimeout is how long it waits for the backup directory.
+	listTimeout = 5 * time.Second
+	// concurrentHealth is how many tables are asked at once.
+	concurrentHealth = 16
+)
+
+// health asks every table. It answers within its limits, whatever hangs.
+func (t *tree) health() *messages.HealthReport {
+	report := &messages.HealthReport{
+		Dir: t.directory.Path(), BackupDir: t.backups.Path(), Tables: make([]*messages.TableHealth, len(t.names))}
+	slots := make(chan struct{}, concurrentHealth)
+	var wg sync.WaitGroup
+	for i, name := range t.names {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			report.Tables[i] = t.cells[name].health()
+		})
+	}
+	wg.Wait()
+	t.addBackups(report)
+	t.addUnconfigured(report)
+	return report
+}
+
+// health is one table's row, without its backups.
+func (c *cell) health() *messages.TableHealth {
+	info := c.info()
+	row := &messages.TableHealth{
+		Table: c.name, State: info.GetState(), Reason: info.GetReason(), Hint: info.GetHint(), Restarts: c.restarts.Load()}
+	m := c.serving.Load()
+	if m == nil {
+		return row
+	}
+	record := m.store.Record()
+	row.Count, row.CountExact = record.GetCount(), record.GetAccounting() == messages.Accounting_ACCOUNTING_EXACT
+	row.LiveBytes = record.GetLiveBytes()
+	row.Pending = uint64(m.pendingOps())
+	usage, err := within(usageTimeout, m.store.Usage)
+	if err != nil {
+		row.Reason = fmt.Sprintf("statistics unknown: %v", err)
+		return row
+	}
+	row.DiskBytes, row.Fragmentation = usage.DiskBytes, usage.Fragmentation
+	return row
+}
+
+// within runs f and returns what it does, or an error when it takes too long.
+func within[T any](limit time.Duration, f func() (T, error)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+	}
+	outcomes := make(chan outcome, 1)
+	go func() {
+		defer func() {
+			if reason := recover(); reason != nil {
+				outcomes <- outcome{err: fmt.Errorf("panicked: %v", reason)}
+			}
+		}()
+		value, err := f()
+		outcomes <- outcome{value, err}
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case o := <-outcomes:
+		return o.value, o.err
+	case <-timer.C:
+		var zero T
+		return zero, fmt.Errorf("no answer in %v", limit)
+	}
+}
+
+// addBackups fills in what the backup directory knows.
+func (t *tree) addBackups(report *messages.HealthReport) {
+	list, err := within(listTimeout, func() (*messages.BackupList, error) { return t.readBackups(t.names) })
+	if err != nil {
+		report.Faults = append(report.Faults, messages.FailureOf(fmt.Errorf("list backups: %w", err)))
+		return
+	}
+	rows := make(map[string]*messages.TableHealth, len(report.GetTables()))
+	for _, row := range report.GetTables() {
+		rows[row.GetTable()] = row
+	}
+	for _, b := range list.GetBackups() {
+		row := rows[b.GetTable()]
+		if b.GetFault() == "" {
+			row.Backups++
+			row.LastSuccess = latest(row.GetLastSuccess(), b.GetFinished())
+		}
+	}
+	for _, set := range list.GetSets() {
+		for _, result := range set.GetResults() {
+			row := rows[result.GetTable()]
+			if row == nil {
+				continue
+			}
+			row.LastAttempt = latest(row.GetLastAttempt(), result.GetFinished())
+			if result.GetOutcome() != messages.Outcome_OUTCOME_FAILED {
+				row.LastSuccess = latest(row.GetLastSuccess(), result.GetFinished())
+			}
+		}
+	}
+	if sets := list.GetSets(); len(sets) > 0 {
+		report.LastRun = sets[0]
+	}
+}
+
+func latest(a, b *timestamppb.Timestamp) *timestamppb.Timestamp {
+	if a == nil || b != nil && b.AsTime().After(a.AsTime()) {
+		return b
+	}
+	return a
+}
+
+func (t *tree) addUnconfigured(report *messages.HealthReport) {
+	onDisk, err := t.directory.Tables()
+	if err != nil {
+		report.Faults = append(report.Faults, messages.FailureOf(err))
+		return
+	}
+	for _, name := range onDisk {
+		if !slices.Contains(t.names, name) {
+			report.Unconfigured = append(report.Unconfigured, name)
+		}
+	}
+}
+
+// listBackups answers ListBackups.
+func (t *tree) listBackups(m *messages.ListBackups) *messages.BackupList {
+	tables := m.GetTables()
+	if len(tables) == 0 {
+		known, err := t.backups.Tables()
+		if err != nil {
+			t.config.Logger.Warn("backups cannot be listed", "error", err)
+		}
+		tables = known
+	}
+	list, err := t.readBackups(tables)
+	if err != nil {
+		t.config.Logger.Warn("backups cannot be listed", "error", err)
+	}
+	return list
+}
+
+// readBackups lists the backups of tables, newest first, and the sets.
+func (t *tree) readBackups(tables []string) (*messages.BackupList, error) {
+	list := &messages.BackupList{}
+	for _, table := range tables {
+		backups, err := t.backups.List(table)
+		if err != nil {
+			return list, err
+		}
+		for _, b := range backups {
+			info := &messages.BackupInfo{Table: table, BackupId: b.ID}
+			if b.Fault != nil {
+				info.Fault = b.Fault.Error()
+			}
+			if manifest := b.Manifest; manifest != nil {
+				info.RunId, info.Label = manifest.GetRunId(), manifest.GetLabel()
+				info.Position, info.Count = manifest.GetRecord().GetPosition(), manifest.GetRecord().GetCount()
+				info.Started, info.Finished = manifest.GetStarted(), manifest.GetFinished()
+				for _, f := range manifest.GetFiles() {
+					info.Bytes += f.GetSize()
+				}
+			}
+			list.Backups = append(list.Backups, info)
+		}
+	}
+	sets, err := t.backups.Sets()
+	list.Sets = sets
+	return list, err
+}

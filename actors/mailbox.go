@@ -1,0 +1,95 @@
+package actors
+
+import (
+	"runtime"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// mailbox is the framework's unbounded mailbox, less its traps: a nil message would make it spin for
+// ever, a batch would be delivered beside its parts, and a message that arrives while the actor stops
+// would vanish, with the sender waiting.
+type mailbox struct {
+	actor.Mailbox
+	system *actor.ActorSystem
+	name   string
+	// closed refuses user messages, by an answer.
+	closed atomic.Bool
+	// posting counts the posts under way, so that close knows when the last one is in.
+	posting atomic.Int64
+	// mayStop lets the framework's Stop and PoisonPill through. Before Gabion stops, nobody else may stop
+	// an owner: what it had queued would be lost.
+	mayStop atomic.Bool
+}
+
+func newMailbox(system *actor.ActorSystem, name string) *mailbox {
+	return &mailbox{Mailbox: actor.Unbounded()(), system: system, name: name}
+}
+
+func (m *mailbox) PostUserMessage(message any) {
+	payload, sender := message, (*actor.PID)(nil)
+	if envelope, ok := message.(*actor.MessageEnvelope); ok {
+		if envelope == nil {
+			return
+		}
+		payload, sender = envelope.Message, envelope.Sender
+	}
+	switch p := payload.(type) {
+	case nil:
+		m.refuse(sender, messages.Failf(messages.Code_CODE_INVALID_ARGUMENT, "message is nil").
+			Advise("send a message of package messages"))
+		return
+	case *actor.PoisonPill:
+		if !m.mayStop.Load() {
+			return
+		}
+	case actor.SystemMessage, actor.AutoReceiveMessage:
+		// The framework never tells an actor of its life this way, and nobody else may.
+		m.refuse(sender, notUnderstood(m.name, p))
+		return
+	case actor.MessageBatch:
+		for _, part := range p.GetMessages() {
+			m.PostUserMessage(&actor.MessageEnvelope{Message: part, Sender: sender})
+		}
+		return
+	}
+	m.posting.Add(1)
+	if m.closed.Load() {
+		m.posting.Add(-1)
+		m.refuse(sender, messages.Failf(messages.Code_CODE_UNAVAILABLE, "%s is stopping", m.name).Of(m.name).
+			Advise("send to it again after the next start"))
+		return
+	}
+	m.Mailbox.PostUserMessage(message)
+	m.posting.Add(-1)
+}
+
+func (m *mailbox) PostSystemMessage(message any) {
+	if _, ok := message.(*actor.Stop); ok && !m.mayStop.Load() {
+		return
+	}
+	m.Mailbox.PostSystemMessage(message)
+}
+
+func (m *mailbox) refuse(sender *actor.PID, failure *messages.Failure) {
+	send(m.system, sender, failure)
+}
+
+// lastMessage is the last that a mailbox delivers: everything accepted before it was received when
+// reached is closed.
+type lastMessage struct{ reached chan struct{} }
+
+// close refuses what comes from now on, and returns a channel that is closed once the actor has received all
+// that came before. It may be called once.
+func (m *mailbox) close() <-chan struct{} {
+	m.closed.Store(true)
+	for m.posting.Load() > 0 {
+		runtime.Gosched()
+	}
+	last := &lastMessage{reached: make(chan struct{})}
+	m.Mailbox.PostUserMessage(last)
+	return last.reached
+}

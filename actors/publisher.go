@@ -1,0 +1,175 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// eventsQueued bounds the events that wait for one subscriber. Past it events are dropped, but never
+// BackupComplete.
+const eventsQueued = 1024
+
+// publisher hands events to subscribers, each on a goroutine of its own: one that blocks or panics holds
+// up nobody but itself. The actor system's event stream is one such subscriber; on it, the framework lets
+// a handler hold up those that subscribed later.
+type publisher struct {
+	logger *slog.Logger
+
+	mu          sync.Mutex
+	subscribers map[*subscriber]struct{}
+	stopping    bool
+	running     sync.WaitGroup
+}
+
+// subscriber is one handler and what waits for it.
+type subscriber struct {
+	handle func(event proto.Message)
+	logger *slog.Logger
+
+	mu      sync.Mutex
+	wake    sync.Cond
+	queue   []proto.Message
+	dropped int
+	ended   bool
+}
+
+func newPublisher(logger *slog.Logger) *publisher {
+	return &publisher{logger: logger, subscribers: make(map[*subscriber]struct{})}
+}
+
+// publish queues event for every subscriber. It never waits. The event must not change afterwards.
+func (p *publisher) publish(event proto.Message) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for s := range p.subscribers {
+		s.push(event)
+	}
+}
+
+// subscribe calls handle for every event from now on, one after another, until cancel is called. cancel does
+// not wait for a call under way, and may be called from within it, any number of times.
+func (p *publisher) subscribe(handle func(event proto.Message)) (cancel func()) {
+	s := &subscriber{handle: handle, logger: p.logger}
+	s.wake.L = &s.mu
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopping {
+		return func() {}
+	}
+	p.subscribers[s] = struct{}{}
+	p.running.Go(s.run)
+	return func() {
+		p.mu.Lock()
+		delete(p.subscribers, s)
+		p.mu.Unlock()
+		s.end(true)
+	}
+}
+
+// stopGrace is how long stop waits for handlers to finish what is queued.
+const stopGrace = time.Second
+
+// stop lets every subscriber handle what it has queued, and waits for that, but not for long: a handler
+// that blocks is left behind.
+func (p *publisher) stop(ctx context.Context) {
+	p.mu.Lock()
+	p.stopping = true
+	for s := range p.subscribers {
+		s.end(false)
+	}
+	clear(p.subscribers)
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, stopGrace)
+	defer cancel()
+	idle := make(chan struct{})
+	go func() {
+		defer close(idle)
+		p.running.Wait()
+	}()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		p.logger.Warn("an event subscriber does not return")
+	}
+}
+
+func (s *subscriber) push(event proto.Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) >= eventsQueued && !s.makeRoom(event) {
+		s.dropped++
+		return
+	}
+	s.queue = append(s.queue, event)
+	s.wake.Signal()
+}
+
+// makeRoom drops the oldest event that may be dropped for one that may not.
+func (s *subscriber) makeRoom(event proto.Message) bool {
+	if !vital(event) {
+		return false
+	}
+	if i := slices.IndexFunc(s.queue, func(e proto.Message) bool { return !vital(e) }); i >= 0 {
+		s.queue = slices.Delete(s.queue, i, i+1)
+		s.dropped++
+	}
+	return true
+}
+
+func vital(event proto.Message) bool {
+	_, ok := event.(*messages.BackupComplete)
+	return ok
+}
+
+// end lets run return, at once or after what is queued.
+func (s *subscriber) end(atOnce bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	if atOnce {
+		s.queue = nil
+	}
+	s.wake.Signal()
+}
+
+func (s *subscriber) run() {
+	for {
+		s.mu.Lock()
+		for len(s.queue) == 0 && !s.ended {
+			s.wake.Wait()
+		}
+		if len(s.queue) == 0 {
+			s.mu.Unlock()
+			return
+		}
+		event := s.queue[0]
+		s.queue[0] = nil
+		s.queue = s.queue[1:]
+		dropped := s.dropped
+		s.dropped = 0
+		s.mu.Unlock()
+		if dropped > 0 {
+			s.logger.Warn("event subscriber is too slow", "dropped", dropped)
+		}
+		s.call(event)
+	}
+}
+
+func (s *subscriber) call(event proto.Message) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			s.logger.Error("event subscriber panicked", "event", fmt.Sprintf("%T", event), "reason", reason,
+				"stack", string(debug.Stack()))
+		}
+	}()
+	s.handle(event)
+}

@@ -1,0 +1,162 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// readers runs a cell's reads beside its owner, on a bounded number of goroutines: a hung or cold disk
+// silences neither the owner nor another table. Without reads there is no goroutine.
+type readers struct {
+	cell *cell
+	most int
+
+	mu      sync.Mutex
+	queue   []func()
+	running int
+}
+
+func newReaders(c *cell, most int) *readers { return &readers{cell: c, most: most} }
+
+// do runs read on one of the goroutines; false means that too many wait already.
+func (r *readers) do(read func()) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) >= r.cell.tree.config.MaxPendingOps {
+		return false
+	}
+	r.queue = append(r.queue, read)
+	if r.running < r.most {
+		r.running++
+		go r.run()
+	}
+	return true
+}
+
+func (r *readers) run() {
+	for {
+		r.mu.Lock()
+		if len(r.queue) == 0 {
+			r.running--
+			r.queue = nil
+			r.mu.Unlock()
+			return
+		}
+		read := r.queue[0]
+		r.queue[0] = nil
+		r.queue = r.queue[1:]
+		r.mu.Unlock()
+		read()
+	}
+}
+
+// start runs read for a request, which is answered whatever happens.
+func (r *readers) start(e *entry, read func()) {
+	guarded := func() {
+		defer func() {
+			if reason := recover(); reason != nil {
+				r.cell.logger.Error("read panicked", "reason", reason, "stack", string(debug.Stack()))
+				e.answer(messages.Failf(messages.Code_CODE_INTERNAL, "read panicked: %v", reason).Of(r.cell.name))
+			}
+		}()
+		read()
+	}
+	if r.do(guarded) {
+		e.taken.Store(true)
+	} else {
+		e.answer(messages.Failf(messages.Code_CODE_RESOURCE_EXHAUSTED, "too many reads wait already").
+			Of(r.cell.name).After(retrySoon).Advise("send slower, or raise MaxPendingOps and Readers"))
+		if e.snapshot != nil {
+			_ = e.snapshot.Close()
+		}
+	}
+}
+
+// get answers a Get. It must not show a value that a crash could take back, so the key is looked up among
+// the unacknowledged writes after it was read: looked up before, a write applied in between would show.
+func (r *readers) get(m *committer, e *entry) {
+	key := e.message.(*messages.Get).GetKey()
+	if m.touches(key) {
+		m.submit(e)
+		return
+	}
+	r.start(e, func() {
+		reply, err := m.read(key)
+		switch {
+		case errors.Is(err, errTouched):
+			m.submit(e)
+		case err != nil:
+			e.answer(r.failure(err))
+		default:
+			e.answer(reply)
+		}
+	})
+}
+
+// errTouched: the key is being written; its read must join the committer's requests.
+var errTouched = errors.New("key is being written")
+
+// read returns key's durable value, or errTouched. Any goroutine may call it.
+func (m *committer) read(key []byte) (*messages.Value, error) {
+	seq := m.store.Acked()
+	value, found, err := m.store.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	if m.touches(key) {
+		return nil, errTouched
+	}
+	return &messages.Value{Found: found, Value: value, Seq: seq}, nil
+}
+
+// scan answers a Scan, or a snapshotRequest.
+func (r *readers) scan(m *committer, e *entry) {
+	if m.unacked.Load() > 0 {
+		m.submit(e)
+		return
+	}
+	r.start(e, func() {
+		snapshot, err := m.store.Snapshot()
+		if err != nil {
+			e.answer(r.failure(err))
+			return
+		}
+		// After the snapshot, for the same reason as in get.
+		if m.unacked.Load() > 0 {
+			_ = snapshot.Close()
+			m.submit(e)
+			return
+		}
+		e.snapshot = snapshot
+		r.finish(e)
+	})
+}
+
+// page answers a scan whose group is durable. Called by the acker.
+func (r *readers) page(e *entry) { r.start(e, func() { r.finish(e) }) }
+
+func (r *readers) finish(e *entry) {
+	if e.kind == snapshotEntry {
+		e.hand(e.snapshot)
+		return
+	}
+	page, err := e.snapshot.Page(e.message.(*messages.Scan))
+	if err := errors.Join(err, e.snapshot.Close()); err != nil {
+		e.answer(r.failure(err))
+		return
+	}
+	e.answer(page)
+}
+
+// failure turns an error of a read into an answer.
+func (r *readers) failure(err error) *messages.Failure {
+	if errors.Is(err, store.ErrClosed) {
+		return unavailable(r.cell.name, "table closed during the read", retrySoon)
+	}
+	return messages.FailureOf(fmt.Errorf("read: %w", err)).Of(r.cell.name)
+}

@@ -1,0 +1,152 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// replier is a process that waits for one answer at a time. It is pooled, and goes back to the pool only
+// after its answer was received: a late one must not meet another request.
+type replier struct {
+	pool  *repliers
+	pid   *actor.PID
+	reply chan any
+	state atomic.Int32
+	// late, if set, gets the answer that comes after the wait was given up. Set before state is abandoned.
+	late func(any)
+}
+
+const (
+	replierWaiting int32 = iota
+	replierAnswered
+	replierAbandoned
+)
+
+var _ actor.Process = (*replier)(nil)
+
+// SendUserMessage implements actor.Process: it takes the answer.
+func (r *replier) SendUserMessage(_ *actor.PID, message any) {
+	reply := actor.UnwrapEnvelopeMessage(message)
+	if r.state.CompareAndSwap(replierWaiting, replierAnswered) {
+		r.reply <- reply
+		return
+	}
+	if r.state.CompareAndSwap(replierAbandoned, replierAnswered) {
+		if r.late != nil {
+			r.late(reply)
+		}
+		r.pool.put(r)
+	}
+}
+
+// SendSystemMessage implements actor.Process: a watched actor's end is an answer too.
+func (r *replier) SendSystemMessage(pid *actor.PID, message any) { r.SendUserMessage(pid, message) }
+
+// Stop implements actor.Process.
+func (r *replier) Stop(*actor.PID) {}
+
+// await waits for the answer. When ctx ends first, the answer goes to late once it comes.
+func (r *replier) await(ctx context.Context, late func(any)) (any, error) {
+	select {
+	case reply := <-r.reply:
+		r.pool.put(r)
+		return reply, nil
+	case <-ctx.Done():
+	}
+	r.late = late
+	if r.state.CompareAndSwap(replierWaiting, replierAbandoned) {
+		return nil, context.Cause(ctx)
+	}
+	reply := <-r.reply
+	r.pool.put(r)
+	return reply, nil
+}
+
+// repliers is the pool.
+type repliers struct {
+	system *actor.ActorSystem
+	prefix string
+
+	mu     sync.Mutex
+	free   []*replier
+	closed bool
+}
+
+// mostFree bounds the repliers kept for reuse; each costs a few hundred bytes.
+const mostFree = 4096
+
+func newRepliers(system *actor.ActorSystem, name string) *repliers {
+	return &repliers{system: system, prefix: name + "/reply"}
+}
+
+func (p *repliers) get() *replier {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.free); n > 0 {
+		r := p.free[n-1]
+		p.free = p.free[:n-1]
+		return r
+	}
+	r := &replier{pool: p, reply: make(chan any, 1)}
+	// The registry's ids never repeat, so this one is free.
+	r.pid, _ = p.system.ProcessRegistry.Add(r, p.prefix+p.system.ProcessRegistry.NextId())
+	return r
+}
+
+func (p *repliers) put(r *replier) {
+	r.late = nil
+	r.state.Store(replierWaiting)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || len(p.free) >= mostFree {
+		p.system.ProcessRegistry.Remove(r.pid)
+		return
+	}
+	p.free = append(p.free, r)
+}
+
+// close forgets the free repliers; those in use are forgotten when they come back.
+func (p *repliers) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, r := range p.free {
+		p.system.ProcessRegistry.Remove(r.pid)
+	}
+	p.free = nil
+}
+
+// ask sends message to pid and waits for the answer, whose Failure is returned as an error.
+func ask[T any](ctx context.Context, p *repliers, pid *actor.PID, message any) (T, error) {
+	answer, _, err := askLate[T](ctx, p, pid, message, nil)
+	return answer, err
+}
+
+// askLate is ask; when ctx ends first gaveUp is true, and late, unless nil, gets the answer once it comes.
+func askLate[T any](ctx context.Context, p *repliers, pid *actor.PID, message any, late func(any)) (answer T, gaveUp bool, err error) {
+	r := p.get()
+	p.system.Root.RequestWithCustomSender(pid, message, r.pid)
+	reply, err := r.await(ctx, late)
+	if err != nil {
+		return answer, true, err
+	}
+	switch m := reply.(type) {
+	case T:
+		return m, false, nil
+	case *messages.Failure:
+		return answer, false, m
+	case *actor.DeadLetterResponse:
+		return answer, false, stoppedFailure()
+	}
+	return answer, false, fmt.Errorf("answered with %T: %w", reply, messages.ErrInternal)
+}
+
+func stoppedFailure() *messages.Failure {
+	return messages.Failf(messages.Code_CODE_UNAVAILABLE, "gabion is stopped").Advise("start it again")
+}

@@ -1,0 +1,94 @@
+package actors
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// request is one message that asks for an answer, on its way through an actor, a cell and back.
+type request struct {
+	system  *actor.ActorSystem
+	sender  *actor.PID // nil: nobody waits for an answer
+	message proto.Message
+	// deadline is when the sender stops waiting; zero: never.
+	deadline time.Time
+
+	// answered makes the first answer the only one.
+	answered atomic.Bool
+	// taken is set once somebody other than the receiving actor is bound to answer: after a panic the
+	// guard answers only a request that was not.
+	taken atomic.Bool
+
+	// Owned by the committer, then by the acker.
+	reply    proto.Message
+	snapshot *store.Snapshot
+}
+
+// answer sends the reply, unless one was sent before. Any goroutine may call it.
+func (r *request) answer(reply proto.Message) {
+	if !r.answered.CompareAndSwap(false, true) {
+		return
+	}
+	send(r.system, r.sender, reply)
+}
+
+// hand sends the snapshot itself, which the receiver closes; one that nobody waits for is closed here.
+func (r *request) hand(s *store.Snapshot) {
+	if r.sender == nil || !r.answered.CompareAndSwap(false, true) {
+		_ = s.Close()
+		return
+	}
+	send(r.system, r.sender, s)
+}
+
+// send sends a reply, to nobody when there is no sender. It runs the sender's code on our goroutine: a panic in it
+// is the sender's loss alone, and must neither freeze a store nor end the process.
+func send(system *actor.ActorSystem, sender *actor.PID, reply any) {
+	if sender == nil {
+		return
+	}
+	defer func() {
+		if reason := recover(); reason != nil {
+			system.Logger().Error("sender panicked on its answer", "sender", sender.GetId(), "reason", reason)
+		}
+	}()
+	system.Root.Send(sender, reply)
+}
+
+// respond answers the message that c receives, if anybody waits for it.
+func respond(c actor.Context, reply any) { send(c.ActorSystem(), c.Sender(), reply) }
+
+// expired tells whether nobody waits for the answer any more.
+func (r *request) expired(now time.Time) bool {
+	return !r.deadline.IsZero() && now.After(r.deadline)
+}
+
+func asTime(t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.AsTime()
+}
+
+// Failures every actor gives.
+
+func unavailable(table, why string, wait time.Duration) *messages.Failure {
+	return messages.Failf(messages.Code_CODE_UNAVAILABLE, "%s", why).Of(table).After(wait)
+}
+
+func expiredFailure(table string) *messages.Failure {
+	return messages.Failf(messages.Code_CODE_DEADLINE_EXCEEDED, "request expired before its commit; nothing was written").Of(table).
+		Advise("send again with more time")
+}
+
+func notUnderstood(who string, message any) *messages.Failure {
+	return messages.Failf(messages.Code_CODE_UNIMPLEMENTED, "%s does not understand %T", who, message).
+		Advise("see the messages of package messages, and which actor answers each")
+}

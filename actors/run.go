@@ -1,0 +1,155 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/gabiondb/gabion/backup"
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// run is one backup of its tables.
+type run struct {
+	tree   *tree
+	id     string
+	label  string
+	tables []string
+	logger *slog.Logger
+	set    *messages.BackupSet
+}
+
+func newRun(t *tree, q *queuedRun) *run {
+	id := ulid.Make().String()
+	return &run{
+		tree:   t,
+		id:     id,
+		label:  q.label,
+		tables: q.tables,
+		logger: t.config.Logger.With("run_id", id),
+		set: &messages.BackupSet{
+			FormatVersion: store.FormatVersion,
+			StoreId:       t.directory.StoreID(),
+			RunId:         id,
+			Label:         q.label,
+			Started:       now(),
+		},
+	}
+}
+
+// do backs up the tables, a few at once, best effort; then writes the set, lets retention remove what is
+// old, and publishes BackupComplete. All that its report names is durable.
+func (r *run) do(ctx context.Context) *messages.BackupReport {
+	r.logger.Info("backup started", "tables", len(r.tables), "label", r.label)
+	r.tree.publisher.publish(&messages.BackupStarted{
+		RunId: r.id, Label: r.label, Started: r.set.GetStarted(), Tables: slices.Clone(r.tables)})
+	r.set.Results = r.backUp(ctx)
+	r.set.Finished = now()
+	r.sweep()
+
+	report := &messages.BackupReport{Set: r.set, BackupDir: r.tree.backups.Path()}
+	if err := r.tree.backups.WriteSet(r.set); err != nil {
+		report.Faults = append(report.Faults, err.Error())
+		r.logger.Error("set not written: the backups of the run are complete without it", "error", err)
+	}
+	r.retain(report)
+	complete := r.complete(report)
+	r.logger.Info("backup complete", "backed_up", len(complete.GetBackedUp()), "failed", len(complete.GetFailed()),
+		"took", r.set.GetFinished().AsTime().Sub(r.set.GetStarted().AsTime()))
+	r.tree.publisher.publish(complete)
+	return report
+}
+
+// backUp returns one row for each table, in the order of the tables.
+func (r *run) backUp(ctx context.Context) []*messages.TableResult {
+	results := make([]*messages.TableResult, len(r.tables))
+	slots := make(chan struct{}, r.tree.config.ConcurrentBackups)
+	var wg sync.WaitGroup
+	for i, table := range r.tables {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			results[i] = r.table(ctx, table)
+			r.tree.publisher.publish(&messages.TableBackedUp{RunId: r.id, Result: results[i]})
+		})
+	}
+	wg.Wait()
+	return results
+}
+
+// retain applies retention to the tables that this run backed up. A table that fails keeps its old backups
+// for as long as it fails.
+func (r *run) retain(report *messages.BackupReport) {
+	for _, result := range r.set.GetResults() {
+		if result.GetOutcome() == messages.Outcome_OUTCOME_FAILED {
+			continue
+		}
+		policy, err := r.policy(result.GetTable())
+		if err == nil {
+			var decisions []*messages.RetentionDecision
+			decisions, err = r.tree.backups.Retain(result.GetTable(), policy, time.Now())
+			report.Retained = append(report.Retained, decisions...)
+		}
+		if err != nil {
+			err = fmt.Errorf("retain backups of table %q: %w", result.GetTable(), err)
+			report.Faults = append(report.Faults, err.Error())
+			r.logger.Error("retention failed: nothing that must stay was removed", "error", err)
+		}
+	}
+}
+
+// policy protects the newest backup of every lineage that the table has on disk, and of the one it
+// branched from.
+func (r *run) policy(table string) (backup.Policy, error) {
+	lineages, err := r.tree.directory.Lineages(table)
+	if err != nil {
+		return backup.Policy{}, err
+	}
+	if m := r.tree.cells[table].serving.Load(); m != nil {
+		if parent := m.store.Record().GetParent().GetLineage(); parent != "" {
+			lineages = append(lineages, parent)
+		}
+	}
+	return backup.Policy{Keep: r.tree.config.Keep, Lineages: lineages}, nil
+}
+
+func (r *run) complete(report *messages.BackupReport) *messages.BackupComplete {
+	event := &messages.BackupComplete{
+		RunId: r.id, Label: r.label, Started: r.set.GetStarted(), Finished: r.set.GetFinished(), BackupDir: report.GetBackupDir(),
+	}
+	for _, result := range r.set.GetResults() {
+		if result.GetOutcome() == messages.Outcome_OUTCOME_FAILED {
+			event.Failed = append(event.Failed, result)
+		} else {
+			event.BackedUp = append(event.BackedUp, result)
+		}
+	}
+	return event
+}
+
+// broken is the event of a run that ended without results: every table failed.
+func (r *run) broken(why string) *messages.BackupComplete {
+	event := &messages.BackupComplete{
+		RunId: r.id, Label: r.label, Started: r.set.GetStarted(), Finished: now(), BackupDir: r.tree.backups.Path()}
+	for _, table := range r.tables {
+		event.Failed = append(event.Failed, &messages.TableResult{
+			Table: table, Outcome: messages.Outcome_OUTCOME_FAILED,
+			Failure: messages.Failf(messages.Code_CODE_INTERNAL, "%s", why).Of(table)})
+	}
+	return event
+}
+
+// sweep removes the run's staging directory. A cut that is still to come is removed when it comes.
+func (r *run) sweep() {
+	fs := r.tree.directory.FS()
+	staging := fs.PathDir(r.tree.directory.Staging(r.id, "any"))
+	if err := fs.RemoveAll(staging); err != nil {
+		r.logger.Warn("staging not removed: it is swept at the next start", "path", staging, "error", err)
+	}
+}

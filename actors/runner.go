@@ -1,0 +1,187 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// mostQueued bounds the different runs that wait behind the one under way.
+const mostQueued = 8
+
+// runner does the runs, one at a time, on a goroutine that exists while there is something to do. The tree
+// holds it: a run goes on while the coordinator restarts.
+type runner struct {
+	tree *tree
+	ctx  context.Context
+	end  context.CancelCauseFunc
+
+	mu       sync.Mutex
+	queue    []*queuedRun
+	running  bool
+	stopping bool
+	work     sync.WaitGroup
+	timer    *time.Timer // of the next scheduled run
+}
+
+// queuedRun is a run that has not begun. Requests for the same tables and label share it: what they
+// sent before is before its cuts.
+type queuedRun struct {
+	key    string
+	tables []string
+	label  string
+	askers []*request
+}
+
+func newRunner(t *tree) *runner {
+	ctx, end := context.WithCancelCause(context.Background())
+	return &runner{tree: t, ctx: ctx, end: end}
+}
+
+// schedule arms the timer of the next run.
+func (r *runner) schedule() {
+	c := r.tree.config
+	if c.DisableSchedule || c.ReadOnly {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopping {
+		return
+	}
+	r.timer = time.AfterFunc(c.Interval, func() {
+		r.ask(&messages.BackupAll{Label: "scheduled"}, &request{system: r.tree.system})
+		r.schedule()
+	})
+}
+
+// ask queues a run, or joins one that waits. The request is answered when the run is done.
+func (r *runner) ask(m *messages.BackupAll, asker *request) {
+	if failure := r.queueUp(m, asker); failure != nil {
+		asker.answer(failure)
+	}
+}
+
+func (r *runner) queueUp(m *messages.BackupAll, asker *request) *messages.Failure {
+	if r.tree.config.ReadOnly {
+		return messages.Failf(messages.Code_CODE_FAILED_PRECONDITION, "directory is open for reading only").
+			Advise("ask the host that serves the directory")
+	}
+	tables := slices.Compact(slices.Sorted(slices.Values(m.GetTables())))
+	var unknown []string
+	for _, table := range tables {
+		if _, failure := r.tree.find(table); failure != nil {
+			unknown = append(unknown, table)
+		}
+	}
+	if unknown != nil {
+		return messages.Failf(messages.Code_CODE_NOT_FOUND, "no such tables: %s", strings.Join(unknown, ", ")).
+			Advise("ListTables names the tables that are served")
+	}
+	if len(tables) == 0 {
+		tables = r.tree.names
+	}
+	key := strings.Join(tables, ",") + "\x00" + m.GetLabel()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopping {
+		return stoppedFailure()
+	}
+	for _, q := range r.queue {
+		if q.key == key {
+			q.askers = append(q.askers, asker)
+			asker.taken.Store(true)
+			return nil
+		}
+	}
+	if len(r.queue) >= mostQueued {
+		return messages.Failf(messages.Code_CODE_RESOURCE_EXHAUSTED, "%d different runs wait already", mostQueued).
+			After(time.Minute).Advise("wait for BackupComplete")
+	}
+	r.queue = append(r.queue, &queuedRun{key: key, tables: tables, label: m.GetLabel(), askers: []*request{asker}})
+	asker.taken.Store(true)
+	if !r.running {
+		r.running = true
+		r.work.Go(r.drain)
+	}
+	return nil
+}
+
+// drain does what is queued, until nothing is.
+func (r *runner) drain() {
+	for {
+		r.mu.Lock()
+		if len(r.queue) == 0 {
+			r.running = false
+			r.mu.Unlock()
+			return
+		}
+		next := r.queue[0]
+		r.queue = r.queue[1:]
+		r.mu.Unlock()
+		reply := r.guarded(next)
+		for _, asker := range next.askers {
+			asker.answer(reply)
+		}
+	}
+}
+
+// guarded does one run; a panic ends it as failed.
+func (r *runner) guarded(q *queuedRun) (reply proto.Message) {
+	run := newRun(r.tree, q)
+	defer func() {
+		if reason := recover(); reason != nil {
+			r.tree.config.Logger.Error("run panicked", "run_id", run.id, "reason", reason, "stack", string(debug.Stack()))
+			reply = messages.Failf(messages.Code_CODE_INTERNAL, "run %s panicked: %v", run.id, reason).
+				Advise("the log has the stack; backups that the run had published are complete")
+			run.sweep()
+			r.tree.publisher.publish(run.broken(fmt.Sprintf("run panicked: %v", reason)))
+		}
+	}()
+	return run.do(r.ctx)
+}
+
+// stop refuses new runs, cancels the one under way and answers those that wait.
+func (r *runner) stop(ctx context.Context) error {
+	r.mu.Lock()
+	r.stopping = true
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+	waiting := r.queue
+	r.queue = nil
+	r.mu.Unlock()
+	for _, q := range waiting {
+		for _, asker := range q.askers {
+			asker.answer(stoppedFailure())
+		}
+	}
+	r.end(errors.New("gabion is stopping"))
+	idle := make(chan struct{})
+	go func() {
+		defer close(idle)
+		r.work.Wait()
+	}()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return errors.New("run still waits for its disk")
+	}
+}
+
+// wait returns when no run is under way.
+func (r *runner) wait() { r.work.Wait() }
+
+// now is the time as records keep it.
+func now() *timestamppb.Timestamp { return timestamppb.New(time.Now()) }

@@ -1,0 +1,147 @@
+package actors
+
+import (
+	"context"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+const (
+	// coordinatorName is reserved: no table can have it.
+	coordinatorName = "backup"
+	// adminTimeout bounds how long the supervisor's answers may take.
+	adminTimeout = time.Minute
+	// orphanTimeout bounds the shutdown when the host's own actor stops the supervisor.
+	orphanTimeout = 10 * time.Second
+
+	// An owner that panics more than panicBudget times within panicWindow has its cell closed and
+	// opened again: its state may be what it panics on.
+	panicBudget = 10
+	panicWindow = 10 * time.Second
+)
+
+// supervisor spawns the owners, then the coordinator, and restarts them at once when they panic. It never
+// panics itself, and never waits.
+type supervisor struct {
+	tree *tree
+	// spawned is closed when the children are there, or err says why not.
+	spawned chan struct{}
+	err     error
+}
+
+// Receive implements actor.Actor.
+func (s *supervisor) Receive(c actor.Context) {
+	switch m := c.Message().(type) {
+	case *actor.Started:
+		s.spawn(c)
+	case *actor.Stopping:
+		// Stopped by the host's own tree rather than by Stop.
+		ctx, cancel := context.WithTimeout(context.Background(), orphanTimeout)
+		defer cancel()
+		if err := s.tree.shutdown(ctx); err != nil {
+			s.tree.config.Logger.Error("stopped with an error", "error", err)
+		}
+		s.letStop()
+	case *messages.ListTables:
+		respond(c, s.list())
+	case *messages.CloseTable:
+		s.command(c, m.GetTable(), closeCommand)
+	case *messages.OpenTable:
+		s.command(c, m.GetTable(), openCommand)
+	default:
+		respond(c, notUnderstood("supervisor", m))
+	}
+}
+
+func (s *supervisor) spawn(c actor.Context) {
+	defer close(s.spawned)
+	t := s.tree
+	for _, name := range t.names {
+		cell := t.cells[name]
+		pid, err := c.SpawnNamed(t.props(t.mailboxes[name], t.config.Name+"/"+name, func() actor.Actor {
+			return &owner{cell: cell}
+		}), name)
+		if err != nil {
+			s.err = err
+			return
+		}
+		t.pidsMu.Lock()
+		t.pids[name] = pid
+		t.pidsMu.Unlock()
+	}
+	pid, err := c.SpawnNamed(t.props(t.coordinator, t.config.Name+"/"+coordinatorName, func() actor.Actor {
+		return &coordinator{tree: t}
+	}), coordinatorName)
+	if err != nil {
+		s.err = err
+		return
+	}
+	t.pidsMu.Lock()
+	t.backup = pid
+	t.pidsMu.Unlock()
+}
+
+// props are those of an owner or the coordinator.
+func (t *tree) props(m *mailbox, name string, produce actor.Producer) *actor.Props {
+	middleware := append([]actor.ReceiverMiddleware{guard(t.config.Logger, name)}, t.config.Middleware...)
+	return actor.PropsFromProducer(produce,
+		actor.WithMailbox(func() actor.Mailbox { return m }),
+		actor.WithReceiverMiddleware(middleware...))
+}
+
+// letStop lets the framework stop the children.
+func (s *supervisor) letStop() {
+	for _, m := range s.tree.mailboxes {
+		m.mayStop.Store(true)
+	}
+	s.tree.coordinator.mayStop.Store(true)
+}
+
+func (s *supervisor) list() *messages.TableList {
+	list := &messages.TableList{}
+	for _, name := range s.tree.names {
+		list.Tables = append(list.Tables, s.tree.cells[name].info())
+	}
+	return list
+}
+
+// command gives a cell's keeper a command and answers when it is done, beside the supervisor's goroutine.
+func (s *supervisor) command(c actor.Context, table string, want commandKind) {
+	cell, failure := s.tree.find(table)
+	if failure != nil {
+		respond(c, failure)
+		return
+	}
+	system, sender := c.ActorSystem(), c.Sender()
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
+		defer cancel()
+		if err := cell.ask(ctx, want); err != nil {
+			send(system, sender, messages.FailureOf(err).Of(table))
+			return
+		}
+		send(system, sender, &messages.TableList{Tables: []*messages.TableInfo{cell.info()}})
+	}()
+}
+
+// HandleFailure implements actor.SupervisorStrategy for the supervisor's children: restart at once, whatever
+// the reason. The cell, which holds everything that matters, is not touched, unless the panics go on.
+func (s *supervisor) HandleFailure(_ *actor.ActorSystem, super actor.Supervisor, child *actor.PID,
+	stats *actor.RestartStatistics, reason, _ any) {
+	stats.Fail()
+	for name, pid := range s.tree.ownerPIDs() {
+		if !pid.Equal(child) {
+			continue
+		}
+		c := s.tree.cells[name]
+		c.restarts.Add(1)
+		if stats.NumberOfFailures(panicWindow) > panicBudget {
+			stats.Reset()
+			c.faulted(panicsError{reason})
+		}
+	}
+	super.RestartChildren(child)
+}

@@ -1,0 +1,213 @@
+package actors
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// Table is a handle on one table, for any number of goroutines. Its calls wait for the answer; errors match
+// the sentinels of package messages. Keys and values are copied, and those returned belong to the caller.
+//
+// A call whose ctx ends returns an error that matches the context's. A write may then still be carried out:
+// its error matches messages.ErrOutcomeUnknown too.
+type Table struct {
+	gabion *Gabion
+	name   string
+	cell   *cell // nil when the table is not served
+	// unanswered counts this handle's writes that were not answered: while there are any, a Get goes
+	// through the mailbox behind them.
+	unanswered atomic.Int64
+}
+
+// Table returns a handle on a table. One that is not served gives a handle whose calls fail with
+// messages.ErrNotFound. Order is kept between the calls on one handle, not between handles.
+func (g *Gabion) Table(name string) *Table {
+	return &Table{gabion: g, name: name, cell: g.tree.cells[name]}
+}
+
+// Name is the table's name.
+func (t *Table) Name() string { return t.name }
+
+// Put stores value under key and returns the table's seq, after the fsync.
+func (t *Table) Put(ctx context.Context, key, value []byte) (seq uint64, err error) {
+	return t.write(ctx, "put", &messages.Put{Key: bytes.Clone(key), Value: bytes.Clone(value), Deadline: deadline(ctx)})
+}
+
+// Delete removes key. An absent key is not an error.
+func (t *Table) Delete(ctx context.Context, key []byte) (seq uint64, err error) {
+	return t.write(ctx, "delete", &messages.Delete{Key: bytes.Clone(key), Deadline: deadline(ctx)})
+}
+
+// DeleteRange removes every key in [start, end).
+func (t *Table) DeleteRange(ctx context.Context, start, end []byte) (seq uint64, err error) {
+	return t.write(ctx, "delete range", &messages.DeleteRange{
+		Start: bytes.Clone(start), End: bytes.Clone(end), Deadline: deadline(ctx)})
+}
+
+// Write carries out all ops of m or none. m must not be changed afterwards. When a condition does not
+// hold the error matches messages.ErrConditionFailed.
+func (t *Table) Write(ctx context.Context, m *messages.Write) (seq uint64, err error) {
+	if m.GetDeadline() == nil && deadline(ctx) != nil {
+		m = &messages.Write{Ops: m.GetOps(), Conditions: m.GetConditions(), Deadline: deadline(ctx)}
+	}
+	return t.write(ctx, "write", m)
+}
+
+func (t *Table) write(ctx context.Context, what string, m proto.Message) (uint64, error) {
+	t.unanswered.Add(1)
+	settled := func(any) { t.unanswered.Add(-1) }
+	committed, gaveUp, err := call[*messages.Committed](ctx, t, m, settled)
+	if gaveUp {
+		// settled is called when the answer comes.
+		return 0, fmt.Errorf("%s: %w: %w", what, messages.ErrOutcomeUnknown, err)
+	}
+	settled(nil)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", what, err)
+	}
+	return committed.GetSeq(), nil
+}
+
+// Get returns the value of key. A key that is absent gives an error that matches messages.ErrNotFound.
+func (t *Table) Get(ctx context.Context, key []byte) ([]byte, error) {
+	value, err := t.get(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("get: %w", err)
+	}
+	if !value.GetFound() {
+		return nil, fmt.Errorf("get %q: %w", key, messages.ErrNotFound)
+	}
+	return value.GetValue(), nil
+}
+
+// get reads on the caller's goroutine when it can: nothing of this handle waits ahead of it in the mailbox, and
+// no write of the key waits for its fsync.
+func (t *Table) get(ctx context.Context, key []byte) (*messages.Value, error) {
+	if t.cell != nil && t.unanswered.Load() == 0 {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		if m := t.cell.serving.Load(); m != nil {
+			if bad := (&messages.Get{Key: key}).Check(); bad != nil {
+				return nil, bad.Of(t.name)
+			}
+			if value, err := m.read(key); err == nil {
+				return value, nil
+			}
+			// Being written, or closing: the owner knows what to answer.
+		}
+	}
+	value, _, err := call[*messages.Value](ctx, t, &messages.Get{Key: bytes.Clone(key), Deadline: deadline(ctx)}, nil)
+	if err != nil {
+		return nil, err
+	}
+	// The value may be the one that a sender's message holds.
+	return &messages.Value{Found: value.GetFound(), Value: bytes.Clone(value.GetValue()), Seq: value.GetSeq()}, nil
+}
+
+// Scan returns one page. Continue with its Next as the start, or the end when reverse.
+func (t *Table) Scan(ctx context.Context, m *messages.Scan) (*messages.Page, error) {
+	page, _, err := call[*messages.Page](ctx, t, m, nil)
+	if err != nil {
+		return nil, fmt.Errorf("scan: %w", err)
+	}
+	return page, nil
+}
+
+// Walk calls each for every entry of m, whose limit is ignored, as of one instant, on the caller's goroutine. A
+// nil m is the whole table.
+// It ends at each's first error, which it returns. The slices belong to each.
+func (t *Table) Walk(ctx context.Context, m *messages.Scan, each func(key, value []byte) error) error {
+	snapshot, err := t.snapshot(ctx)
+	if err != nil {
+		return fmt.Errorf("walk: %w", err)
+	}
+	walkErr := walk(ctx, snapshot, m, each)
+	if err := errors.Join(walkErr, snapshot.Close()); err != nil {
+		return fmt.Errorf("walk: %w", err)
+	}
+	return nil
+}
+
+func walk(ctx context.Context, snapshot *store.Snapshot, m *messages.Scan, each func(key, value []byte) error) error {
+	scan := &messages.Scan{}
+	if m != nil {
+		scan = proto.CloneOf(m)
+	}
+	scan.Limit = 0
+	for {
+		page, err := snapshot.Page(scan)
+		if err != nil {
+			return err
+		}
+		for _, entry := range page.GetEntries() {
+			if err := each(entry.GetKey(), entry.GetValue()); err != nil {
+				return err
+			}
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		switch {
+		case len(page.GetNext()) == 0:
+			return nil
+		case scan.GetReverse():
+			scan.End = page.GetNext()
+		default:
+			scan.Start = page.GetNext()
+		}
+	}
+}
+
+// snapshot gets a durable snapshot through the owner, in the order of this handle's calls.
+func (t *Table) snapshot(ctx context.Context) (*store.Snapshot, error) {
+	snapshot, _, err := call[*store.Snapshot](ctx, t, &snapshotRequest{}, func(late any) {
+		// Left open, it would keep the store from closing.
+		if s, ok := late.(*store.Snapshot); ok {
+			_ = s.Close()
+		}
+	})
+	return snapshot, err
+}
+
+// missing is the error of a table that is not served, or of a Gabion that has stopped.
+func (t *Table) missing() error {
+	if t.cell == nil {
+		_, failure := t.gabion.tree.find(t.name)
+		return failure
+	}
+	select {
+	case <-t.gabion.tree.stopped:
+		return stoppedFailure().Of(t.name)
+	default:
+		return nil
+	}
+}
+
+// call sends m to the owner and waits. When ctx ends first, gaveUp is true and late gets the answer once it
+// comes.
+func call[T any](ctx context.Context, t *Table, m any, late func(any)) (answer T, gaveUp bool, err error) {
+	if err := t.missing(); err != nil {
+		return answer, false, err
+	}
+	if ctx.Err() != nil {
+		return answer, false, context.Cause(ctx)
+	}
+	return askLate[T](ctx, t.gabion.tree.repliers, t.gabion.PID(t.name), m, late)
+}
+
+func deadline(ctx context.Context) *timestamppb.Timestamp {
+	if at, ok := ctx.Deadline(); ok {
+		return timestamppb.New(at)
+	}
+	return nil
+}

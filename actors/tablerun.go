@@ -1,0 +1,158 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/gabiondb/gabion/backup"
+	"github.com/gabiondb/gabion/messages"
+)
+
+// copyGrace is how long a copy that was cancelled may take to notice before its row is failed without it.
+const copyGrace = time.Second
+
+// table backs up one table and returns its row. It returns within the cut's and the copy's limits, whatever
+// hangs, and a panic is a failed row.
+func (r *run) table(ctx context.Context, table string) (result *messages.TableResult) {
+	started := now()
+	defer func() {
+		if reason := recover(); reason != nil {
+			r.logger.Error("backup of a table panicked", "table", table, "reason", reason, "stack", string(debug.Stack()))
+			result = r.failed(table, fmt.Errorf("backup panicked: %v", reason))
+		}
+		result.Started = started
+		result.Finished = now()
+	}()
+	result, err := r.capture(ctx, table, started.AsTime())
+	if err != nil {
+		r.logger.Warn("table not backed up", "table", table, "error", err)
+		return r.failed(table, err)
+	}
+	return result
+}
+
+func (r *run) failed(table string, err error) *messages.TableResult {
+	return &messages.TableResult{
+		Table: table, Outcome: messages.Outcome_OUTCOME_FAILED, Failure: messages.FailureOf(err).Of(table)}
+}
+
+// capture carries the newest backup forward when the table has not changed since, and cuts and publishes
+// otherwise.
+func (r *run) capture(ctx context.Context, table string, started time.Time) (*messages.TableResult, error) {
+	have, err := r.newestPosition(table)
+	if err != nil {
+		return nil, err
+	}
+	done, err := r.cut(ctx, table, have)
+	if err != nil {
+		return nil, err
+	}
+	if done.GetUnchanged() {
+		carried, err := r.tree.backups.CarryForward(table, done.GetRecord().GetPosition())
+		if err != nil || carried != nil {
+			return carried, err
+		}
+		// The backup may not be carried: the table is backed up anew.
+		if done, err = r.cut(ctx, table, nil); err != nil {
+			return nil, err
+		}
+	}
+	return r.publish(ctx, backup.Cut{
+		Table: table, RunID: r.id, Label: r.label, Staging: done.GetStaging(), Record: done.GetRecord(), Started: started})
+}
+
+// newestPosition is that of the table's newest sound backup, nil when there is none.
+func (r *run) newestPosition(table string) (*messages.Position, error) {
+	list, err := r.tree.backups.List(table)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range list {
+		if b.Fault == nil && !b.Red {
+			return b.Manifest.GetRecord().GetPosition(), nil
+		}
+	}
+	return nil, nil
+}
+
+// cut asks the owner for a cut. An answer that comes after the deadline is of this run, and is removed.
+func (r *run) cut(ctx context.Context, table string, have *messages.Position) (*messages.CutDone, error) {
+	limit := r.tree.config.CutTimeout
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer in %v", limit))
+	defer cancel()
+	replier := r.tree.repliers.get()
+	r.tree.system.Root.RequestWithCustomSender(r.tree.ownerPID(table), &messages.Cut{RunId: r.id, Have: have}, replier.pid)
+	reply, err := replier.await(ctx, func(late any) { r.discard(table, late) })
+	if err != nil {
+		return nil, fmt.Errorf("cut: %w: %w", err, messages.ErrDeadline)
+	}
+	switch m := reply.(type) {
+	case *messages.CutDone:
+		if m.GetRunId() != r.id {
+			return nil, fmt.Errorf("cut: answer is of run %s: %w", m.GetRunId(), messages.ErrInternal)
+		}
+		return m, nil
+	case *messages.Failure:
+		return nil, fmt.Errorf("cut: %w", m)
+	}
+	return nil, fmt.Errorf("cut: answered with %T: %w", reply, messages.ErrInternal)
+}
+
+// discard removes the staging of a cut that came too late. It must not wait on the goroutine that answers.
+func (r *run) discard(table string, late any) {
+	done, ok := late.(*messages.CutDone)
+	if !ok || done.GetStaging() == "" || done.GetRunId() != r.id {
+		return
+	}
+	go func() {
+		if err := r.tree.directory.FS().RemoveAll(done.GetStaging()); err != nil {
+			r.logger.Warn("late cut not removed: it is swept at the next start", "table", table, "error", err)
+			return
+		}
+		r.logger.Info("late cut removed", "table", table)
+		r.sweep()
+	}()
+}
+
+// publish copies a cut to the backup directory, and gives up when the copy makes no progress for a while.
+func (r *run) publish(ctx context.Context, cut backup.Cut) (*messages.TableResult, error) {
+	limit := r.tree.config.CopyTimeout
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// Whoever copies feeds the watchdog; a copy that hangs in a system call is left behind, and removes what
+	// it left once the call returns.
+	watchdog := time.AfterFunc(limit, func() {
+		cancel(fmt.Errorf("copy made no progress for %v: %w", limit, messages.ErrDeadline))
+	})
+	defer watchdog.Stop()
+	type outcome struct {
+		result *messages.TableResult
+		err    error
+	}
+	outcomes := make(chan outcome, 1)
+	go func() {
+		defer func() {
+			if reason := recover(); reason != nil {
+				outcomes <- outcome{err: fmt.Errorf("publish panicked: %v", reason)}
+			}
+		}()
+		result, err := r.tree.backups.Publish(ctx, cut, func(int64) { watchdog.Reset(limit) })
+		outcomes <- outcome{result, err}
+	}()
+	select {
+	case o := <-outcomes:
+		return o.result, o.err
+	case <-ctx.Done():
+	}
+	// Cancelled: a copy that is not stuck says so soon.
+	grace := time.NewTimer(copyGrace)
+	defer grace.Stop()
+	select {
+	case o := <-outcomes:
+		return o.result, o.err
+	case <-grace.C:
+		return nil, fmt.Errorf("publish: %w", context.Cause(ctx))
+	}
+}
