@@ -3,6 +3,7 @@ package messages
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -170,6 +171,20 @@ func (m *Write) Check() *Failure {
 	}
 	return f.failure()
 }
+
+// Check returns what is wrong with the request, or nil. The run id becomes part of a path.
+func (m *Cut) Check() *Failure {
+	var f faults
+	if !runID.MatchString(m.GetRunId()) {
+		f.addf("run id %q is no ULID", m.GetRunId())
+	}
+	if failure := f.failure(); failure != nil {
+		return failure.Advise("send BackupAll to the coordinator; it asks for the cuts")
+	}
+	return nil
+}
+
+var runID = regexp.MustCompile(`^[0-7][0-9A-HJKMNP-TV-Z]{25}$`)
 
 // Check returns what is wrong with the request, all of it, or nil.
 func (m *BackupAll) Check() *Failure {

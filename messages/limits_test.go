@@ -38,6 +38,8 @@ func TestCheckNamesEveryFault(t *testing.T) {
 			put([]byte("a"), big[:messages.MaxValue]), put([]byte("b"), big[:messages.MaxValue]),
 			put([]byte("c"), big[:messages.MaxValue]), put([]byte("d"), big[:messages.MaxValue]),
 		}}).Check(), []string{"67108868 B, maximum is 67108864 B"}},
+		{"cut of a run", (&messages.Cut{RunId: "01M82SP4RSVPSRDSKQHP1S0X20"}).Check(), nil},
+		{"cut out of the staging", (&messages.Cut{RunId: "../../01M82SP4RSVPSRDSKQHP"}).Check(), []string{"no ULID"}},
 		{"backup with bad names", (&messages.BackupAll{Tables: []string{"ok", "Bad", "con"}, Label: strings.Repeat("l", 257)}).Check(),
 			[]string{`"Bad"`, `"con" is reserved`, "257 B"}},
 	} {

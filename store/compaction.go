@@ -1,6 +1,8 @@
 package store
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -70,36 +72,17 @@ func (l *limiter) grantOne() bool {
 		l.mu.Unlock()
 		return false
 	}
-	candidates := make([]*scheduler, 0, len(l.schedulers))
-	for s := range l.schedulers {
-		s.calls.Add(1)
-		candidates = append(candidates, s)
-	}
+	candidates := slices.Collect(maps.Keys(l.schedulers))
 	l.mu.Unlock()
-	defer func() {
-		for _, s := range candidates {
-			s.calls.Done()
-		}
-	}()
 
 	var best *scheduler
 	var bestWaiting pebble.WaitingCompaction
 	for _, s := range candidates {
-		if int(s.running.Load()) >= s.db.GetAllowedWithoutPermission() {
-			continue
-		}
-		if ok, waiting := s.db.GetWaitingCompaction(); ok && (best == nil || before(waiting, bestWaiting)) {
+		if ok, waiting := s.waiting(); ok && (best == nil || before(waiting, bestWaiting)) {
 			best, bestWaiting = s, waiting
 		}
 	}
-	if best == nil || !best.take() {
-		return false
-	}
-	if !best.db.Schedule(best) {
-		best.release()
-		return false
-	}
-	return true
+	return best != nil && best.schedule()
 }
 
 // before tells whether a matters more than b.
@@ -128,11 +111,16 @@ var (
 	_ pebble.CompactionGrantHandle = (*scheduler)(nil)
 )
 
-func (s *scheduler) Register(_ int, db pebble.DBForCompaction) {
+// Register is called by an Open that may still fail, with Pebble's locks held.
+func (s *scheduler) Register(_ int, db pebble.DBForCompaction) { s.db = db }
+
+// start lets the database compact. It is called after its Open has succeeded: one that fails would tear the
+// files away from under a compaction that its first flush began.
+func (s *scheduler) start() {
 	s.limiter.mu.Lock()
-	defer s.limiter.mu.Unlock()
-	s.db = db
 	s.limiter.schedulers[s] = struct{}{}
+	s.limiter.mu.Unlock()
+	s.limiter.poke()
 }
 
 func (s *scheduler) Unregister() {
@@ -140,6 +128,46 @@ func (s *scheduler) Unregister() {
 	delete(s.limiter.schedulers, s)
 	s.limiter.mu.Unlock()
 	s.calls.Wait()
+}
+
+// enter begins a call into the database, unless that has unregistered. Each call is counted by itself: one
+// database that hangs on its disk must not hold up the Unregister of another.
+func (s *scheduler) enter() bool {
+	s.limiter.mu.Lock()
+	defer s.limiter.mu.Unlock()
+	_, registered := s.limiter.schedulers[s]
+	if registered {
+		s.calls.Add(1)
+	}
+	return registered
+}
+
+// waiting asks the database for a compaction that waits for its slot.
+func (s *scheduler) waiting() (bool, pebble.WaitingCompaction) {
+	if !s.enter() {
+		return false, pebble.WaitingCompaction{}
+	}
+	defer s.calls.Done()
+	if int(s.running.Load()) >= s.db.GetAllowedWithoutPermission() {
+		return false, pebble.WaitingCompaction{}
+	}
+	return s.db.GetWaitingCompaction()
+}
+
+// schedule gives the database a slot, if there still is one and it wants it.
+func (s *scheduler) schedule() bool {
+	if !s.enter() {
+		return false
+	}
+	defer s.calls.Done()
+	if !s.take() {
+		return false
+	}
+	if !s.db.Schedule(s) {
+		s.release()
+		return false
+	}
+	return true
 }
 
 // TrySchedule is called with Pebble's locks held.

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,6 +142,7 @@ func (d *Directory) provesUnfinished(table, lineage string) error {
 	if err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
+	slices.Sort(names) // the same error every time
 	for _, name := range names {
 		if strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".blob") {
 			return fmt.Errorf("it has %s", name)

@@ -96,6 +96,7 @@ func inspect(fs vfs.FS, path string, readOnly bool) (info *messages.StoreInfo, e
 	names = slices.DeleteFunc(names, func(name string) bool {
 		return name == lockFile || name == holderFile || name == infoFile+asideSuffix || name == "lost+found"
 	})
+	slices.Sort(names)
 	if len(names) > 0 {
 		return nil, true, messages.WithHint(
 			fmt.Errorf("directory %s has no %s but holds %q: %w", path, infoFile, names[0], ErrForeign),

@@ -25,6 +25,9 @@ type freezer struct {
 	vfs.FS
 	dir    string // the lineage's directory
 	frozen atomic.Bool
+	// fresh makes ReuseForWrite make new files. A recycled WAL keeps its old size and content behind what is
+	// written to it, and a cut copies all of it.
+	fresh atomic.Bool
 	// overlay holds the files made while frozen.
 	overlay *vfs.MemFS
 	// onFreeze is told the first cause, once, on a goroutine of its own.
@@ -128,7 +131,7 @@ func (z *freezer) ReuseForWrite(from, to string, category vfs.DiskWriteCategory)
 	if z.frozen.Load() {
 		return z.createInMemory(to, category)
 	}
-	f, err := z.FS.ReuseForWrite(from, to, category)
+	f, err := z.reuse(from, to, category)
 	if err != nil {
 		if z.judge(to, err) == nil {
 			return z.createInMemory(to, category)
@@ -136,6 +139,16 @@ func (z *freezer) ReuseForWrite(from, to string, category vfs.DiskWriteCategory)
 		return nil, err
 	}
 	return &freezerFile{File: f, fs: z, path: to}, nil
+}
+
+func (z *freezer) reuse(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if !z.fresh.Load() {
+		return z.FS.ReuseForWrite(from, to, category)
+	}
+	if err := z.FS.Remove(from); err != nil {
+		return nil, err
+	}
+	return z.FS.Create(to, category)
 }
 
 func (z *freezer) OpenReadWrite(path string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {

@@ -118,14 +118,18 @@ type mark struct {
 	syncing sync.WaitGroup // the timer's fsync, which runs outside mu
 }
 
-// openMark opens or makes the mark file at path, whose name is made durable, to go on from last.
+// openMark opens or makes the mark file at path, whose name is made durable, to go on from last; its turn is 0
+// when no slot was read.
 func openMark(fs vfs.FS, path string, last markValue, logger *slog.Logger) (*mark, error) {
 	f, err := fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, fmt.Errorf("open mark: %w", err)
 	}
-	if err := SyncDir(fs, fs.PathDir(path)); err != nil {
-		return nil, errors.Join(err, f.Close())
+	// A slot is written only after the name is durable, so one that was read proves it.
+	if last.turn == 0 {
+		if err := SyncDir(fs, fs.PathDir(path)); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
 	}
 	return &mark{fs: fs, path: path, logger: logger, file: f, last: last}, nil
 }

@@ -266,12 +266,14 @@ func (d *Directory) openPebble(path string, fs vfs.FS, frozen *freezer, logger *
 		if r := recover(); r != nil {
 			db, err = nil, panicked(r)
 		}
-		// Pebble registers before the last steps that can fail, and then forgets it.
-		if s := o.Experimental.CompactionScheduler; db == nil && s != nil {
-			s.Unregister()
-		}
 	}()
-	return pebble.Open(path, o)
+	if db, err = pebble.Open(path, o); err != nil {
+		return nil, err
+	}
+	if s, ok := o.Experimental.CompactionScheduler.(*scheduler); ok {
+		s.start()
+	}
+	return db, nil
 }
 
 func readRecord(db pebble.Reader) (*messages.TableRecord, error) {

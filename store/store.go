@@ -96,12 +96,17 @@ func (s *Store) get(from pebble.Reader, key []byte) (value []byte, found bool, e
 	return value, true, closer.Close()
 }
 
-// Flush writes the memtable to sstables, so that a cut that follows has little WAL to copy.
+// Flush writes the memtable to sstables and begins a new WAL file, so that a cut that follows has little WAL to
+// copy.
 func (s *Store) Flush() error {
 	if !s.handle.enter() {
 		return ErrClosed
 	}
 	defer s.handle.leave()
+	if s.fs != nil {
+		s.fs.fresh.Store(true)
+		defer s.fs.fresh.Store(false)
+	}
 	if err := s.db.Flush(); err != nil {
 		return fmt.Errorf("flush table %s: %w", s.table, err)
 	}
