@@ -34,11 +34,9 @@ type Options struct {
 	Path string
 	// StoreID is the id of the store whose backups lie here.
 	StoreID string
-	// Adopt takes over a directory of another store: when DIR was lost and made anew, its backups
-	// stay in use. Nothing of them is changed but the id.
-	Adopt bool
 	// ReadOnly changes nothing: no directory is made, nothing is swept, and Publish, WriteSet and
-	// Retain return ErrReadOnly. The lock is taken all the same.
+	// Retain return ErrReadOnly. The lock is taken all the same. A directory that is missing, or
+	// empty, is one without backups: see Missing.
 	ReadOnly bool
 	// Logger receives what was swept and what could not be read. Nil means no logs.
 	Logger *slog.Logger
@@ -69,10 +67,13 @@ type Directory struct {
 	readOnly bool
 	log      *slog.Logger
 
+	// missing: read-only, there is nothing to read.
+	missing bool
+
 	sets sync.Mutex // held by WriteSet, so that one run id is written once
 
-	mu     sync.Mutex // guards what follows; held over no file operation but the lock's release
-	hold   *store.Hold
+	mu     sync.Mutex  // guards what follows; held over no file operation but the lock's release
+	hold   *store.Hold // nil when missing
 	closed bool
 	busy   int // operations that change the disk and have not returned
 	tables map[string]*table
@@ -80,8 +81,8 @@ type Directory struct {
 
 // Open locks the backup directory, makes it where it is missing, and sweeps what crashed runs left.
 // It refuses a directory that is not Gabion's or belongs to another store (store.ErrForeign), one of
-// a newer format (store.ErrNewer), and one that is in use (store.ErrHeld); a missing parent, or with
-// ReadOnly a missing directory, matches os.ErrNotExist. After an error nothing is held.
+// a newer format (store.ErrNewer), and one that is in use (store.ErrHeld); a missing parent matches
+// os.ErrNotExist. After an error nothing is held.
 func Open(o Options) (*Directory, error) {
 	d, err := open(o)
 	if err != nil {
@@ -100,8 +101,13 @@ func open(o Options) (*Directory, error) {
 		tables: map[string]*table{},
 	}
 	// Looked at before the lock too: a directory that is refused must not get our lock file.
-	if _, err := inspect(o); err != nil && (o.ReadOnly || !errors.Is(err, os.ErrNotExist)) {
+	if _, err := inspect(o); errors.Is(err, os.ErrNotExist) {
+		d.missing = o.ReadOnly
+	} else if err != nil {
 		return nil, err
+	}
+	if d.missing {
+		return d, nil
 	}
 	if !o.ReadOnly {
 		if err := makeDirectory(o.FS, o.Path); err != nil {
@@ -126,7 +132,7 @@ func (d *Directory) prepare(o Options) error {
 	if err != nil || d.readOnly {
 		return err
 	}
-	if info.GetStoreId() != o.StoreID {
+	if info == nil {
 		if err := store.WriteInfo(d.fs, d.path, o.StoreID); err != nil {
 			return err
 		}
@@ -161,7 +167,7 @@ func inspect(o Options) (*messages.StoreInfo, error) {
 			"name an empty directory, or put gabion.json back if these are backups")
 	case info == nil && o.ReadOnly:
 		return nil, fmt.Errorf("read gabion.json: %w", os.ErrNotExist)
-	case info != nil && info.GetStoreId() != o.StoreID && !o.Adopt:
+	case info != nil && info.GetStoreId() != o.StoreID:
 		return nil, messages.WithHint(
 			fmt.Errorf("%w: it belongs to store %q, this is store %q", store.ErrForeign, info.GetStoreId(), o.StoreID),
 			"name another backup directory; if this one's store was lost, restore it, or create it empty with --create-empty")
@@ -194,6 +200,10 @@ func StoreIDAt(fs vfs.FS, path string) (string, error) {
 // Path returns BACKUPDIR.
 func (d *Directory) Path() string { return d.path }
 
+// Missing tells whether the directory was opened read-only and is not there: it has no backups, or is not
+// mounted.
+func (d *Directory) Missing() bool { return d.missing }
+
 // Close gives the directory free. While an operation goes on, because its file operation hangs,
 // Close returns an error that matches ErrBusy, and the lock is released when that operation ends.
 // A second Close does nothing.
@@ -212,6 +222,9 @@ func (d *Directory) Close() error {
 }
 
 func (d *Directory) release() error {
+	if d.missing {
+		return nil
+	}
 	if err := d.hold.Release(); err != nil {
 		return fmt.Errorf("close backup directory %s: %w", d.path, err)
 	}

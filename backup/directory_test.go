@@ -57,11 +57,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"other store", write("gabion.json", `{"storeId":"`+otherStore+`","formatVersion":1}`),
 			backup.Options{}, store.ErrForeign, otherStore},
 		{"newer", write("gabion.json", `{"storeId":"`+testStore+`","formatVersion":99,"news":1}`),
-			backup.Options{Adopt: true}, store.ErrNewer, "99"},
+			backup.Options{}, store.ErrNewer, "99"},
 		{"no parent", func(*testing.T, *hookFS) {}, backup.Options{Path: "/mnt/disk/backups"}, os.ErrNotExist, "/mnt/disk"},
-		{"read-only, missing", func(*testing.T, *hookFS) {}, backup.Options{ReadOnly: true}, os.ErrNotExist, backupsPath},
-		{"read-only, empty", func(t *testing.T, disk *hookFS) { must(t, disk.mem.MkdirAll(backupsPath, 0o755)) },
-			backup.Options{ReadOnly: true}, os.ErrNotExist, "gabion.json"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			disk := newDisk(t)
@@ -112,35 +109,30 @@ func TestOpenTakesAnEmptyDiskAndHoldsIt(t *testing.T) {
 	openDir(t, fs, path)
 }
 
-func TestOpenAdopts(t *testing.T) {
-	disk := newDisk(t)
-	d := openDir(t, disk, backupsPath)
-	live := newLive(t, disk.mem, "/data", table, lineageA)
-	live.put(10, 100)
-	publish(t, d, live.cut())
-	must(t, d.Close())
-
-	o := backup.Options{FS: disk, Path: backupsPath, StoreID: otherStore, Adopt: true, ReadOnly: true}
-	d, err := backup.Open(o)
-	must(t, err)
-	must(t, d.Close())
-	if id, _ := backup.StoreIDAt(disk, backupsPath); id != testStore {
-		t.Errorf("a read-only open made the directory that of %q", id)
+// Without its backup directory, an unmounted disk say, a directory can still be read.
+func TestOpenReadOnlyWithoutADirectory(t *testing.T) {
+	for name, prepare := range map[string]func(*hookFS){
+		"missing": func(*hookFS) {},
+		"empty":   func(disk *hookFS) { must(t, disk.mem.MkdirAll(backupsPath, 0o755)) },
+	} {
+		disk := newDisk(t)
+		prepare(disk)
+		d, err := backup.Open(backup.Options{FS: disk, Path: backupsPath, StoreID: testStore, ReadOnly: true})
+		must(t, err)
+		tables, err := d.Tables()
+		must(t, err)
+		list, err := d.List(table)
+		must(t, err)
+		sets, err := d.Sets()
+		must(t, err)
+		if !d.Missing() || len(tables)+len(list)+len(sets) > 0 {
+			t.Errorf("%s: missing %v, tables %v, backups %v, sets %v", name, d.Missing(), tables, list, sets)
+		}
+		must(t, d.Close())
+		if names, _ := disk.mem.List(backupsPath); len(names) > 0 {
+			t.Errorf("%s: a read-only open left %v", name, names)
+		}
 	}
-	o.ReadOnly = false
-	d, err = backup.Open(o)
-	must(t, err)
-	if id, _ := backup.StoreIDAt(disk, backupsPath); id != otherStore {
-		t.Errorf("store id is %q after adoption", id)
-	}
-	backups, err := d.List(table)
-	must(t, err)
-	if len(backups) != 1 || backups[0].Fault != nil {
-		t.Errorf("adopted %+v", backups)
-	}
-	must(t, d.Close())
-	_, err = backup.Open(backup.Options{FS: disk, Path: backupsPath, StoreID: testStore})
-	wantIs(t, err, store.ErrForeign)
 }
 
 func TestOpenSweepsUnlessReadOnly(t *testing.T) {

@@ -55,6 +55,15 @@ func (d *Directory) Tables() ([]string, error) {
 	return tables, nil
 }
 
+// Has tells whether a table has a complete backup, sound or not. It reads no manifest.
+func (d *Directory) Has(table string) (bool, error) {
+	ids, err := d.ids(table)
+	if err != nil {
+		return false, fmt.Errorf("list backups of table %q: %w", table, err)
+	}
+	return len(ids) > 0, nil
+}
+
 // List returns a table's complete backups, highest number first; none for a table that has none. One
 // that must not be used is listed with its Fault, never dropped, and is no error of the list.
 func (d *Directory) List(table string) ([]Backup, error) {
