@@ -52,6 +52,10 @@ type cell struct {
 	once    sync.Once
 	// gone is closed when the keeper has ended and the store is closed.
 	gone chan struct{}
+	// stopping: whatever fails now, the store is not opened again.
+	stopping atomic.Bool
+	// closing is the committer whose store is not yet closed, after serving is nil too.
+	closing atomic.Pointer[committer]
 
 	mu     sync.Mutex
 	state  messages.TableState
@@ -134,6 +138,7 @@ func (c *cell) open() (*store.Store, error) {
 // serve lets the store serve until a command or a fault, then closes it. After a fault it returns openCommand.
 func (c *cell) serve(s *store.Store) (next commandKind, done chan error) {
 	m := newCommitter(c, s, int(c.tree.config.MemTableBytes/groupShare))
+	c.closing.Store(m)
 	c.serving.Store(m)
 	c.setState(messages.TableState_TABLE_STATE_OPEN, "", "")
 	c.answerOpener(nil)
@@ -153,10 +158,15 @@ func (c *cell) serve(s *store.Store) (next commandKind, done chan error) {
 		}
 	}
 	c.serving.Store(nil)
+	if fault != nil && s.Frozen() {
+		// What is pending was certainly not written, and is told so.
+		m.fail(fault, nil)
+	}
 	m.close()
 	if err := s.Close(); err != nil {
 		c.logger.Warn("store closed with an error", "error", err)
 	}
+	c.closing.Store(nil)
 	if fault != nil {
 		c.restarts.Add(1)
 		c.logger.Error("table failed and reopens", "error", fault)
@@ -288,8 +298,28 @@ func (c *cell) ask(ctx context.Context, want commandKind) error {
 	}
 }
 
+// stop makes the keeper close the store and end. When ctx ends first, all that still waits is answered, and the
+// store is closed once the call it hangs in returns.
+func (c *cell) stop(ctx context.Context) error {
+	c.stopping.Store(true)
+	go func() { _ = c.ask(context.Background(), stopCommand) }()
+	select {
+	case <-c.gone:
+		return nil
+	case <-ctx.Done():
+	}
+	c.serving.Store(nil)
+	if m := c.closing.Load(); m != nil {
+		m.abandon()
+	}
+	return fmt.Errorf("table %q is not closed yet", c.name)
+}
+
 // faulted closes and reopens the store because of cause. Called by whichever goroutine met the fault.
 func (c *cell) faulted(cause error) {
+	if c.stopping.Load() {
+		return
+	}
 	select {
 	case c.faults <- cause:
 	default:

@@ -34,7 +34,8 @@ type Config struct {
 	// Without it such a table is quarantined: an unmounted disk must not look like an empty table.
 	CreateEmpty bool
 	// ReadOnly serves reads alone and changes nothing in either directory but lock files. No backup is
-	// scheduled. Without Tables it serves every table that lies in Dir.
+	// scheduled. Without Tables it serves every table that Dir or the backups know; one that neither
+	// knows is an error that matches messages.ErrNotFound.
 	ReadOnly bool
 
 	// Interval is the time between two scheduled runs. Zero means 24 h; the minimum is 1 s.
@@ -71,7 +72,8 @@ type Config struct {
 	CopyTimeout time.Duration
 	// CacheBytes is the size of the block cache that all tables share. Zero means 64 MiB.
 	CacheBytes int64
-	// MemTableBytes is the size of one table's memtable. Zero means 4 MiB. A group holds up to a quarter.
+	// MemTableBytes is the size of one table's memtable. Zero means 4 MiB; the minimum is 4 KiB, the maximum
+	// 1 GiB. A group holds up to a quarter.
 	MemTableBytes uint64
 }
 
@@ -79,6 +81,8 @@ const (
 	defaultName     = "gabion"
 	defaultInterval = 24 * time.Hour
 	minInterval     = time.Second
+	minMemTable     = 4 << 10
+	maxMemTable     = 1 << 30 // Pebble takes less than 4 GiB
 	// groupShare is the part of a memtable that one group may fill: more, and Pebble gives the batch a
 	// memtable of its own.
 	groupShare = 4
@@ -147,6 +151,10 @@ func (c Config) validate(system *actor.ActorSystem) error {
 			fault("leave "+bound.name+" zero for its default", "%s is negative", bound.name)
 		}
 	}
+	if c.MemTableBytes < minMemTable || c.MemTableBytes > maxMemTable {
+		fault("leave memtable bytes zero for 4 MiB", "memtable bytes is %d, minimum is %d, maximum is %d",
+			c.MemTableBytes, minMemTable, maxMemTable)
+	}
 	faults = append(faults, c.checkDirectories()...)
 	return errors.Join(faults...)
 }
@@ -185,7 +193,34 @@ func (c Config) checkDirectories() []error {
 			fmt.Errorf("backup directory %s is the directory itself: %w", backups, messages.ErrInvalid),
 			"leave it empty for DIR/backups, or name a directory outside DIR"))
 	}
-	return append(faults, c.checkStore(dir, backups)...)
+	if len(faults) > 0 {
+		return faults // what follows reads both directories
+	}
+	if err := c.checkBackups(dir, backups); err != nil {
+		return []error{err}
+	}
+	return c.checkStore(dir, backups)
+}
+
+// checkBackups finds a backup directory that cannot be opened, before DIR is made.
+func (c Config) checkBackups(dir, backups string) error {
+	exists, err := store.Exists(c.FS, backups)
+	if err != nil {
+		return err
+	}
+	if !exists && c.ReadOnly {
+		return nil // what lies in DIR can still be read
+	}
+	if exists, err = store.Exists(c.FS, dir); err != nil {
+		return err
+	}
+	if !exists && c.FS.PathDir(backups) == dir {
+		return nil // made with DIR
+	}
+	if err := store.CheckDirectory(c.FS, backups, false); err != nil {
+		return fmt.Errorf("backup directory: %w", err)
+	}
+	return nil
 }
 
 // checkStore finds a backup directory that belongs to another store.
@@ -195,8 +230,11 @@ func (c Config) checkStore(dir, backups string) []error {
 		return []error{err}
 	}
 	info, err := store.ReadInfo(c.FS, dir)
-	if err != nil || theirs == "" || info.GetStoreId() == theirs || c.CreateEmpty {
+	if err != nil || theirs == "" || info.GetStoreId() == theirs {
 		return nil // an unreadable gabion.json is CheckDirectory's fault already
+	}
+	if info == nil && c.CreateEmpty {
+		return nil // the new directory takes the backups' store id
 	}
 	if info == nil {
 		return []error{messages.WithHint(

@@ -35,8 +35,6 @@ func (o *coordinator) Receive(c actor.Context) {
 	case *messages.HealthMetrics:
 		r := o.accept(c, m)
 		o.beside(r, func() proto.Message { return o.tree.health() })
-	case *lastMessage:
-		close(m.reached)
 	default:
 		respond(c, notUnderstood("backup coordinator", m))
 	}

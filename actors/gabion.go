@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
@@ -39,15 +41,14 @@ func Start(ctx context.Context, system *actor.ActorSystem, config Config) (*Gabi
 		return nil, fmt.Errorf("start gabion: %w", err)
 	}
 	g, err := t.spawn(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("start gabion: %w", errors.Join(err, t.shutdown(ctx)))
+	if err == nil {
+		err = t.settled(ctx)
 	}
-	for _, c := range t.cells {
-		select {
-		case <-c.settled:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("start gabion: %w", errors.Join(context.Cause(ctx), g.Stop(ctx)))
-		}
+	if err != nil {
+		// A little more time than ctx had, so that nothing stays behind unless a disk hangs.
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+		defer cancel()
+		return nil, fmt.Errorf("start gabion: %w", errors.Join(err, g.Stop(grace)))
 	}
 	t.logStart()
 	t.runner.schedule()
@@ -80,7 +81,7 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 		CacheBytes: config.CacheBytes, MemTableBytes: config.MemTableBytes,
 	})
 	if err != nil {
-		return nil, err
+		return nil, hinted(err)
 	}
 	defer func() {
 		if err != nil {
@@ -88,17 +89,14 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 		}
 	}()
 	t.backups, err = backup.Open(backup.Options{
-		FS: config.FS, Path: backups, StoreID: t.directory.StoreID(), Adopt: config.CreateEmpty,
+		FS: config.FS, Path: backups, StoreID: t.directory.StoreID(),
 		ReadOnly: config.ReadOnly, Logger: config.Logger,
 	})
 	if err != nil {
-		return nil, err
+		return nil, hinted(err)
 	}
-	t.names = slices.Sorted(slices.Values(config.Tables))
-	if len(t.names) == 0 {
-		if t.names, err = t.directory.Tables(); err != nil {
-			return nil, errors.Join(err, t.backups.Close())
-		}
+	if t.names, err = t.choose(config.Tables); err != nil {
+		return nil, errors.Join(err, t.backups.Close())
 	}
 	t.runner = newRunner(t)
 	t.coordinator = newMailbox(system, coordinatorName)
@@ -109,8 +107,47 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 	return t, nil
 }
 
-// spawn starts the keepers and the actors. The event stream gets every event from the first one on.
+// choose returns the tables to serve. A read-only Gabion can only serve what the directory or the backups
+// know; a table that the backups alone know is missing, and must be seen.
+func (t *tree) choose(tables []string) ([]string, error) {
+	names := slices.Sorted(slices.Values(tables))
+	if !t.config.ReadOnly {
+		return names, nil
+	}
+	onDisk, err := t.directory.Tables()
+	if err != nil {
+		return nil, err
+	}
+	backedUp, err := t.backups.Tables()
+	if err != nil {
+		return nil, err
+	}
+	known := slices.Compact(slices.Sorted(slices.Values(append(onDisk, backedUp...))))
+	if len(names) == 0 {
+		return known, nil
+	}
+	var unknown []error
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			unknown = append(unknown, messages.WithHint(fmt.Errorf("table %q: %w", name, messages.ErrNotFound),
+				"the directory has the tables "+strings.Join(known, ", ")))
+		}
+	}
+	return names, errors.Join(unknown...)
+}
+
+// hinted gives an error of a directory that has no hint the one that is left.
+func hinted(err error) error {
+	if len(messages.Hints(err)) > 0 {
+		return err
+	}
+	return messages.WithHint(err, "check that the directory can be written and that its disk has free space")
+}
+
+// spawn starts the keepers and the actors. The event stream gets every event from the first one on. What it
+// returns beside an error must be stopped.
 func (t *tree) spawn(ctx context.Context) (*Gabion, error) {
+	g := &Gabion{tree: t}
 	stream := t.system.EventStream
 	t.publisher.subscribe(func(event proto.Message) { stream.Publish(event) })
 	for _, name := range t.names {
@@ -121,7 +158,7 @@ func (t *tree) spawn(ctx context.Context) (*Gabion, error) {
 	m.mayStop.Store(true)
 	props := actor.PropsFromProducer(func() actor.Actor { return s },
 		actor.WithMailbox(func() actor.Mailbox { return m }),
-		actor.WithReceiverMiddleware(guardSupervisor(t.config.Logger, t.config.Name)),
+		actor.WithReceiverMiddleware(guardSupervisor(t.config.Logger, t.config.Name, m)),
 		actor.WithSupervisor(s))
 	spawn := t.config.Spawn
 	if spawn == nil {
@@ -129,19 +166,31 @@ func (t *tree) spawn(ctx context.Context) (*Gabion, error) {
 	}
 	pid, err := spawn(props, t.config.Name)
 	if err != nil {
-		return nil, messages.WithHint(fmt.Errorf("spawn supervisor %q: %w", t.config.Name, err),
+		return g, messages.WithHint(fmt.Errorf("spawn supervisor %q: %w", t.config.Name, err),
 			"give each Gabion of one actor system a Name of its own")
 	}
-	g := &Gabion{tree: t, supervisor: pid}
+	g.supervisor = pid
 	select {
 	case <-s.spawned:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("spawn children of %q: %w", t.config.Name, context.Cause(ctx))
+		return g, fmt.Errorf("spawn children of %q: %w", t.config.Name, context.Cause(ctx))
 	}
 	if s.err != nil {
-		return nil, errors.Join(fmt.Errorf("spawn children of %q: %w", t.config.Name, s.err), g.stopActors(ctx))
+		return g, fmt.Errorf("spawn children of %q: %w", t.config.Name, s.err)
 	}
 	return g, nil
+}
+
+// settled waits until every table is open, or has said why not.
+func (t *tree) settled(ctx context.Context) error {
+	for _, c := range t.cells {
+		select {
+		case <-c.settled:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 func (t *tree) logStart() {
@@ -189,11 +238,20 @@ func (g *Gabion) stopActors(ctx context.Context) error {
 	watcher := pool.get()
 	process.SendSystemMessage(g.supervisor, &actor.Watch{Watcher: watcher.pid})
 	g.tree.system.Root.Stop(g.supervisor)
-	if _, err := watcher.await(ctx, nil); err != nil {
-		// One more second: the children have nothing left to do.
+	late := make(chan struct{}, 1)
+	_, err := watcher.await(ctx, func(any) { late <- struct{}{} })
+	if err == nil {
+		return nil
+	}
+	// A little more time: the children have nothing left to do, unless the host's middleware blocks one.
+	grace := time.NewTimer(stopGrace)
+	defer grace.Stop()
+	select {
+	case <-late:
+		return nil
+	case <-grace.C:
 		return fmt.Errorf("stop actors: %w", err)
 	}
-	return nil
 }
 
 // PID is that of a table's owner, nil when the table is not served. Any actor may send it the

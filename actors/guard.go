@@ -22,9 +22,17 @@ type answerer interface {
 // its sender INTERNAL, unless the request is already in other hands, and goes on to the supervisor,
 // which restarts the actor. A panic in a lifecycle message ends here: the framework would bring the actor
 // back to life, or leave its parent waiting for ever.
-func guard(logger *slog.Logger, name string) actor.ReceiverMiddleware {
+func guard(logger *slog.Logger, name string, m *mailbox) actor.ReceiverMiddleware {
 	return func(next actor.ReceiverFunc) actor.ReceiverFunc {
 		return func(c actor.ReceiverContext, envelope *actor.MessageEnvelope) {
+			switch message := envelope.Message.(type) {
+			case *lastMessage:
+				// Not for the host's middleware, which may panic on what it does not know.
+				close(message.reached)
+				return
+			case *actor.Stopped:
+				m.ended.Store(true)
+			}
 			defer func() {
 				reason := recover()
 				if reason == nil {
@@ -47,9 +55,12 @@ func guard(logger *slog.Logger, name string) actor.ReceiverMiddleware {
 }
 
 // guardSupervisor is the supervisor's: nothing it receives may restart it, for that would stop every child.
-func guardSupervisor(logger *slog.Logger, name string) actor.ReceiverMiddleware {
+func guardSupervisor(logger *slog.Logger, name string, m *mailbox) actor.ReceiverMiddleware {
 	return func(next actor.ReceiverFunc) actor.ReceiverFunc {
 		return func(c actor.ReceiverContext, envelope *actor.MessageEnvelope) {
+			if _, ok := envelope.Message.(*actor.Stopped); ok {
+				m.ended.Store(true)
+			}
 			defer func() {
 				if reason := recover(); reason != nil {
 					logger.Error("supervisor panicked", "actor", name, "message", fmt.Sprintf("%T", envelope.Message),

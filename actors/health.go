@@ -84,7 +84,7 @@ func within[T any](limit time.Duration, f func() (T, error)) (T, error) {
 		return o.value, o.err
 	case <-timer.C:
 		var zero T
-		return zero, fmt.Errorf("no answer in %v", limit)
+		return zero, fmt.Errorf("no answer in %v: %w", limit, messages.ErrDeadline)
 	}
 }
 
@@ -94,6 +94,11 @@ func (t *tree) addBackups(report *messages.HealthReport) {
 	if err != nil {
 		report.Faults = append(report.Faults, messages.FailureOf(fmt.Errorf("list backups: %w", err)))
 		return
+	}
+	if t.backups.Missing() {
+		report.Faults = append(report.Faults, messages.Failf(messages.Code_CODE_NOT_FOUND,
+			"backup directory %s is missing", t.backups.Path()).
+			Advise("mount it, or name the right one with --backup-dir"))
 	}
 	rows := make(map[string]*messages.TableHealth, len(report.GetTables()))
 	for _, row := range report.GetTables() {

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"context"
 	"runtime"
 	"sync/atomic"
 
@@ -23,6 +24,8 @@ type mailbox struct {
 	// mayStop lets the framework's Stop and PoisonPill through. Before Gabion stops, nobody else may stop
 	// an owner: what it had queued would be lost.
 	mayStop atomic.Bool
+	// ended is set once the actor has stopped: what is left is answered without it.
+	ended atomic.Bool
 }
 
 func newMailbox(system *actor.ActorSystem, name string) *mailbox {
@@ -59,8 +62,7 @@ func (m *mailbox) PostUserMessage(message any) {
 	m.posting.Add(1)
 	if m.closed.Load() {
 		m.posting.Add(-1)
-		m.refuse(sender, messages.Failf(messages.Code_CODE_UNAVAILABLE, "%s is stopping", m.name).Of(m.name).
-			Advise("send to it again after the next start"))
+		m.refuseStopping(sender)
 		return
 	}
 	m.Mailbox.PostUserMessage(message)
@@ -78,18 +80,48 @@ func (m *mailbox) refuse(sender *actor.PID, failure *messages.Failure) {
 	send(m.system, sender, failure)
 }
 
+func (m *mailbox) refuseStopping(sender *actor.PID) {
+	m.refuse(sender, messages.Failf(messages.Code_CODE_UNAVAILABLE, "%s is stopping", m.name).Of(m.name).
+		Advise("send to it again after the next start"))
+}
+
+// RegisterHandlers implements actor.Mailbox.
+func (m *mailbox) RegisterHandlers(invoker actor.MessageInvoker, dispatcher actor.Dispatcher) {
+	m.Mailbox.RegisterHandlers(&endingInvoker{MessageInvoker: invoker, mailbox: m}, dispatcher)
+}
+
+// endingInvoker answers what is left in the mailbox of an actor that has stopped. The framework would drop it.
+type endingInvoker struct {
+	actor.MessageInvoker
+	mailbox *mailbox
+}
+
+// InvokeUserMessage implements actor.MessageInvoker.
+func (i *endingInvoker) InvokeUserMessage(message any) {
+	if !i.mailbox.ended.Load() {
+		i.MessageInvoker.InvokeUserMessage(message)
+		return
+	}
+	if envelope, ok := message.(*actor.MessageEnvelope); ok {
+		i.mailbox.refuseStopping(envelope.Sender)
+	}
+}
+
 // lastMessage is the last that a mailbox delivers: everything accepted before it was received when
 // reached is closed.
 type lastMessage struct{ reached chan struct{} }
 
-// close refuses what comes from now on, and returns a channel that is closed once the actor has received all
-// that came before. It may be called once.
-func (m *mailbox) close() <-chan struct{} {
+// drain refuses what comes from now on, and waits until the actor has received all that came before, or ctx ends.
+// It may be called once.
+func (m *mailbox) drain(ctx context.Context) {
 	m.closed.Store(true)
 	for m.posting.Load() > 0 {
 		runtime.Gosched()
 	}
 	last := &lastMessage{reached: make(chan struct{})}
 	m.Mailbox.PostUserMessage(last)
-	return last.reached
+	select {
+	case <-last.reached:
+	case <-ctx.Done():
+	}
 }

@@ -55,11 +55,9 @@ func (o *owner) Receive(c actor.Context) {
 	case *snapshotRequest:
 		o.read(&entry{request: o.accept(c, nil, nil), kind: snapshotEntry})
 	case *messages.Cut:
-		if r := o.accept(c, m, nil); r != nil {
+		if r := o.accept(c, m, m.Check()); r != nil {
 			o.cell.cut(&entry{request: r, kind: cutEntry})
 		}
-	case *lastMessage:
-		close(m.reached)
 	default:
 		// A lifecycle message has no sender, and the supervisor holds all that matters.
 		respond(c, notUnderstood("owner of table "+o.cell.name, m).Of(o.cell.name))

@@ -27,16 +27,16 @@ func (t *tree) coordinatorPID() *actor.PID {
 	return t.backup
 }
 
-// spawnedMailboxes are those of the actors that were spawned: only they can be closed.
-func (t *tree) spawnedMailboxes() []*mailbox {
+// spawnedMailboxes are those of the actors that were spawned, by name: only they can be drained.
+func (t *tree) spawnedMailboxes() map[string]*mailbox {
 	t.pidsMu.Lock()
 	defer t.pidsMu.Unlock()
-	var spawned []*mailbox
+	spawned := make(map[string]*mailbox, len(t.pids)+1)
 	if t.backup != nil {
-		spawned = append(spawned, t.coordinator)
+		spawned[coordinatorName] = t.coordinator
 	}
 	for table := range t.pids {
-		spawned = append(spawned, t.mailboxes[table])
+		spawned[table] = t.mailboxes[table]
 	}
 	return spawned
 }

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -61,7 +62,7 @@ func (r *replier) await(ctx context.Context, late func(any)) (any, error) {
 	}
 	r.late = late
 	if r.state.CompareAndSwap(replierWaiting, replierAbandoned) {
-		return nil, context.Cause(ctx)
+		return nil, contextError(ctx)
 	}
 	reply := <-r.reply
 	r.pool.put(r)
@@ -130,6 +131,9 @@ func ask[T any](ctx context.Context, p *repliers, pid *actor.PID, message any) (
 
 // askLate is ask; when ctx ends first gaveUp is true, and late, unless nil, gets the answer once it comes.
 func askLate[T any](ctx context.Context, p *repliers, pid *actor.PID, message any, late func(any)) (answer T, gaveUp bool, err error) {
+	if ctx.Err() != nil {
+		return answer, false, contextError(ctx)
+	}
 	r := p.get()
 	p.system.Root.RequestWithCustomSender(pid, message, r.pid)
 	reply, err := r.await(ctx, late)
@@ -145,6 +149,15 @@ func askLate[T any](ctx context.Context, p *repliers, pid *actor.PID, message an
 		return answer, false, stoppedFailure()
 	}
 	return answer, false, fmt.Errorf("answered with %T: %w", reply, messages.ErrInternal)
+}
+
+// contextError is why ctx ended. It matches the context's own error, and its cause.
+func contextError(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 func stoppedFailure() *messages.Failure {

@@ -54,7 +54,8 @@ func (r *run) do(ctx context.Context) *messages.BackupReport {
 	r.sweep()
 
 	report := &messages.BackupReport{Set: r.set, BackupDir: r.tree.backups.Path()}
-	if err := r.tree.backups.WriteSet(r.set); err != nil {
+	limit := r.tree.config.CopyTimeout
+	if _, err := within(limit, func() (any, error) { return nil, r.tree.backups.WriteSet(r.set) }); err != nil {
 		report.Faults = append(report.Faults, err.Error())
 		r.logger.Error("set not written: the backups of the run are complete without it", "error", err)
 	}
@@ -93,7 +94,9 @@ func (r *run) retain(report *messages.BackupReport) {
 		policy, err := r.policy(result.GetTable())
 		if err == nil {
 			var decisions []*messages.RetentionDecision
-			decisions, err = r.tree.backups.Retain(result.GetTable(), policy, time.Now())
+			decisions, err = within(r.tree.config.CopyTimeout, func() ([]*messages.RetentionDecision, error) {
+				return r.tree.backups.Retain(result.GetTable(), policy, time.Now())
+			})
 			report.Retained = append(report.Retained, decisions...)
 		}
 		if err != nil {
@@ -149,7 +152,8 @@ func (r *run) broken(why string) *messages.BackupComplete {
 func (r *run) sweep() {
 	fs := r.tree.directory.FS()
 	staging := fs.PathDir(r.tree.directory.Staging(r.id, "any"))
-	if err := fs.RemoveAll(staging); err != nil {
+	_, err := within(r.tree.config.CopyTimeout, func() (any, error) { return nil, fs.RemoveAll(staging) })
+	if err != nil {
 		r.logger.Warn("staging not removed: it is swept at the next start", "path", staging, "error", err)
 	}
 }

@@ -86,7 +86,7 @@ func (s *supervisor) spawn(c actor.Context) {
 
 // props are those of an owner or the coordinator.
 func (t *tree) props(m *mailbox, name string, produce actor.Producer) *actor.Props {
-	middleware := append([]actor.ReceiverMiddleware{guard(t.config.Logger, name)}, t.config.Middleware...)
+	middleware := append([]actor.ReceiverMiddleware{guard(t.config.Logger, name, m)}, t.config.Middleware...)
 	return actor.PropsFromProducer(produce,
 		actor.WithMailbox(func() actor.Mailbox { return m }),
 		actor.WithReceiverMiddleware(middleware...))

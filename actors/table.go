@@ -93,8 +93,8 @@ func (t *Table) Get(ctx context.Context, key []byte) ([]byte, error) {
 // no write of the key waits for its fsync.
 func (t *Table) get(ctx context.Context, key []byte) (*messages.Value, error) {
 	if t.cell != nil && t.unanswered.Load() == 0 {
-		if err := ctx.Err(); err != nil {
-			return nil, context.Cause(ctx)
+		if ctx.Err() != nil {
+			return nil, contextError(ctx)
 		}
 		if m := t.cell.serving.Load(); m != nil {
 			if bad := (&messages.Get{Key: key}).Check(); bad != nil {
@@ -126,13 +126,14 @@ func (t *Table) Scan(ctx context.Context, m *messages.Scan) (*messages.Page, err
 // Walk calls each for every entry of m, whose limit is ignored, as of one instant, on the caller's goroutine. A
 // nil m is the whole table.
 // It ends at each's first error, which it returns. The slices belong to each.
-func (t *Table) Walk(ctx context.Context, m *messages.Scan, each func(key, value []byte) error) error {
+func (t *Table) Walk(ctx context.Context, m *messages.Scan, each func(key, value []byte) error) (err error) {
 	snapshot, err := t.snapshot(ctx)
 	if err != nil {
 		return fmt.Errorf("walk: %w", err)
 	}
-	walkErr := walk(ctx, snapshot, m, each)
-	if err := errors.Join(walkErr, snapshot.Close()); err != nil {
+	// Also when each panics: left open, the snapshot would keep the store from closing.
+	defer func() { err = errors.Join(err, snapshot.Close()) }()
+	if err := walk(ctx, snapshot, m, each); err != nil {
 		return fmt.Errorf("walk: %w", err)
 	}
 	return nil
@@ -155,7 +156,7 @@ func walk(ctx context.Context, snapshot *store.Snapshot, m *messages.Scan, each 
 			}
 		}
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return contextError(ctx)
 		}
 		switch {
 		case len(page.GetNext()) == 0:
@@ -198,9 +199,6 @@ func (t *Table) missing() error {
 func call[T any](ctx context.Context, t *Table, m any, late func(any)) (answer T, gaveUp bool, err error) {
 	if err := t.missing(); err != nil {
 		return answer, false, err
-	}
-	if ctx.Err() != nil {
-		return answer, false, context.Cause(ctx)
 	}
 	return askLate[T](ctx, t.gabion.tree.repliers, t.gabion.PID(t.name), m, late)
 }

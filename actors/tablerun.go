@@ -41,7 +41,7 @@ func (r *run) failed(table string, err error) *messages.TableResult {
 // capture carries the newest backup forward when the table has not changed since, and cuts and publishes
 // otherwise.
 func (r *run) capture(ctx context.Context, table string, started time.Time) (*messages.TableResult, error) {
-	have, err := r.newestPosition(table)
+	have, err := within(r.tree.config.CopyTimeout, func() (*messages.Position, error) { return r.newestPosition(table) })
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,9 @@ func (r *run) capture(ctx context.Context, table string, started time.Time) (*me
 		return nil, err
 	}
 	if done.GetUnchanged() {
-		carried, err := r.tree.backups.CarryForward(table, done.GetRecord().GetPosition())
+		carried, err := within(r.tree.config.CopyTimeout, func() (*messages.TableResult, error) {
+			return r.tree.backups.CarryForward(table, done.GetRecord().GetPosition())
+		})
 		if err != nil || carried != nil {
 			return carried, err
 		}
@@ -107,12 +109,14 @@ func (r *run) discard(table string, late any) {
 		return
 	}
 	go func() {
-		if err := r.tree.directory.FS().RemoveAll(done.GetStaging()); err != nil {
+		fs := r.tree.directory.FS()
+		if err := fs.RemoveAll(done.GetStaging()); err != nil {
 			r.logger.Warn("late cut not removed: it is swept at the next start", "table", table, "error", err)
 			return
 		}
 		r.logger.Info("late cut removed", "table", table)
-		r.sweep()
+		// The run's directory goes with the last cut in it: others may still be copied.
+		_ = fs.Remove(fs.PathDir(done.GetStaging()))
 	}()
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -18,7 +17,7 @@ import (
 const (
 	// concurrentOpens is how many tables open at once.
 	concurrentOpens = 8
-	// newestTimeout is how long an open waits to learn of the newest backup before it goes on without.
+	// newestTimeout is how long an open waits for the backup directory before it goes on without.
 	newestTimeout = 5 * time.Second
 )
 
@@ -52,8 +51,8 @@ type tree struct {
 
 // openStore opens a cell's store.
 func (t *tree) openStore(c *cell) (*store.Store, error) {
-	known, err := t.backups.Tables()
-	create := t.config.CreateEmpty || err == nil && !slices.Contains(known, c.name)
+	known, err := within(newestTimeout, func() (bool, error) { return t.backups.Has(c.name) })
+	create := t.config.CreateEmpty || err == nil && !known
 	if err != nil {
 		c.logger.Warn("backups cannot be listed: a missing table is not created", "error", err)
 	}
@@ -70,27 +69,13 @@ func (t *tree) openStore(c *cell) (*store.Store, error) {
 // newest returns the seq of a lineage's newest backup, 0 without one. A hung backup disk must not keep a table
 // from opening.
 func (t *tree) newest(table, lineage string) (uint64, error) {
-	type answer struct {
-		seq uint64
-		err error
-	}
-	answers := make(chan answer, 1)
-	go func() {
+	return within(newestTimeout, func() (uint64, error) {
 		newest, ok, err := t.backups.Newest(table, lineage)
 		if err != nil || !ok {
-			answers <- answer{err: err}
-			return
+			return 0, err
 		}
-		answers <- answer{seq: newest.Manifest.GetRecord().GetPosition().GetSeq()}
-	}()
-	timer := time.NewTimer(newestTimeout)
-	defer timer.Stop()
-	select {
-	case a := <-answers:
-		return a.seq, a.err
-	case <-timer.C:
-		return 0, fmt.Errorf("list backups: no answer in %v", newestTimeout)
-	}
+		return newest.Manifest.GetRecord().GetPosition().GetSeq(), nil
+	})
 }
 
 // find returns a table's cell, or a Failure that says which tables there are.
@@ -107,65 +92,69 @@ func (t *tree) find(table string) (*cell, *messages.Failure) {
 // waits is answered, the tables that hang are named in the error, and their lock is kept until the calls
 // they hang in return. Every call waits for the one shutdown there is, no longer than its own ctx.
 func (t *tree) shutdown(ctx context.Context) error {
-	t.stopOnce.Do(func() { go t.stop(ctx) })
-	<-t.stopped
-	return t.stopErr
+	first := false
+	t.stopOnce.Do(func() {
+		first = true
+		go t.stop(ctx)
+	})
+	if first {
+		<-t.stopped
+		return t.stopErr
+	}
+	select {
+	case <-t.stopped:
+		return t.stopErr
+	case <-ctx.Done():
+		return fmt.Errorf("stop: %w", context.Cause(ctx))
+	}
 }
 
 func (t *tree) stop(ctx context.Context) {
 	defer close(t.stopped)
-	runErr := t.runner.stop(ctx)
-	var reached []<-chan struct{}
-	for _, m := range t.spawnedMailboxes() {
-		reached = append(reached, m.close())
-	}
-	for _, r := range reached {
-		select {
-		case <-r:
-		case <-ctx.Done():
-		}
-	}
+	// The run and the tables end side by side: one that hangs must not use up the others' time.
+	spawned := t.spawnedMailboxes()
+	late := make([]error, len(t.names)+1)
 	var wg sync.WaitGroup
-	for _, c := range t.cells {
-		wg.Go(func() { _ = c.ask(ctx, stopCommand) })
+	wg.Go(func() { late[len(t.names)] = t.runner.stop(ctx) })
+	if m := spawned[coordinatorName]; m != nil {
+		wg.Go(func() { m.drain(ctx) })
+	}
+	for i, name := range t.names {
+		wg.Go(func() {
+			if m := spawned[name]; m != nil {
+				m.drain(ctx)
+			}
+			late[i] = t.cells[name].stop(ctx)
+		})
 	}
 	wg.Wait()
-	var hung []error
-	for _, name := range t.names {
-		c := t.cells[name]
-		select {
-		case <-c.gone:
-			continue
-		default:
-		}
-		select {
-		case <-c.gone:
-		case <-ctx.Done():
-			if m := c.serving.Swap(nil); m != nil {
-				m.abandon()
-			}
-			hung = append(hung, fmt.Errorf("table %q still waits for its disk", name))
-		}
-	}
 	t.publisher.stop(ctx)
 	t.repliers.close()
-	if hung == nil && runErr == nil {
-		t.stopErr = t.release()
-		return
-	}
+
 	// The lock stays until the last call returns: another Gabion must not open a store that this one may
 	// still write to.
+	released := make(chan error, 1)
 	go func() {
 		for _, c := range t.cells {
 			<-c.gone
 		}
 		t.runner.wait()
-		if err := t.release(); err != nil {
+		err := t.release()
+		if err != nil {
 			t.config.Logger.Error("directories released with an error", "error", err)
 		}
+		released <- err
 	}()
-	t.stopErr = messages.WithHint(
-		fmt.Errorf("stop: %w: %w", context.Cause(ctx), errors.Join(append(hung, runErr)...)),
+	err := errors.Join(late...)
+	if err == nil {
+		select {
+		case t.stopErr = <-released:
+			return
+		case <-ctx.Done():
+			err = errors.New("directories are not released yet")
+		}
+	}
+	t.stopErr = messages.WithHint(fmt.Errorf("stop: %w: %w", context.Cause(ctx), err),
 		"the directory stays locked until these calls return, or the process ends")
 }
 

@@ -1,0 +1,42 @@
+package actors
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Queued is how many messages an actor's mailbox believes to hold: of a table, or "backup". One that it can never
+// take keeps a core busy for ever.
+func (g *Gabion) Queued(name string) int {
+	if name == coordinatorName {
+		return g.tree.coordinator.UserMessageCount()
+	}
+	return g.tree.mailboxes[name].UserMessageCount()
+}
+
+// GroupInFlight is what one group holds that was taken and not yet answered.
+type GroupInFlight struct {
+	Requests, Bytes int
+	Range           bool
+}
+
+// GroupsInFlight are a table's, largest first.
+func (g *Gabion) GroupsInFlight(table string) []GroupInFlight {
+	m := g.tree.cells[table].serving.Load()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var groups []GroupInFlight
+	for taken := range m.inFlight {
+		var in GroupInFlight
+		for _, e := range taken.entries {
+			in.Requests++
+			in.Bytes += e.bytes
+			in.Range = in.Range || e.isRange
+		}
+		groups = append(groups, in)
+	}
+	slices.SortFunc(groups, func(a, b GroupInFlight) int {
+		return cmp.Or(b.Bytes-a.Bytes, b.Requests-a.Requests)
+	})
+	return groups
+}

@@ -1,0 +1,199 @@
+package actors_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gabiondb/gabion/actors"
+	"github.com/gabiondb/gabion/messages"
+)
+
+// blockCommitter holds a table's committer, not its owner: what is sent from now on gathers. release lets it take
+// what has gathered, and holds the fsyncs of that until syncs is called.
+func (h *host) blockCommitter(table string) (release, syncs func()) {
+	h.Helper()
+	first := h.fs.hang(h.T, walSync(table))
+	h.send(h.pid(table), put("first", "x"))
+	h.settle()
+	// A cut of a table at the position it has already needs no flush, but waits for the Put's fsync.
+	h.send(h.pid(table), &messages.Cut{RunId: ulid.Make().String(), Have: h.info(table).GetPosition()})
+	h.settle()
+	second := h.fs.hang(h.T, walSync(table))
+	return first, second
+}
+
+// TestGroups: what gathers while the committer is busy is committed in groups of up to a quarter memtable, in order; a
+// DeleteRange and a larger write are groups of their own.
+func TestGroups(t *testing.T) {
+	bubble(t, actors.Config{MemTableBytes: 1_600_000}, func(h *host) {
+		// Pebble's first memtables are small, and to rotate one it waits for the fsync. An empty one of full
+		// size takes all that follows.
+		for range 10 {
+			h.put("tasks", "first", string(make([]byte, 300_000)))
+		}
+		h.backup()
+		start := h.put("tasks", "first", "x")
+		release, syncs := h.blockCommitter("tasks")
+		pid := h.pid("tasks")
+		value := string(make([]byte, 39_996)) // 40,000 B with its key
+		var all []*sender
+		for i := range 12 { // 400,000 B, 80,000 B
+			all = append(all, h.send(pid, put(fmt.Sprintf("k%03d", i), value)))
+		}
+		all = append(all, h.send(pid, &messages.DeleteRange{Start: []byte("k000"), End: []byte("k010")}))
+		for i := range 3 { // 120,000 B
+			all = append(all, h.send(pid, put(fmt.Sprintf("k%03d", i), value)))
+		}
+		all = append(all, h.send(pid, put("large", string(make([]byte, 500_000))))) // with no other
+		all = append(all, h.send(pid, put("last", "x")))
+		h.settle()
+		release()
+		h.settle()
+		want := []actors.GroupInFlight{
+			{Requests: 1, Bytes: 500_005},
+			{Requests: 10, Bytes: 400_000},
+			{Requests: 3, Bytes: 120_000},
+			{Requests: 2, Bytes: 80_000},
+			{Requests: 1, Bytes: 8, Range: true},
+			{Requests: 1, Bytes: 5},
+		}
+		if got := h.g.GroupsInFlight("tasks"); !slices.Equal(got, want) {
+			t.Errorf("groups = %v, want %v", got, want)
+		}
+		for _, s := range all {
+			s.none("write")
+		}
+		syncs()
+		h.settle()
+		for i, s := range all {
+			if seq := s.committed("write"); seq != start+2+uint64(i) {
+				t.Errorf("write %d has seq %d", i, seq)
+			}
+		}
+		if n := h.health("tasks").GetCount(); n != 1+12-10+3+2 {
+			t.Errorf("%d rows", n)
+		}
+	})
+}
+
+// TestDenseSeqs: writers that race for the same keys get each seq once, and the last one's value stands.
+func TestDenseSeqs(t *testing.T) {
+	const writers, each, keys = 8, 150, 3
+	h := newHost(t, actors.Config{})
+	var mu sync.Mutex
+	values := make(map[uint64]string) // by seq
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			table := h.g.Table("tasks")
+			for i := range each {
+				key, value := fmt.Sprint(i%keys), fmt.Sprintf("%d/%d", w, i)
+				seq, err := table.Put(t.Context(), []byte(key), []byte(value))
+				if err != nil {
+					t.Errorf("put: %v", err)
+					return
+				}
+				mu.Lock()
+				if have, ok := values[seq]; ok {
+					t.Errorf("seq %d was given twice: %s and %s", seq, have, value)
+				}
+				values[seq] = key + "=" + value
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	last := make(map[string]string)
+	for seq := uint64(1); seq <= writers*each; seq++ {
+		row, ok := values[seq]
+		if !ok {
+			t.Fatalf("seq %d was given to nobody", seq)
+		}
+		last[row[:1]] = row[2:]
+	}
+	for key, value := range last {
+		h.wantValue("tasks", key, value)
+	}
+}
+
+// TestWriteIsAtomicAndInOrder: the ops of one Write are carried out in order, all or none, with one seq each.
+func TestWriteIsAtomicAndInOrder(t *testing.T) {
+	bubble(t, actors.Config{}, func(h *host) {
+		table := h.g.Table("tasks")
+		seq, err := table.Write(h.Context(), &messages.Write{Ops: []*messages.Op{
+			putOp("a", "1"), putOp("b", "1"),
+			{Op: &messages.Op_DeleteRange{DeleteRange: &messages.DeleteRange{Start: []byte("a"), End: []byte("c")}}},
+			putOp("a", "2"),
+		}})
+		if err != nil || seq != 4 {
+			t.Errorf("write = %d, %v, want seq 4", seq, err)
+		}
+		equals := &messages.Condition{Key: []byte("a"), Want: &messages.Condition_Equals{Equals: []byte("2")}}
+		absent := &messages.Condition{Key: []byte("a"), Want: &messages.Condition_Absent{Absent: true}}
+		if _, err := table.Write(h.Context(), &messages.Write{
+			Ops: []*messages.Op{putOp("x", "never")}, Conditions: []*messages.Condition{equals, absent}}); !errors.Is(err, messages.ErrConditionFailed) {
+			t.Errorf("write = %v", err)
+		}
+		if seq, err := table.Write(h.Context(), &messages.Write{
+			Ops: []*messages.Op{putOp("a", "3")}, Conditions: []*messages.Condition{equals}}); err != nil || seq != 5 {
+			t.Errorf("write = %d, %v, want seq 5: a refused one has none", seq, err)
+		}
+		for key, value := range map[string]string{"a": "3", "b": "", "x": ""} {
+			h.wantValue("tasks", key, value)
+		}
+	})
+}
+
+// TestExpiredRequests: a request whose deadline passed before its commit is dropped and told so; others of its group are
+// carried out.
+func TestExpiredRequests(t *testing.T) {
+	bubble(t, actors.Config{}, func(h *host) {
+		release, syncs := h.blockCommitter("tasks")
+		at := func(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(time.Now().Add(d)) }
+		pid, soon, late := h.pid("tasks"), at(time.Second), at(time.Minute)
+		ops := []*messages.Op{putOp("w", "x")}
+		expired := []*sender{
+			h.send(pid, &messages.Put{Key: []byte("p"), Value: []byte("x"), Deadline: soon}),
+			h.send(pid, &messages.Delete{Key: []byte("kept"), Deadline: soon}),
+			h.send(pid, &messages.DeleteRange{Start: []byte("a"), End: []byte("z"), Deadline: soon}),
+			h.send(pid, &messages.Write{Ops: ops, Deadline: soon}),
+			h.send(pid, &messages.Get{Key: []byte("kept"), Deadline: soon}),
+			h.send(pid, &messages.Scan{Deadline: soon}),
+		}
+		kept := h.send(pid, &messages.Put{Key: []byte("kept"), Value: []byte("x"), Deadline: late})
+		read := h.send(pid, &messages.Get{Key: []byte("kept"), Deadline: late})
+		h.settle()
+		pass(2 * time.Second)
+		release()
+		syncs()
+		h.settle()
+		for _, s := range expired {
+			f := s.one("expired request")
+			if failure, ok := f.(*messages.Failure); !ok || failure.GetCode() != messages.Code_CODE_DEADLINE_EXCEEDED || failure.GetOutcomeUnknown() {
+				t.Errorf("expired request was answered %v", f)
+			}
+		}
+		if seq := kept.committed("put"); seq != 2 {
+			t.Errorf("seq = %d, want 2: the expired have none", seq)
+		}
+		if v, ok := read.one("get").(*messages.Value); !ok || string(v.GetValue()) != "x" {
+			t.Errorf("get = %v", read.answers())
+		}
+		if n := h.health("tasks").GetCount(); n != 2 {
+			t.Errorf("%d rows, want 2", n)
+		}
+		// A deadline that has passed when the request comes.
+		dead := h.send(pid, &messages.Put{Key: []byte("dead"), Deadline: soon})
+		deadRead := h.send(pid, &messages.Get{Key: []byte("kept"), Deadline: soon})
+		h.settle()
+		dead.failure("put", messages.Code_CODE_DEADLINE_EXCEEDED)
+		deadRead.one("get")
+	})
+}
