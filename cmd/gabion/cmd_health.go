@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gabiondb/gabion/actors"
+	"github.com/gabiondb/gabion/messages"
+)
+
+func newHealth(out *output) *cobra.Command {
+	var at place
+	cmd := &cobra.Command{
+		Use:   "health",
+		Short: "Show how every table is",
+		Long: `Show how every table is: state, rows, the size of the live rows and of the files, the share of the files that
+is not live data (fragmentation; - when unknown), and its backups. The exit code is 3 when a table is not open.`,
+		Example: "  gabion health --dir DIR",
+		Args:    exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return at.read(cmd.Context(), nil, func(g *actors.Gabion) error {
+				report, err := g.Health(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if out.json {
+					err = out.message(report)
+				} else {
+					err = printHealth(out, report, time.Now())
+				}
+				return errors.Join(err, unhealthy(report))
+			})
+		},
+	}
+	at.addFlags(cmd)
+	return cmd
+}
+
+// unhealthy returns an errPartial unless every table is open and everything could be found out.
+func unhealthy(report *messages.HealthReport) error {
+	var faults []error
+	for _, row := range report.GetTables() {
+		if row.GetState() != messages.TableState_TABLE_STATE_OPEN {
+			fault := partialError(fmt.Sprintf("table %q is %s", row.GetTable(), stateName(row.GetState())))
+			faults = append(faults, messages.WithHint(fault, row.GetHint()))
+		}
+	}
+	for _, f := range report.GetFaults() {
+		faults = append(faults, messages.WithHint(partialError(f.Error()), f.GetHint()))
+	}
+	return errors.Join(faults...)
+}
+
+func printHealth(out *output, report *messages.HealthReport, now time.Time) error {
+	var rows [][]string
+	for _, t := range report.GetTables() {
+		count := strconv.FormatUint(t.GetCount(), 10)
+		if !t.GetCountExact() && t.GetState() == messages.TableState_TABLE_STATE_OPEN {
+			count = "~" + count
+		}
+		fragmentation := "-"
+		if t.Fragmentation != nil {
+			fragmentation = fmt.Sprintf("%.0f%%", 100*t.GetFragmentation())
+		}
+		rows = append(rows, []string{
+			t.GetTable(), stateName(t.GetState()), count, size(t.GetLiveBytes()), size(t.GetDiskBytes()), fragmentation,
+			age(now, t.GetLastSuccess()), strconv.FormatUint(uint64(t.GetBackups()), 10), t.GetReason(),
+		})
+	}
+	err := out.table("",
+		[]string{"TABLE", "STATE", "ROWS", "LIVE", "DISK", "FRAG", "LAST BACKUP", "BACKUPS", "REASON"}, rows)
+	if err != nil {
+		return err
+	}
+	last := "never"
+	if run := report.GetLastRun(); run != nil {
+		last = fmt.Sprintf("%s, %s, %s", run.GetRunId(), age(now, run.GetFinished()), setStatus(run, nil))
+	}
+	if err := out.printf("\nlast run: %s\n", last); err != nil {
+		return err
+	}
+	if others := report.GetUnconfigured(); len(others) > 0 {
+		return out.printf("not served: %s\n", strings.Join(others, ", "))
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// size is a number of bytes for people: 0 B, 1023 B, 1.5 KiB.
+func size[N int64 | uint64](n N) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, unit := float64(n)/1024, 0
+	// 1023.95 KiB would be printed as 1024.0 KiB.
+	for value >= 1023.95 && unit < len(units)-1 {
+		value, unit = value/1024, unit+1
+	}
+	return fmt.Sprintf("%.1f %ciB", value, units[unit])
+}
+
+// age is how long before now t was, in its largest unit: 5s ago, 3h ago. An unset t is "never"; clocks go
+// backwards, so one to come is "in 5s".
+func age(now time.Time, t *timestamppb.Timestamp) string {
+	if t == nil {
+		return "never"
+	}
+	d := now.Sub(t.AsTime())
+	if d < 0 {
+		return "in " + duration(-d)
+	}
+	return duration(d) + " ago"
+}
+
+// duration is d in its largest unit, cut off.
+func duration(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
+}
+
+// plural is n and its noun: 1 row, 2 rows.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// stateName is a state as people read it: open, quarantined.
+func stateName(s messages.TableState) string {
+	return strings.ToLower(strings.TrimPrefix(s.String(), "TABLE_STATE_"))
+}
+
+// outcomeName is an outcome as people read it: backed up, carried forward, failed.
+func outcomeName(o messages.Outcome) string {
+	name := strings.ToLower(strings.TrimPrefix(o.String(), "OUTCOME_"))
+	return strings.ReplaceAll(name, "_", " ")
+}
+
+// shortLineage is the random end of a lineage: tables made together begin alike.
+func shortLineage(lineage string) string {
+	const keep = 8
+	if len(lineage) <= keep {
+		return lineage
+	}
+	return ".." + lineage[len(lineage)-keep:]
+}
+
+// printable is s as it is where a terminal can show it, and quoted as in Go otherwise. What begins with a quote
+// is quoted too, so that the two can be told apart.
+func printable(s string) string {
+	plain := utf8.ValidString(s) && !strings.HasPrefix(s, `"`) &&
+		strings.IndexFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) < 0
+	if plain {
+		return s
+	}
+	return strconv.QuoteToGraphic(s)
+}

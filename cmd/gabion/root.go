@@ -1,0 +1,133 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// newRoot makes the command tree, whose results go to out.
+func newRoot(out *output) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "gabion COMMAND [FLAGS]",
+		Short: "Durable tables that back themselves up",
+		Long: `Gabion gives an actor system durable tables which back themselves up. This program shows what it does
+(gabion demo) and looks into the directory of a host that is not running.`,
+		Args:          cobra.ArbitraryArgs, // so that we may name the closest command ourselves
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		// Otherwise the usage line would end in a "[flags]" of cobra's.
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("gabion demo shows what it does", "no command given")
+			}
+			return unknownCommand(cmd, args[0])
+		},
+	}
+	root.SetHelpCommand(newHelp())
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.PersistentFlags().BoolVar(&out.json, "json", false, "print JSON")
+	root.SetFlagErrorFunc(flagError)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", ""))
+	root.SetHelpTemplate(`{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
+
+{{end}}{{.UsageString}}
+` + exitCodes)
+	root.AddCommand(
+		newDemo(out),
+		newTables(out),
+		newGet(out),
+		newScan(out),
+		newExport(out),
+		newHealth(out),
+		newBackups(out),
+		newVersion(out),
+	)
+	return root
+}
+
+// newHelp is cobra's help command, but for a name that it does not know.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Show the help of a command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return unknownCommand(cmd.Root(), rest[0])
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
+}
+
+func unknownCommand(root *cobra.Command, name string) error {
+	return usagef(suggestion(closest(name, commandNames(root)), "gabion --help lists the commands"),
+		"unknown command %q", name)
+}
+
+func commandNames(root *cobra.Command) []string {
+	var names []string
+	for _, c := range root.Commands() {
+		names = append(names, c.Name())
+	}
+	return names
+}
+
+// flagError makes a usage error of what pflag says, with the closest flag as its hint.
+func flagError(cmd *cobra.Command, err error) error {
+	hint := cmd.CommandPath() + " --help lists the flags"
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+		name := unknown.GetSpecifiedName()
+		meant := closest("--"+name, names)
+		if len(meant) == 0 {
+			// Some programs have flags where this one has commands: --version.
+			meant = closest(name, commandNames(cmd.Root()))
+		}
+		hint = suggestion(meant, hint)
+	}
+	return usagef(hint, "%w", err)
+}
+
+// closest returns the candidates that name may have been meant for, as cobra judges it.
+func closest(name string, candidates []string) []string {
+	judge := &cobra.Command{SuggestionsMinimumDistance: 2}
+	for _, candidate := range candidates {
+		judge.AddCommand(&cobra.Command{Use: candidate, Run: func(*cobra.Command, []string) {}})
+	}
+	return judge.SuggestionsFor(name)
+}
+
+// suggestion is a hint that names the candidates, or otherwise when there are none.
+func suggestion(candidates []string, otherwise string) string {
+	if len(candidates) == 0 {
+		return otherwise
+	}
+	return fmt.Sprintf("did you mean %s?", strings.Join(candidates, " or "))
+}
+
+// exactly is for a command whose arguments are those of its Use line.
+func exactly(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
+		}
+		// The Use line names the command, then its arguments in capitals.
+		want := strings.Join(strings.Fields(cmd.Use)[1:], " ")
+		if want == "" {
+			want = "no arguments"
+		}
+		return usagef(cmd.CommandPath()+" --help shows an example", "%s takes %s, got %s", cmd.Name(), want, plural(len(args), "argument"))
+	}
+}
