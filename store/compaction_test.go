@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -206,16 +207,29 @@ func TestNothingIsGrantedBeforeTheStart(t *testing.T) {
 	l.close()
 }
 
-// A database that hangs, as on its disk, must not keep another from closing.
-func TestHangingDatabaseHoldsUpNoOthersUnregister(t *testing.T) {
-	l := newLimiter(1)
-	h := hanging{asked: make(chan struct{}), finish: make(chan struct{})}
-	willing, hanging := register(l, willing{}), register(l, h)
-	<-h.asked
-	within(t, 30*time.Second, "Unregister", willing.Unregister)
-	close(h.finish)
-	hanging.Unregister()
-	l.close()
+// A database that hangs, as on its disk, must not keep another from closing. Its own close waits for it.
+func TestUnregisterWaitsForItsOwnCallsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(1)
+		h := hanging{asked: make(chan struct{}), finish: make(chan struct{})}
+		willing, hanging := register(l, willing{}), register(l, h)
+		<-h.asked
+		willing.Unregister() // the bubble tells a deadlock
+		done := make(chan struct{})
+		go func() {
+			hanging.Unregister()
+			close(done)
+		}()
+		synctest.Wait()
+		select {
+		case <-done:
+			t.Error("unregistered while the limiter was calling the database")
+		default:
+		}
+		close(h.finish)
+		<-done
+		l.close()
+	})
 }
 
 type hanging struct{ asked, finish chan struct{} }

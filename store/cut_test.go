@@ -124,6 +124,32 @@ func TestCutLinksTheSSTables(t *testing.T) {
 	closeAll(t, s, d)
 }
 
+// A recycled WAL keeps the length it once had, and a cut copies all of it in the commit path.
+func TestCutAfterAFlushCopiesLittleWAL(t *testing.T) {
+	mem := vfs.NewMem()
+	d := openDirectory(t, mem, func(o *DirectoryOptions) { o.MemTableBytes = 64 << 10 })
+	s := openTable(t, d)
+	for round := range 10 {
+		if _, errs := pipeline(t, s, random(t), 100); len(errs) > 0 {
+			t.Fatal(errs)
+		}
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		mustPut(t, s, "one", "more")
+		dir := d.Staging(fmt.Sprint("RUN", round), "t")
+		if _, err := s.Cut(dir); err != nil {
+			t.Fatal(err)
+		}
+		for path, content := range tree(t, mem, dir) {
+			if strings.HasSuffix(path, ".log") && len(content) > 4<<10 {
+				t.Errorf("round %d: the cut has %d B of %s", round, len(content), path)
+			}
+		}
+	}
+	closeAll(t, s, d)
+}
+
 // checkNoCut checks that a failed Cut has left nothing, and that the table has not noticed.
 func checkNoCut(t *testing.T, s *Store, fs vfs.FS, dir, at string) {
 	t.Helper()

@@ -33,10 +33,9 @@ func (o fileOp) changes() bool {
 	return true
 }
 
-// isWAL, isManifest and isMarker tell Pebble's vital files.
+// isWAL and isManifest tell Pebble's vital files.
 func (o fileOp) isWAL() bool      { return strings.HasSuffix(o.path, ".log") }
 func (o fileOp) isManifest() bool { return strings.HasPrefix(o.base(), "MANIFEST") }
-func (o fileOp) isMarker() bool   { return strings.HasPrefix(o.base(), "marker.") }
 
 // hookFS calls before each operation, which may fail it, and after each one that succeeded, on the goroutine
 // that operates. Unlike errorfs it wraps what ReuseForWrite returns, and tells write categories.
