@@ -333,13 +333,14 @@ func (c *cell) setState(to messages.TableState, reason, hint string) {
 	c.state, c.reason, c.hint, c.since = to, reason, hint, time.Now()
 	at := c.since
 	c.mu.Unlock()
-	if to == messages.TableState_TABLE_STATE_OPEN {
-		c.settle()
-	}
 	if from != to {
 		c.logger.Info("table state changed", "from", stateName(from), "to", stateName(to), "reason", reason)
 		c.tree.publisher.publish(&messages.TableStateChanged{
 			Table: c.name, From: from, To: to, Reason: reason, At: timestamppb.New(at)})
+	}
+	// After the event: who subscribes once Start has returned meets no change from before.
+	if to == messages.TableState_TABLE_STATE_OPEN {
+		c.settle()
 	}
 }
 

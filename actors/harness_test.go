@@ -297,12 +297,13 @@ func (m *middleware) receive(next actor.ReceiverFunc) actor.ReceiverFunc {
 
 // events collects what is published, in order.
 type events struct {
+	h   *host
 	mu  sync.Mutex
 	all []proto.Message
 }
 
 func (h *host) events() *events {
-	e := &events{}
+	e := &events{h: h}
 	h.Cleanup(h.g.Subscribe(func(event proto.Message) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -311,8 +312,9 @@ func (h *host) events() *events {
 	return e
 }
 
-// eventsOf returns the collected events of one type.
+// eventsOf returns the events of one type that were published so far, in a bubble.
 func eventsOf[T proto.Message](e *events) []T {
+	e.h.settle()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var found []T

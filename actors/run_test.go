@@ -337,10 +337,24 @@ func TestFailingTableKeepsItsBackups(t *testing.T) {
 		if n := h.health("a").GetBackups(); n != 2 {
 			t.Errorf("health counts %d backups of a, want 2", n)
 		}
+		// Also when retention would leave fewer of them, were it to look.
+		h.stop()
+		h.config.Keep = 1
+		h.start()
+		if err := h.g.CloseTable(h.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		h.wantRow(h.backup()["a"], failed)
+		if n := h.health("a").GetBackups(); n != 2 {
+			t.Errorf("health counts %d backups of a, want 2", n)
+		}
 		if err := h.g.OpenTable(h.Context(), "a"); err != nil {
 			t.Fatal(err)
 		}
 		h.wantRow(h.backup()["a"], carried)
+		if n := h.health("a").GetBackups(); n != 1 {
+			t.Errorf("health counts %d backups of a, want 1", n)
+		}
 	})
 }
 

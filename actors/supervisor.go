@@ -120,7 +120,11 @@ func (s *supervisor) command(c actor.Context, table string, want commandKind) {
 		ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
 		defer cancel()
 		if err := cell.ask(ctx, want); err != nil {
-			send(system, sender, messages.FailureOf(err).Of(table))
+			failure := messages.FailureOf(err).Of(table)
+			if failure.GetCode() == messages.Code_CODE_INTERNAL {
+				failure.Code = messages.Code_CODE_UNAVAILABLE // nothing panicked: the table cannot be had now
+			}
+			send(system, sender, failure)
 			return
 		}
 		send(system, sender, &messages.TableList{Tables: []*messages.TableInfo{cell.info()}})
