@@ -3,6 +3,8 @@ package messages
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -91,7 +93,7 @@ func (f *Failure) Advise(hint string) *Failure {
 }
 
 // FailureOf turns any error into a Failure. An error that wraps a Failure keeps its code; one
-// that matches a sentinel gets that code; any other is INTERNAL. Hints found on the way are
+// that matches sentinels gets the code of the lowest number; any other is INTERNAL. Hints found on the way are
 // joined. A nil error is a nil Failure.
 func FailureOf(err error) *Failure {
 	if err == nil {
@@ -104,9 +106,11 @@ func FailureOf(err error) *Failure {
 		failure.RetryAfter = inner.RetryAfter
 		failure.OutcomeUnknown = inner.OutcomeUnknown
 	} else {
-		for code, sentinel := range sentinels {
-			if errors.Is(err, sentinel) {
+		// By number, so that an error that matches two of them has one code.
+		for _, code := range slices.Sorted(maps.Keys(sentinels)) {
+			if errors.Is(err, sentinels[code]) {
 				failure.Code = code
+				break
 			}
 		}
 	}

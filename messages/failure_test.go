@@ -35,6 +35,15 @@ func TestFailureMatchesItsSentinelOnly(t *testing.T) {
 	}
 }
 
+func TestFailureOfTwoSentinelsHasOneCode(t *testing.T) {
+	err := fmt.Errorf("%w: %w", messages.ErrDataLoss, messages.ErrDeadline)
+	for range 100 {
+		if code := messages.FailureOf(err).GetCode(); code != messages.Code_CODE_DEADLINE_EXCEEDED {
+			t.Fatalf("code is %v", code)
+		}
+	}
+}
+
 func TestFailureOfKeepsWhatTheInnerOneSaid(t *testing.T) {
 	inner := messages.Failf(messages.Code_CODE_UNAVAILABLE, "busy").After(time.Second).Advise("wait")
 	inner.OutcomeUnknown = true
