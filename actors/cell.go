@@ -65,6 +65,7 @@ type cell struct {
 
 	// Owned by the keeper.
 	failures []time.Time // of the faults within the window
+	served   bool        // the table has been open: its directory is never made again
 	opener   chan error  // who waits for the open that is under way
 }
 
@@ -138,6 +139,7 @@ func (c *cell) open() (*store.Store, error) {
 // serve lets the store serve until a command or a fault, then closes it. After a fault it returns openCommand.
 func (c *cell) serve(s *store.Store) (next commandKind, done chan error) {
 	m := newCommitter(c, s, int(c.tree.config.MemTableBytes/groupShare))
+	c.served = true
 	c.closing.Store(m)
 	c.serving.Store(m)
 	c.setState(messages.TableState_TABLE_STATE_OPEN, "", "")
@@ -309,9 +311,11 @@ func (c *cell) stop(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	c.serving.Store(nil)
+	// Beside: a sender whose mailbox is full holds up who answers it.
 	if m := c.closing.Load(); m != nil {
-		m.abandon()
+		go m.abandon()
 	}
+	go c.readers.abandon()
 	return fmt.Errorf("table %q is not closed yet", c.name)
 }
 

@@ -31,6 +31,12 @@ func (c *cell) cut(e *entry) {
 // cut captures the table between two groups: after every group before it was answered, and before
 // the next one is taken.
 func (m *committer) cut(e *entry) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			e.answer(messages.Failf(messages.Code_CODE_INTERNAL, "cut panicked: %v", reason).Of(m.cell.name))
+			panic(reason)
+		}
+	}()
 	request := e.message.(*messages.Cut)
 	if e.expired(time.Now()) {
 		e.answer(expiredFailure(m.cell.name))

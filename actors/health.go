@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/messages"
@@ -149,18 +150,20 @@ func (t *tree) addUnconfigured(report *messages.HealthReport) {
 }
 
 // listBackups answers ListBackups.
-func (t *tree) listBackups(m *messages.ListBackups) *messages.BackupList {
-	tables := m.GetTables()
-	if len(tables) == 0 {
-		known, err := t.backups.Tables()
-		if err != nil {
-			t.config.Logger.Warn("backups cannot be listed", "error", err)
+func (t *tree) listBackups(m *messages.ListBackups) proto.Message {
+	list, err := within(listTimeout, func() (*messages.BackupList, error) {
+		tables := m.GetTables()
+		if len(tables) == 0 {
+			known, err := t.backups.Tables()
+			if err != nil {
+				return nil, err
+			}
+			tables = known
 		}
-		tables = known
-	}
-	list, err := t.readBackups(tables)
+		return t.readBackups(tables)
+	})
 	if err != nil {
-		t.config.Logger.Warn("backups cannot be listed", "error", err)
+		return messages.FailureOf(fmt.Errorf("list backups: %w", err))
 	}
 	return list
 }

@@ -3,7 +3,9 @@ package actors
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"github.com/gabiondb/gabion/messages"
@@ -19,9 +21,13 @@ type readers struct {
 	mu      sync.Mutex
 	queue   []func()
 	running int
+	// waiting holds the requests whose read has not ended, for abandon.
+	waiting map[*entry]struct{}
 }
 
-func newReaders(c *cell, most int) *readers { return &readers{cell: c, most: most} }
+func newReaders(c *cell, most int) *readers {
+	return &readers{cell: c, most: most, waiting: make(map[*entry]struct{})}
+}
 
 // do runs read on one of the goroutines; false means that too many wait already.
 func (r *readers) do(read func()) bool {
@@ -57,7 +63,11 @@ func (r *readers) run() {
 
 // start runs read for a request, which is answered whatever happens.
 func (r *readers) start(e *entry, read func()) {
+	r.mu.Lock()
+	r.waiting[e] = struct{}{}
+	r.mu.Unlock()
 	guarded := func() {
+		defer r.forget(e)
 		defer func() {
 			if reason := recover(); reason != nil {
 				r.cell.logger.Error("read panicked", "reason", reason, "stack", string(debug.Stack()))
@@ -69,11 +79,28 @@ func (r *readers) start(e *entry, read func()) {
 	if r.do(guarded) {
 		e.taken.Store(true)
 	} else {
+		r.forget(e)
 		e.answer(messages.Failf(messages.Code_CODE_RESOURCE_EXHAUSTED, "too many reads wait already").
 			Of(r.cell.name).After(retrySoon).Advise("send slower, or raise MaxPendingOps and Readers"))
 		if e.snapshot != nil {
 			_ = e.snapshot.Close()
 		}
+	}
+}
+
+func (r *readers) forget(e *entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.waiting, e)
+}
+
+// abandon answers the reads that have not ended, when the time to stop is over.
+func (r *readers) abandon() {
+	r.mu.Lock()
+	waiting := slices.Collect(maps.Keys(r.waiting))
+	r.mu.Unlock()
+	for _, e := range waiting {
+		e.answer(unavailable(r.cell.name, "table was stopped during the read", retrySoon))
 	}
 }
 

@@ -28,6 +28,7 @@ type runner struct {
 
 	mu       sync.Mutex
 	queue    []*queuedRun
+	active   *queuedRun // under way
 	running  bool
 	stopping bool
 	work     sync.WaitGroup
@@ -128,6 +129,7 @@ func (r *runner) drain() {
 		}
 		next := r.queue[0]
 		r.queue = r.queue[1:]
+		r.active = next
 		r.mu.Unlock()
 		reply := r.guarded(next)
 		for _, asker := range next.askers {
@@ -176,6 +178,15 @@ func (r *runner) stop(ctx context.Context) error {
 	case <-idle:
 		return nil
 	case <-ctx.Done():
+		r.mu.Lock()
+		active := r.active
+		r.mu.Unlock()
+		if active == nil {
+			return errors.New("run still waits for its disk")
+		}
+		for _, asker := range active.askers {
+			asker.answer(stoppedFailure())
+		}
 		return errors.New("run still waits for its disk")
 	}
 }

@@ -52,7 +52,8 @@ type tree struct {
 // openStore opens a cell's store.
 func (t *tree) openStore(c *cell) (*store.Store, error) {
 	known, err := within(newestTimeout, func() (bool, error) { return t.backups.Has(c.name) })
-	create := t.config.CreateEmpty || err == nil && !known
+	// A table that served and whose directory is gone now is missing, whatever the backups know.
+	create := !c.served && (t.config.CreateEmpty || err == nil && !known)
 	if err != nil {
 		c.logger.Warn("backups cannot be listed: a missing table is not created", "error", err)
 	}

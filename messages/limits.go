@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // The limits of a request.
@@ -191,6 +192,9 @@ func (m *BackupAll) Check() *Failure {
 	var f faults
 	if len(m.GetLabel()) > MaxLabel {
 		f.addf("label has %d B, maximum is %d B", len(m.GetLabel()), MaxLabel)
+	}
+	if !utf8.ValidString(m.GetLabel()) {
+		f.addf("label %q is no UTF-8", m.GetLabel())
 	}
 	for i, table := range m.GetTables() {
 		if err := CheckTableName(table); err != nil {
