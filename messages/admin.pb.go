@@ -584,7 +584,10 @@ type HealthReport struct {
 	Dir          string   `protobuf:"bytes,4,opt,name=dir,proto3" json:"dir,omitempty"`
 	BackupDir    string   `protobuf:"bytes,5,opt,name=backup_dir,json=backupDir,proto3" json:"backup_dir,omitempty"`
 	// faults are what health could not find out.
-	Faults        []*Failure `protobuf:"bytes,6,rep,name=faults,proto3" json:"faults,omitempty"`
+	Faults []*Failure `protobuf:"bytes,6,rep,name=faults,proto3" json:"faults,omitempty"`
+	// next_run is when the next scheduled run is due, of all tables or of those that failed; in the past while
+	// it waits for another run. Unset without a schedule.
+	NextRun       *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -661,6 +664,13 @@ func (x *HealthReport) GetFaults() []*Failure {
 	return nil
 }
 
+func (x *HealthReport) GetNextRun() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextRun
+	}
+	return nil
+}
+
 var File_gabion_v1_admin_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_admin_proto_rawDesc = "" +
@@ -705,7 +715,7 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\brestarts\x18\r \x01(\rR\brestarts\x12\x18\n" +
 	"\apending\x18\x0e \x01(\x04R\apending\x12\x12\n" +
 	"\x04hint\x18\x0f \x01(\tR\x04hintB\x10\n" +
-	"\x0e_fragmentation\"\xf0\x01\n" +
+	"\x0e_fragmentation\"\xa7\x02\n" +
 	"\fHealthReport\x12.\n" +
 	"\x06tables\x18\x01 \x03(\v2\x16.gabion.v1.TableHealthR\x06tables\x12/\n" +
 	"\blast_run\x18\x02 \x01(\v2\x14.gabion.v1.BackupSetR\alastRun\x12\"\n" +
@@ -713,7 +723,8 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\x03dir\x18\x04 \x01(\tR\x03dir\x12\x1d\n" +
 	"\n" +
 	"backup_dir\x18\x05 \x01(\tR\tbackupDir\x12*\n" +
-	"\x06faults\x18\x06 \x03(\v2\x12.gabion.v1.FailureR\x06faults*\xf2\x01\n" +
+	"\x06faults\x18\x06 \x03(\v2\x12.gabion.v1.FailureR\x06faults\x125\n" +
+	"\bnext_run\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\anextRun*\xf2\x01\n" +
 	"\n" +
 	"TableState\x12\x1b\n" +
 	"\x17TABLE_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -767,11 +778,12 @@ var file_gabion_v1_admin_proto_depIdxs = []int32{
 	7,  // 8: gabion.v1.HealthReport.tables:type_name -> gabion.v1.TableHealth
 	11, // 9: gabion.v1.HealthReport.last_run:type_name -> gabion.v1.BackupSet
 	12, // 10: gabion.v1.HealthReport.faults:type_name -> gabion.v1.Failure
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	9,  // 11: gabion.v1.HealthReport.next_run:type_name -> google.protobuf.Timestamp
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_admin_proto_init() }

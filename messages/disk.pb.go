@@ -459,6 +459,152 @@ func (x *Holder) GetSince() *timestamppb.Timestamp {
 	return nil
 }
 
+// ScheduleState is DIR/schedule.json: what the schedule remembers of the runs before. It is a cache: one that
+// is lost is made anew from the sets.
+type ScheduleState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FormatVersion uint32                 `protobuf:"varint,1,opt,name=format_version,json=formatVersion,proto3" json:"format_version,omitempty"`
+	// last_attempt is when the last run of all tables began. It is durable before that run begins.
+	LastAttempt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=last_attempt,json=lastAttempt,proto3" json:"last_attempt,omitempty"`
+	// last_success is when a run of all tables, or the retry of those that had failed in it, last ended with no
+	// table failing.
+	LastSuccess *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_success,json=lastSuccess,proto3" json:"last_success,omitempty"`
+	// unfinished counts the last attempts in a row that did not end: the process died, or stopped.
+	Unfinished uint32 `protobuf:"varint,4,opt,name=unfinished,proto3" json:"unfinished,omitempty"`
+	// retries are the tables that failed in their last run, by name.
+	Retries       []*TableRetry `protobuf:"bytes,5,rep,name=retries,proto3" json:"retries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScheduleState) Reset() {
+	*x = ScheduleState{}
+	mi := &file_gabion_v1_disk_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduleState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduleState) ProtoMessage() {}
+
+func (x *ScheduleState) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_disk_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduleState.ProtoReflect.Descriptor instead.
+func (*ScheduleState) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ScheduleState) GetFormatVersion() uint32 {
+	if x != nil {
+		return x.FormatVersion
+	}
+	return 0
+}
+
+func (x *ScheduleState) GetLastAttempt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastAttempt
+	}
+	return nil
+}
+
+func (x *ScheduleState) GetLastSuccess() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSuccess
+	}
+	return nil
+}
+
+func (x *ScheduleState) GetUnfinished() uint32 {
+	if x != nil {
+		return x.Unfinished
+	}
+	return 0
+}
+
+func (x *ScheduleState) GetRetries() []*TableRetry {
+	if x != nil {
+		return x.Retries
+	}
+	return nil
+}
+
+// TableRetry is a table that failed in its last run and is tried again.
+type TableRetry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Table string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	// failures counts the last runs in a row in which the table failed, or that did not end.
+	Failures uint32 `protobuf:"varint,2,opt,name=failures,proto3" json:"failures,omitempty"`
+	// last_attempt is when the last of them ended, or, where it did not, began.
+	LastAttempt   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_attempt,json=lastAttempt,proto3" json:"last_attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TableRetry) Reset() {
+	*x = TableRetry{}
+	mi := &file_gabion_v1_disk_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TableRetry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TableRetry) ProtoMessage() {}
+
+func (x *TableRetry) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_disk_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TableRetry.ProtoReflect.Descriptor instead.
+func (*TableRetry) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *TableRetry) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *TableRetry) GetFailures() uint32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *TableRetry) GetLastAttempt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastAttempt
+	}
+	return nil
+}
+
 // FileIdentity tells whether a path still names the same file, unchanged.
 type FileIdentity struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -473,7 +619,7 @@ type FileIdentity struct {
 
 func (x *FileIdentity) Reset() {
 	*x = FileIdentity{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[4]
+	mi := &file_gabion_v1_disk_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -485,7 +631,7 @@ func (x *FileIdentity) String() string {
 func (*FileIdentity) ProtoMessage() {}
 
 func (x *FileIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[4]
+	mi := &file_gabion_v1_disk_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -498,7 +644,7 @@ func (x *FileIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileIdentity.ProtoReflect.Descriptor instead.
 func (*FileIdentity) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{4}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *FileIdentity) GetDevice() string {
@@ -546,7 +692,7 @@ type FileEntry struct {
 
 func (x *FileEntry) Reset() {
 	*x = FileEntry{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[5]
+	mi := &file_gabion_v1_disk_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +704,7 @@ func (x *FileEntry) String() string {
 func (*FileEntry) ProtoMessage() {}
 
 func (x *FileEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[5]
+	mi := &file_gabion_v1_disk_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,7 +717,7 @@ func (x *FileEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileEntry.ProtoReflect.Descriptor instead.
 func (*FileEntry) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{5}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FileEntry) GetName() string {
@@ -626,7 +772,7 @@ type Manifest struct {
 
 func (x *Manifest) Reset() {
 	*x = Manifest{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[6]
+	mi := &file_gabion_v1_disk_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -638,7 +784,7 @@ func (x *Manifest) String() string {
 func (*Manifest) ProtoMessage() {}
 
 func (x *Manifest) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[6]
+	mi := &file_gabion_v1_disk_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -651,7 +797,7 @@ func (x *Manifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
 func (*Manifest) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{6}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Manifest) GetFormatVersion() uint32 {
@@ -770,7 +916,7 @@ type TableResult struct {
 
 func (x *TableResult) Reset() {
 	*x = TableResult{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[7]
+	mi := &file_gabion_v1_disk_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -782,7 +928,7 @@ func (x *TableResult) String() string {
 func (*TableResult) ProtoMessage() {}
 
 func (x *TableResult) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[7]
+	mi := &file_gabion_v1_disk_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -795,7 +941,7 @@ func (x *TableResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableResult.ProtoReflect.Descriptor instead.
 func (*TableResult) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{7}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TableResult) GetTable() string {
@@ -891,7 +1037,7 @@ type BackupSet struct {
 
 func (x *BackupSet) Reset() {
 	*x = BackupSet{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[8]
+	mi := &file_gabion_v1_disk_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -903,7 +1049,7 @@ func (x *BackupSet) String() string {
 func (*BackupSet) ProtoMessage() {}
 
 func (x *BackupSet) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[8]
+	mi := &file_gabion_v1_disk_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -916,7 +1062,7 @@ func (x *BackupSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupSet.ProtoReflect.Descriptor instead.
 func (*BackupSet) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{8}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BackupSet) GetFormatVersion() uint32 {
@@ -1001,7 +1147,20 @@ const file_gabion_v1_disk_proto_rawDesc = "" +
 	"\x03pid\x18\x01 \x01(\x03R\x03pid\x12\x18\n" +
 	"\aprogram\x18\x02 \x01(\tR\aprogram\x12\x12\n" +
 	"\x04host\x18\x03 \x01(\tR\x04host\x120\n" +
-	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"f\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x85\x02\n" +
+	"\rScheduleState\x12%\n" +
+	"\x0eformat_version\x18\x01 \x01(\rR\rformatVersion\x12=\n" +
+	"\flast_attempt\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vlastAttempt\x12=\n" +
+	"\flast_success\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vlastSuccess\x12\x1e\n" +
+	"\n" +
+	"unfinished\x18\x04 \x01(\rR\n" +
+	"unfinished\x12/\n" +
+	"\aretries\x18\x05 \x03(\v2\x15.gabion.v1.TableRetryR\aretries\"}\n" +
+	"\n" +
+	"TableRetry\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1a\n" +
+	"\bfailures\x18\x02 \x01(\rR\bfailures\x12=\n" +
+	"\flast_attempt\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vlastAttempt\"f\n" +
 	"\fFileIdentity\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x14\n" +
 	"\x05inode\x18\x02 \x01(\x04R\x05inode\x12\x12\n" +
@@ -1072,7 +1231,7 @@ func file_gabion_v1_disk_proto_rawDescGZIP() []byte {
 }
 
 var file_gabion_v1_disk_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_gabion_v1_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_gabion_v1_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_gabion_v1_disk_proto_goTypes = []any{
 	(Accounting)(0),               // 0: gabion.v1.Accounting
 	(Outcome)(0),                  // 1: gabion.v1.Outcome
@@ -1080,38 +1239,44 @@ var file_gabion_v1_disk_proto_goTypes = []any{
 	(*TableRecord)(nil),           // 3: gabion.v1.TableRecord
 	(*StoreInfo)(nil),             // 4: gabion.v1.StoreInfo
 	(*Holder)(nil),                // 5: gabion.v1.Holder
-	(*FileIdentity)(nil),          // 6: gabion.v1.FileIdentity
-	(*FileEntry)(nil),             // 7: gabion.v1.FileEntry
-	(*Manifest)(nil),              // 8: gabion.v1.Manifest
-	(*TableResult)(nil),           // 9: gabion.v1.TableResult
-	(*BackupSet)(nil),             // 10: gabion.v1.BackupSet
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*Failure)(nil),               // 12: gabion.v1.Failure
+	(*ScheduleState)(nil),         // 6: gabion.v1.ScheduleState
+	(*TableRetry)(nil),            // 7: gabion.v1.TableRetry
+	(*FileIdentity)(nil),          // 8: gabion.v1.FileIdentity
+	(*FileEntry)(nil),             // 9: gabion.v1.FileEntry
+	(*Manifest)(nil),              // 10: gabion.v1.Manifest
+	(*TableResult)(nil),           // 11: gabion.v1.TableResult
+	(*BackupSet)(nil),             // 12: gabion.v1.BackupSet
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*Failure)(nil),               // 14: gabion.v1.Failure
 }
 var file_gabion_v1_disk_proto_depIdxs = []int32{
 	2,  // 0: gabion.v1.TableRecord.position:type_name -> gabion.v1.Position
 	2,  // 1: gabion.v1.TableRecord.parent:type_name -> gabion.v1.Position
 	0,  // 2: gabion.v1.TableRecord.accounting:type_name -> gabion.v1.Accounting
-	11, // 3: gabion.v1.StoreInfo.created:type_name -> google.protobuf.Timestamp
-	11, // 4: gabion.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	6,  // 5: gabion.v1.FileEntry.live:type_name -> gabion.v1.FileIdentity
-	3,  // 6: gabion.v1.Manifest.record:type_name -> gabion.v1.TableRecord
-	11, // 7: gabion.v1.Manifest.started:type_name -> google.protobuf.Timestamp
-	11, // 8: gabion.v1.Manifest.finished:type_name -> google.protobuf.Timestamp
-	7,  // 9: gabion.v1.Manifest.files:type_name -> gabion.v1.FileEntry
-	1,  // 10: gabion.v1.TableResult.outcome:type_name -> gabion.v1.Outcome
-	2,  // 11: gabion.v1.TableResult.position:type_name -> gabion.v1.Position
-	11, // 12: gabion.v1.TableResult.started:type_name -> google.protobuf.Timestamp
-	11, // 13: gabion.v1.TableResult.finished:type_name -> google.protobuf.Timestamp
-	12, // 14: gabion.v1.TableResult.failure:type_name -> gabion.v1.Failure
-	11, // 15: gabion.v1.BackupSet.started:type_name -> google.protobuf.Timestamp
-	11, // 16: gabion.v1.BackupSet.finished:type_name -> google.protobuf.Timestamp
-	9,  // 17: gabion.v1.BackupSet.results:type_name -> gabion.v1.TableResult
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	13, // 3: gabion.v1.StoreInfo.created:type_name -> google.protobuf.Timestamp
+	13, // 4: gabion.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	13, // 5: gabion.v1.ScheduleState.last_attempt:type_name -> google.protobuf.Timestamp
+	13, // 6: gabion.v1.ScheduleState.last_success:type_name -> google.protobuf.Timestamp
+	7,  // 7: gabion.v1.ScheduleState.retries:type_name -> gabion.v1.TableRetry
+	13, // 8: gabion.v1.TableRetry.last_attempt:type_name -> google.protobuf.Timestamp
+	8,  // 9: gabion.v1.FileEntry.live:type_name -> gabion.v1.FileIdentity
+	3,  // 10: gabion.v1.Manifest.record:type_name -> gabion.v1.TableRecord
+	13, // 11: gabion.v1.Manifest.started:type_name -> google.protobuf.Timestamp
+	13, // 12: gabion.v1.Manifest.finished:type_name -> google.protobuf.Timestamp
+	9,  // 13: gabion.v1.Manifest.files:type_name -> gabion.v1.FileEntry
+	1,  // 14: gabion.v1.TableResult.outcome:type_name -> gabion.v1.Outcome
+	2,  // 15: gabion.v1.TableResult.position:type_name -> gabion.v1.Position
+	13, // 16: gabion.v1.TableResult.started:type_name -> google.protobuf.Timestamp
+	13, // 17: gabion.v1.TableResult.finished:type_name -> google.protobuf.Timestamp
+	14, // 18: gabion.v1.TableResult.failure:type_name -> gabion.v1.Failure
+	13, // 19: gabion.v1.BackupSet.started:type_name -> google.protobuf.Timestamp
+	13, // 20: gabion.v1.BackupSet.finished:type_name -> google.protobuf.Timestamp
+	11, // 21: gabion.v1.BackupSet.results:type_name -> gabion.v1.TableResult
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_disk_proto_init() }
@@ -1126,7 +1291,7 @@ func file_gabion_v1_disk_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_disk_proto_rawDesc), len(file_gabion_v1_disk_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
