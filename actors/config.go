@@ -38,8 +38,12 @@ type Config struct {
 	// knows is an error that matches messages.ErrNotFound.
 	ReadOnly bool
 
-	// Interval is the time between two scheduled runs. Zero means 24 h; the minimum is 1 s.
+	// Interval is the time between the starts of two runs of all tables, also across restarts. Zero means
+	// 24 h, or Cron where that is set; the minimum is 1 s.
 	Interval time.Duration
+	// Cron says when scheduled runs start, in place of Interval: minute, hour, day of month, month and day of
+	// week, in UTC. "30 2 * * *" is every day at 02:30. Empty means every Interval.
+	Cron string
 	// DisableSchedule leaves every run to a BackupAll.
 	DisableSchedule bool
 	// Keep is how many complete backups of each table retention leaves. Zero means 3.
@@ -90,7 +94,9 @@ const (
 
 func (c Config) withDefaults() Config {
 	c.Name = cmp.Or(c.Name, defaultName)
-	c.Interval = cmp.Or(c.Interval, defaultInterval)
+	if c.Cron == "" {
+		c.Interval = cmp.Or(c.Interval, defaultInterval)
+	}
 	c.Keep = cmp.Or(c.Keep, 3)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.FS == nil {
@@ -131,7 +137,14 @@ func (c Config) validate(system *actor.ActorSystem) error {
 			fault("name each table once", "table %q is named twice", table)
 		}
 	}
-	if c.Interval < minInterval {
+	if c.Cron != "" {
+		if c.Interval != 0 {
+			fault("set one of the two", "interval is %v and cron is %q", c.Interval, c.Cron)
+		}
+		if _, err := parseCron(c.Cron); err != nil {
+			faults = append(faults, err)
+		}
+	} else if c.Interval < minInterval {
 		fault("leave interval zero for 24h, or set DisableSchedule", "interval is %v, minimum is %v", c.Interval, minInterval)
 	}
 	for _, bound := range []struct {
