@@ -50,8 +50,8 @@ func Start(ctx context.Context, system *actor.ActorSystem, config Config) (*Gabi
 		defer cancel()
 		return nil, fmt.Errorf("start gabion: %w", errors.Join(err, g.Stop(grace)))
 	}
+	t.scheduler.start()
 	t.logStart()
-	t.runner.schedule()
 	return g, nil
 }
 
@@ -99,6 +99,7 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 		return nil, errors.Join(err, t.backups.Close())
 	}
 	t.runner = newRunner(t)
+	t.scheduler = newScheduler(t)
 	t.coordinator = newMailbox(system, coordinatorName)
 	for _, name := range t.names {
 		t.cells[name] = newCell(t, name)
@@ -200,12 +201,12 @@ func (t *tree) logStart() {
 			open++
 		}
 	}
-	schedule := slog.Duration("interval", t.config.Interval)
-	if t.config.DisableSchedule || t.config.ReadOnly {
-		schedule = slog.String("interval", "none")
+	next := slog.String("next_run", "none")
+	if at := t.scheduler.next(); at != nil {
+		next = slog.Time("next_run", at.AsTime())
 	}
 	t.config.Logger.Info("gabion started", "name", t.config.Name, "dir", t.directory.Path(),
-		"backup_dir", t.backups.Path(), schedule, "keep", t.config.Keep, "tables", t.names, "open", open)
+		"backup_dir", t.backups.Path(), next, "keep", t.config.Keep, "tables", t.names, "open", open)
 	onDisk, err := t.directory.Tables()
 	if err != nil {
 		t.config.Logger.Warn("tables on disk cannot be listed", "error", err)

@@ -86,7 +86,7 @@ func prepare(t *testing.T, config actors.Config) *host {
 	if len(config.Tables) == 0 {
 		config.Tables = []string{"tasks"}
 	}
-	if config.Interval == 0 {
+	if config.Interval == 0 && config.Cron == "" {
 		config.DisableSchedule = true
 	}
 	config.Middleware = append(config.Middleware, h.middle.receive)

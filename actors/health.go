@@ -24,7 +24,8 @@ const (
 // health asks every table. It answers within its limits, whatever hangs.
 func (t *tree) health() *messages.HealthReport {
 	report := &messages.HealthReport{
-		Dir: t.directory.Path(), BackupDir: t.backups.Path(), Tables: make([]*messages.TableHealth, len(t.names))}
+		Dir: t.directory.Path(), BackupDir: t.backups.Path(), Tables: make([]*messages.TableHealth, len(t.names)),
+		NextRun: t.scheduler.next()}
 	slots := make(chan struct{}, concurrentHealth)
 	var wg sync.WaitGroup
 	for i, name := range t.names {

@@ -32,7 +32,6 @@ type runner struct {
 	running  bool
 	stopping bool
 	work     sync.WaitGroup
-	timer    *time.Timer // of the next scheduled run
 }
 
 // queuedRun is a run that has not begun. Requests for the same tables and label share it: what they
@@ -47,23 +46,6 @@ type queuedRun struct {
 func newRunner(t *tree) *runner {
 	ctx, end := context.WithCancelCause(context.Background())
 	return &runner{tree: t, ctx: ctx, end: end}
-}
-
-// schedule arms the timer of the next run.
-func (r *runner) schedule() {
-	c := r.tree.config
-	if c.DisableSchedule || c.ReadOnly {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.stopping {
-		return
-	}
-	r.timer = time.AfterFunc(c.Interval, func() {
-		r.ask(&messages.BackupAll{Label: "scheduled"}, &request{system: r.tree.system})
-		r.schedule()
-	})
 }
 
 // ask queues a run, or joins one that waits. The request is answered when the run is done.
@@ -131,7 +113,9 @@ func (r *runner) drain() {
 		r.queue = r.queue[1:]
 		r.active = next
 		r.mu.Unlock()
+		r.tree.scheduler.began(next)
 		reply := r.guarded(next)
+		r.tree.scheduler.ended(next, reply)
 		for _, asker := range next.askers {
 			asker.answer(reply)
 		}
@@ -157,9 +141,6 @@ func (r *runner) guarded(q *queuedRun) (reply proto.Message) {
 func (r *runner) stop(ctx context.Context) error {
 	r.mu.Lock()
 	r.stopping = true
-	if r.timer != nil {
-		r.timer.Stop()
-	}
 	waiting := r.queue
 	r.queue = nil
 	r.mu.Unlock()

@@ -118,47 +118,6 @@ func TestStopDuringRun(t *testing.T) {
 	})
 }
 
-// TestSchedule: a run comes every Interval, and none without a schedule.
-func TestSchedule(t *testing.T) {
-	bubble(t, actors.Config{Interval: 24 * time.Hour, Keep: 2}, func(h *host) {
-		seen := h.events()
-		begin := time.Now()
-		for day := range 3 {
-			h.put("tasks", "key", fmt.Sprint(day))
-			pass(24*time.Hour - time.Second)
-			h.settle()
-			if n := len(eventsOf[*messages.BackupComplete](seen)); n != day {
-				t.Errorf("%d runs before day %d ended", n, day+1)
-			}
-			pass(time.Second)
-			h.settle()
-			complete := eventsOf[*messages.BackupComplete](seen)
-			if len(complete) != day+1 {
-				t.Fatalf("%d runs after day %d", len(complete), day+1)
-			}
-			at := complete[day].GetStarted().AsTime()
-			if want := begin.Add(time.Duration(day+1) * 24 * time.Hour); !at.Equal(want) || complete[day].GetLabel() != "scheduled" {
-				t.Errorf("run %d = %v, want it at %v", day, complete[day], want)
-			}
-		}
-		if n := h.health("tasks").GetBackups(); n != 2 {
-			t.Errorf("%d backups, want 2", n)
-		}
-		h.stop()
-		pass(48 * time.Hour)
-		if n := len(eventsOf[*messages.BackupComplete](seen)); n != 3 {
-			t.Errorf("%d runs, want none after stop", n-3)
-		}
-		h.config.DisableSchedule = true
-		h.start()
-		seen = h.events()
-		pass(100 * time.Hour)
-		if n := len(eventsOf[*messages.BackupStarted](seen)); n != 0 {
-			t.Errorf("%d runs without a schedule", n)
-		}
-	})
-}
-
 // TestClockSteps: backups made while the clock stands decades ahead or behind order by their numbers. The newest is never
 // removed in favour of one with a later date.
 func TestClockSteps(t *testing.T) {

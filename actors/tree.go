@@ -31,6 +31,7 @@ type tree struct {
 	publisher *publisher
 	repliers  *repliers
 	runner    *runner
+	scheduler *scheduler // nil without a schedule
 	// names are the tables served, sorted; cells has one for each.
 	names []string
 	cells map[string]*cell
@@ -113,6 +114,7 @@ func (t *tree) shutdown(ctx context.Context) error {
 func (t *tree) stop(ctx context.Context) {
 	defer close(t.stopped)
 	// The run and the tables end side by side: one that hangs must not use up the others' time.
+	t.scheduler.stop()
 	spawned := t.spawnedMailboxes()
 	late := make([]error, len(t.names)+1)
 	var wg sync.WaitGroup
@@ -140,6 +142,7 @@ func (t *tree) stop(ctx context.Context) {
 			<-c.gone
 		}
 		t.runner.wait()
+		t.scheduler.wait()
 		err := t.release()
 		if err != nil {
 			t.config.Logger.Error("directories released with an error", "error", err)
