@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -220,23 +221,23 @@ func TestCrashesInRun(t *testing.T) {
 		for time.Since(begin) < day {
 			w.up()
 			w.put("tasks", "key", fmt.Sprint(time.Since(begin)))
-			var left *vfs.MemFS
+			var left atomic.Pointer[vfs.MemFS] // the disk as the first touch of the backup found it
 			remove := w.fs.on(under(backups+"/tasks", "create", "mkdir"), func(fileOp) error {
-				if left == nil {
-					left = w.disk.CrashClone(vfs.CrashCloneCfg{})
+				if left.Load() == nil {
+					left.Store(w.disk.CrashClone(vfs.CrashCloneCfg{}))
 				}
 				return errInjected
 			})
 			for range 60 {
 				pass(10 * time.Second)
-				if w.settle(); left != nil {
+				if w.settle(); left.Load() != nil {
 					break
 				}
 			}
 			_ = w.g.Stop(context.Background())
 			remove()
-			if left != nil {
-				w.disk, w.fs.FS = left, left
+			if disk := left.Load(); disk != nil {
+				w.disk, w.fs.FS = disk, disk
 			}
 		}
 		runs := w.started()
