@@ -44,6 +44,10 @@ func guard(logger *slog.Logger, name string, m *mailbox) actor.ReceiverMiddlewar
 					return
 				}
 				answerPanicked(c, envelope, name)
+				if m.closed.Load() {
+					// A supervisor that is stopping restarts nobody: what is queued is received all the same.
+					return
+				}
 				panic(reason)
 			}()
 			if a, ok := c.Actor().(answerer); ok {

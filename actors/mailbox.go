@@ -115,6 +115,8 @@ type lastMessage struct{ reached chan struct{} }
 // It may be called once.
 func (m *mailbox) drain(ctx context.Context) {
 	m.closed.Store(true)
+	// A panic just before left the mailbox suspended, and a supervisor that is stopping does not restart it.
+	m.Mailbox.PostSystemMessage(&actor.ResumeMailbox{})
 	for m.posting.Load() > 0 {
 		runtime.Gosched()
 	}

@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -126,5 +127,42 @@ func TestListBackupsTellsErrors(t *testing.T) {
 		if err == nil {
 			h.Errorf("a directory that cannot be listed has %d backups, no error", len(list.GetBackups()))
 		}
+	})
+}
+
+// TestHostStopsPanickingOwner: a host that stops the supervisor while an owner panics leaves no request unanswered.
+func TestHostStopsPanickingOwner(t *testing.T) {
+	bubble(t, actors.Config{}, func(h *host) {
+		entered, gate := make(chan struct{}), make(chan struct{})
+		h.middle.set(func(name string, m any) {
+			if p, ok := m.(*messages.Put); ok && string(p.GetKey()) == "boom" {
+				close(entered)
+				<-gate
+				panic("boom")
+			}
+		}, nil)
+		pid := h.pid("tasks")
+		s0 := h.send(pid, put("boom", "v"))
+		<-entered
+		var senders []*sender
+		for i := range 5 {
+			senders = append(senders, h.send(pid, put(fmt.Sprint(i), "v")))
+		}
+		h.system.Root.Stop(h.g.Supervisor())
+		h.settle()
+		close(gate)
+		began := time.Now()
+		pass(time.Minute)
+		h.settle()
+		h.Log("boom:", s0.answers())
+		for i, s := range senders {
+			if len(s.answers()) != 1 {
+				h.Errorf("put %d was answered %d times, %v", i, len(s.answers()), s.answers())
+			} else {
+				h.Log(s.answers())
+			}
+		}
+		err := h.g.Stop(h.Context())
+		h.Log(time.Since(began), err)
 	})
 }
