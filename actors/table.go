@@ -17,7 +17,8 @@ import (
 // Table is a handle on one table, for any number of goroutines. Its calls wait for the answer; errors match
 // the sentinels of package messages. Keys and values are copied, and those returned belong to the caller.
 //
-// A call whose ctx ends returns an error that matches the context's. A write may then still be carried out:
+// A call whose ctx ends returns an error that matches the context's, but for a Get, or a page of a Walk, that
+// reads on the caller's goroutine: it returns when its disk does. A write may then still be carried out:
 // its error matches messages.ErrOutcomeUnknown too.
 type Table struct {
 	gabion *Gabion

@@ -556,8 +556,8 @@ type Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Found bool                   `protobuf:"varint,1,opt,name=found,proto3" json:"found,omitempty"`
 	Value []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
-	// seq is a seq at which the table held this value: every write acknowledged with a
-	// lower or equal seq is reflected.
+	// seq: every write acknowledged with a lower or equal seq is reflected. The value may be of a
+	// higher one.
 	Seq           uint64 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -10,7 +10,7 @@ import (
 var ErrClosed = errors.New("store is closed")
 
 // handle counts the uses of a database, so that it is closed only after the last one: a closed
-// Pebble panics. The zero value is open.
+// Pebble panics. newHandle makes one that is open.
 type handle struct {
 	uses    atomic.Int64
 	closing atomic.Bool
