@@ -68,11 +68,14 @@ func (a *acker) handle(g *group) {
 
 // wait returns nil once everything the group shows is durable.
 func (a *acker) wait(g *group) error {
-	if g.err != nil {
-		return g.err
-	}
 	if g.commit != nil {
-		return g.commit.Wait()
+		// Also of a group that failed after it was applied: until then the store is in use.
+		if err := g.commit.Wait(); err != nil {
+			return err
+		}
+	}
+	if g.err != nil || g.commit != nil {
+		return g.err
 	}
 	// A group that wrote nothing shows what earlier ones wrote: all of them were waited for, in order,
 	// and none failed unless the store is frozen.
@@ -85,10 +88,7 @@ func (a *acker) wait(g *group) error {
 // refuse answers a group that will never be acknowledged.
 func (a *acker) refuse(g *group, cause error) {
 	for _, e := range g.entries {
-		if e.snapshot != nil {
-			_ = e.snapshot.Close()
-			e.snapshot = nil
-		}
+		e.closeSnapshot()
 		e.answer(undurable(e, a.committer.cell.name, cause, g.applied))
 	}
 }

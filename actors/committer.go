@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
@@ -24,13 +23,16 @@ type committer struct {
 	cell  *cell
 	store *store.Store
 	acker *acker
+	// faults gets why the store must be closed.
+	faults chan<- error
 	// groupBytes is the most one group holds, unless one request alone is larger.
 	groupBytes int
 
 	mu      sync.Mutex
 	wake    sync.Cond // the committer's goroutine waits for something pending
 	drained sync.Cond // the committer's goroutine waits for inFlight to be empty
-	pending []*entry
+	pending []*entry  // from head on
+	head    int
 	ops     int
 	bytes   int64
 	// inFlight holds the groups taken and not yet answered.
@@ -50,10 +52,11 @@ type committer struct {
 	stopped chan struct{}
 }
 
-func newCommitter(c *cell, s *store.Store, groupBytes int) *committer {
+func newCommitter(c *cell, s *store.Store, faults chan<- error, groupBytes int) *committer {
 	m := &committer{
 		cell:       c,
 		store:      s,
+		faults:     faults,
 		groupBytes: groupBytes,
 		inFlight:   make(map[*group]struct{}),
 		touched:    make(map[uint64]uint32),
@@ -64,57 +67,6 @@ func newCommitter(c *cell, s *store.Store, groupBytes int) *committer {
 	go m.run()
 	go m.acker.run()
 	return m
-}
-
-// submit adds an entry, or answers its request at once when it cannot. Called by the owner's goroutine and
-// by readers.
-func (m *committer) submit(e *entry) {
-	if failure := m.append(e); failure != nil {
-		e.answer(failure)
-	}
-}
-
-func (m *committer) append(e *entry) *messages.Failure {
-	limits := m.cell.tree.config
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	switch {
-	case m.failed != nil:
-		return unavailable(m.cell.name, "table is reopening after a fault; nothing was written", retrySoon)
-	case m.closing:
-		return unavailable(m.cell.name, "table is closing; nothing was written", retrySoon)
-	case len(m.pending) > 0 && e.kind != cutEntry &&
-		(m.ops+max(1, len(e.ops)) > limits.MaxPendingOps || m.bytes+int64(e.bytes) > limits.MaxPendingBytes):
-		return messages.Failf(messages.Code_CODE_RESOURCE_EXHAUSTED,
-			"%d operations and %d B wait already; nothing was written", m.ops, m.bytes).
-			Of(m.cell.name).After(retrySoon).Advise("send slower, or raise MaxPendingOps and MaxPendingBytes")
-	}
-	m.pending = append(m.pending, e)
-	e.taken.Store(true)
-	m.ops += max(1, len(e.ops))
-	m.bytes += int64(e.bytes)
-	if e.kind == writeEntry {
-		for _, h := range e.hashes {
-			m.touched[h]++
-		}
-		if e.isRange {
-			m.ranges++
-		}
-		m.unacked.Add(1)
-	}
-	m.wake.Signal()
-	return nil
-}
-
-// touches tells whether a write that is not yet acknowledged may change key.
-func (m *committer) touches(key []byte) bool {
-	if m.unacked.Load() == 0 {
-		return false
-	}
-	h := xxhash.Sum64(key)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.ranges > 0 || m.touched[h] > 0
 }
 
 // run is the committer's goroutine. A panic freezes the store: a group may be half applied.
@@ -139,48 +91,6 @@ func (m *committer) run() {
 			return
 		}
 	}
-}
-
-// take waits for pending requests and removes the next group of them; nil ends the committer.
-func (m *committer) take() *group {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for len(m.pending) == 0 && !m.closing && m.failed == nil {
-		m.wake.Wait()
-	}
-	if m.failed != nil {
-		m.refusePending()
-		return nil
-	}
-	if len(m.pending) == 0 {
-		return nil
-	}
-	n, bytes := 0, 0
-	for n < len(m.pending) {
-		e := m.pending[n]
-		alone := e.kind == cutEntry || e.isRange
-		if n > 0 && (alone || bytes+e.bytes > m.groupBytes) {
-			break
-		}
-		n++
-		bytes += e.bytes
-		if alone {
-			break
-		}
-	}
-	g := &group{entries: make([]*entry, n)}
-	copy(g.entries, m.pending)
-	rest := copy(m.pending, m.pending[n:])
-	clear(m.pending[rest:])
-	m.pending = m.pending[:rest]
-	for _, e := range g.entries {
-		m.ops -= max(1, len(e.ops))
-		m.bytes -= int64(e.bytes)
-	}
-	if g.entries[0].kind != cutEntry {
-		m.inFlight[g] = struct{}{}
-	}
-	return g
 }
 
 // commit applies one group and hands it to the acker; false ends the committer.
@@ -258,15 +168,13 @@ func (m *committer) carryOut(g *store.Group, e *entry, now time.Time) error {
 }
 
 func (m *committer) write(g *store.Group, e *entry) error {
-	if w, ok := e.message.(*messages.Write); ok && len(w.GetConditions()) > 0 {
-		refusal, err := g.Refuses(w.GetConditions())
-		if err != nil {
-			return err
-		}
-		if refusal != nil {
-			e.reply = refusal.Of(m.cell.name)
-			return nil
-		}
+	refusal, err := g.Refuses(e.conditions)
+	if err != nil {
+		return err
+	}
+	if refusal != nil {
+		e.reply = refusal.Of(m.cell.name)
+		return nil
 	}
 	for _, op := range e.ops {
 		var err error
@@ -286,35 +194,35 @@ func (m *committer) write(g *store.Group, e *entry) error {
 	return nil
 }
 
-// fail stops all commits after a fault; the store is frozen, so that nothing more can be acknowledged.
+// fail stops all commits after a fault; the store is frozen, so that nothing more can be acknowledged. What was
+// never applied is refused.
 func (m *committer) fail(cause error, stack []byte) {
 	m.store.Freeze(cause)
 	m.mu.Lock()
 	first := m.failed == nil
-	if first {
-		m.failed = cause
-		m.refusePending()
-	}
+	m.failed = cmp.Or(m.failed, cause)
+	refused := m.pending[m.head:]
+	m.pending, m.head, m.ops, m.bytes = nil, 0, 0, 0
 	m.wake.Signal()
 	m.drained.Signal()
 	m.mu.Unlock()
-	if first {
-		if stack != nil {
-			m.cell.logger.Error("goroutine panicked: the store is frozen", "reason", cause, "stack", string(stack))
-		}
-		m.cell.faulted(cause)
+	for _, e := range refused {
+		e.answer(unavailable(m.cell.name, "table failed before the request was carried out; nothing was written", retrySoon))
 	}
+	if !first {
+		return
+	}
+	if stack != nil {
+		m.cell.logger.Error("goroutine panicked: the store is frozen", "reason", cause, "stack", string(stack))
+	}
+	m.faulted(cause)
 }
 
-// refusePending answers what was never applied. mu is held; answers may not wait for it.
-func (m *committer) refusePending() {
-	for _, e := range m.pending {
-		e.answer(unavailable(m.cell.name, "table failed before the request was carried out; nothing was written", retrySoon))
-		m.ops -= max(1, len(e.ops))
-		m.bytes -= int64(e.bytes)
+// faulted has the keeper close the store and open it again. Called by whichever goroutine met the fault.
+func (m *committer) faulted(cause error) {
+	if !m.cell.isStopping() {
+		report(m.faults, cause)
 	}
-	clear(m.pending)
-	m.pending = m.pending[:0]
 }
 
 // close refuses new requests, commits and answers what is pending, and waits until both goroutines are gone.
@@ -368,11 +276,4 @@ func (m *committer) abandon() {
 			e.answer(undurable(e, m.cell.name, cause, true))
 		}
 	}
-}
-
-// pendingOps is how many operations wait for their commit.
-func (m *committer) pendingOps() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.ops
 }

@@ -36,12 +36,12 @@ func (o *coordinator) Receive(c actor.Context) {
 		r := o.accept(c, m)
 		o.beside(r, func() proto.Message { return o.tree.health() })
 	default:
-		respond(c, notUnderstood("backup coordinator", m))
+		o.tree.outbox.send(c.Sender(), notUnderstood("backup coordinator", m))
 	}
 }
 
 func (o *coordinator) accept(c actor.Context, message proto.Message) *request {
-	o.current = &request{system: c.ActorSystem(), sender: c.Sender(), message: message}
+	o.current = &request{out: o.tree.outbox, sender: c.Sender(), message: message}
 	return o.current
 }
 

@@ -54,7 +54,7 @@ func (m *committer) cut(e *entry) {
 	}
 	record := m.store.Record()
 	if proto.Equal(record.GetPosition(), request.GetHave()) {
-		e.answer(&messages.CutDone{RunId: request.GetRunId(), Unchanged: true, Record: record})
+		e.answer(&messages.CutDone{RunId: request.GetRunId(), Unchanged: true, Record: proto.CloneOf(record)})
 		return
 	}
 	staging := m.cell.tree.directory.Staging(request.GetRunId(), m.cell.name)

@@ -12,8 +12,11 @@ type entry struct {
 	kind    entryKind
 	ops     []*messages.Op
 	hashes  []uint64 // of the keys written; nil unless kind is write
-	bytes   int
-	isRange bool // has a DeleteRange: a group of its own
+	isRange bool     // has a DeleteRange: a group of its own
+	// conditions must hold before the ops.
+	conditions []*messages.Condition
+	// bytes is what the request's keys and values hold in memory.
+	bytes int
 }
 
 type entryKind int
@@ -29,8 +32,11 @@ const (
 // scans tells whether the entry needs a snapshot.
 func (e *entry) scans() bool { return e.kind == scanEntry || e.kind == snapshotEntry }
 
-func writeOf(r *request, ops []*messages.Op) *entry {
-	e := &entry{request: r, kind: writeEntry, ops: ops, hashes: make([]uint64, 0, len(ops))}
+func writeOf(r *request, ops []*messages.Op, conditions ...*messages.Condition) *entry {
+	e := &entry{request: r, kind: writeEntry, ops: ops, conditions: conditions, hashes: make([]uint64, 0, len(ops))}
+	for _, c := range conditions {
+		e.bytes += len(c.GetKey()) + len(c.GetEquals())
+	}
 	for _, op := range ops {
 		switch o := op.GetOp().(type) {
 		case *messages.Op_Put:

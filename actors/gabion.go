@@ -61,6 +61,7 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 		config:    config,
 		system:    system,
 		publisher: newPublisher(config.Logger),
+		outbox:    newOutbox(system),
 		repliers:  newRepliers(system, config.Name),
 		cells:     make(map[string]*cell),
 		mailboxes: make(map[string]*mailbox),
@@ -100,10 +101,10 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 	}
 	t.runner = newRunner(t)
 	t.scheduler = newScheduler(t)
-	t.coordinator = newMailbox(system, coordinatorName)
+	t.coordinator = newMailbox(t.outbox, coordinatorName)
 	for _, name := range t.names {
 		t.cells[name] = newCell(t, name)
-		t.mailboxes[name] = newMailbox(system, name)
+		t.mailboxes[name] = newMailbox(t.cells[name].outbox, name)
 	}
 	return t, nil
 }
@@ -155,11 +156,11 @@ func (t *tree) spawn(ctx context.Context) (*Gabion, error) {
 		go t.cells[name].keep()
 	}
 	s := &supervisor{tree: t, spawned: make(chan struct{})}
-	m := newMailbox(t.system, t.config.Name)
+	m := newMailbox(t.outbox, t.config.Name)
 	m.mayStop.Store(true)
 	props := actor.PropsFromProducer(func() actor.Actor { return s },
 		actor.WithMailbox(func() actor.Mailbox { return m }),
-		actor.WithReceiverMiddleware(guardSupervisor(t.config.Logger, t.config.Name, m)),
+		actor.WithReceiverMiddleware(t.guard(m, t.config.Name, false)),
 		actor.WithSupervisor(s))
 	spawn := t.config.Spawn
 	if spawn == nil {

@@ -2,7 +2,6 @@ package actors
 
 import (
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -18,11 +17,12 @@ type answerer interface {
 	forget()
 }
 
-// guard is the outermost middleware of owners and the coordinator. A panic on a user message answers
-// its sender INTERNAL, unless the request is already in other hands, and goes on to the supervisor,
-// which restarts the actor. A panic in a lifecycle message ends here: the framework would bring the actor
-// back to life, or leave its parent waiting for ever.
-func guard(logger *slog.Logger, name string, m *mailbox) actor.ReceiverMiddleware {
+// guard is the outermost middleware of every actor of the tree. A panic on a user message answers its sender
+// INTERNAL, unless the request is already in other hands; then it goes on to the supervisor, which restarts the
+// actor. It ends here where restarts is false: the supervisor itself, whose restart would stop every child. A
+// panic in a lifecycle message ends here too: the framework would bring the actor back to life, or leave its parent
+// waiting for ever.
+func (t *tree) guard(m *mailbox, name string, restarts bool) actor.ReceiverMiddleware {
 	return func(next actor.ReceiverFunc) actor.ReceiverFunc {
 		return func(c actor.ReceiverContext, envelope *actor.MessageEnvelope) {
 			switch message := envelope.Message.(type) {
@@ -38,42 +38,20 @@ func guard(logger *slog.Logger, name string, m *mailbox) actor.ReceiverMiddlewar
 				if reason == nil {
 					return
 				}
-				logger.Error("actor panicked", "actor", name, "message", fmt.Sprintf("%T", envelope.Message),
+				t.config.Logger.Error("actor panicked", "actor", name, "message", fmt.Sprintf("%T", envelope.Message),
 					"reason", reason, "stack", string(debug.Stack()))
 				if isLifecycle(envelope.Message) {
 					return
 				}
-				answerPanicked(c, envelope, name)
-				if m.closed.Load() {
-					// A supervisor that is stopping restarts nobody: what is queued is received all the same.
-					return
+				m.answerPanicked(c, envelope, name)
+				// A supervisor that is stopping restarts nobody: what is queued is received all the same.
+				if restarts && !m.closed.Load() {
+					panic(reason)
 				}
-				panic(reason)
 			}()
 			if a, ok := c.Actor().(answerer); ok {
 				a.forget()
 			}
-			next(c, envelope)
-		}
-	}
-}
-
-// guardSupervisor is the supervisor's: nothing it receives may restart it, for that would stop every child.
-func guardSupervisor(logger *slog.Logger, name string, m *mailbox) actor.ReceiverMiddleware {
-	return func(next actor.ReceiverFunc) actor.ReceiverFunc {
-		return func(c actor.ReceiverContext, envelope *actor.MessageEnvelope) {
-			if _, ok := envelope.Message.(*actor.Stopped); ok {
-				m.ended.Store(true)
-			}
-			defer func() {
-				if reason := recover(); reason != nil {
-					logger.Error("supervisor panicked", "actor", name, "message", fmt.Sprintf("%T", envelope.Message),
-						"reason", reason, "stack", string(debug.Stack()))
-					if !isLifecycle(envelope.Message) {
-						answerPanicked(c, envelope, name)
-					}
-				}
-			}()
 			next(c, envelope)
 		}
 	}
@@ -87,7 +65,7 @@ func isLifecycle(message any) bool {
 	return false
 }
 
-func answerPanicked(c actor.ReceiverContext, envelope *actor.MessageEnvelope, name string) {
+func (m *mailbox) answerPanicked(c actor.ReceiverContext, envelope *actor.MessageEnvelope, name string) {
 	failure := messages.Failf(messages.Code_CODE_INTERNAL, "%s panicked on %T; it was not carried out", name, envelope.Message).
 		Advise("the log has the stack; other requests are not affected")
 	if a, ok := c.Actor().(answerer); ok {
@@ -98,5 +76,5 @@ func answerPanicked(c actor.ReceiverContext, envelope *actor.MessageEnvelope, na
 			return
 		}
 	}
-	send(c.ActorSystem(), envelope.Sender, failure)
+	m.out.send(envelope.Sender, failure)
 }

@@ -54,7 +54,7 @@ func (c *cell) health() *messages.TableHealth {
 	row.Count, row.CountExact = record.GetCount(), record.GetAccounting() == messages.Accounting_ACCOUNTING_EXACT
 	row.LiveBytes = record.GetLiveBytes()
 	row.Pending = uint64(m.pendingOps())
-	usage, err := within(usageTimeout, m.store.Usage)
+	usage, err := patient(&c.usage, usageTimeout, m.store.Usage)
 	if err != nil {
 		row.Reason = fmt.Sprintf("statistics unknown: %v", err)
 		return row
@@ -63,36 +63,9 @@ func (c *cell) health() *messages.TableHealth {
 	return row
 }
 
-// within runs f and returns what it does, or an error when it takes too long.
-func within[T any](limit time.Duration, f func() (T, error)) (T, error) {
-	type outcome struct {
-		value T
-		err   error
-	}
-	outcomes := make(chan outcome, 1)
-	go func() {
-		defer func() {
-			if reason := recover(); reason != nil {
-				outcomes <- outcome{err: fmt.Errorf("panicked: %v", reason)}
-			}
-		}()
-		value, err := f()
-		outcomes <- outcome{value, err}
-	}()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case o := <-outcomes:
-		return o.value, o.err
-	case <-timer.C:
-		var zero T
-		return zero, fmt.Errorf("no answer in %v: %w", limit, messages.ErrDeadline)
-	}
-}
-
 // addBackups fills in what the backup directory knows.
 func (t *tree) addBackups(report *messages.HealthReport) {
-	list, err := within(listTimeout, func() (*messages.BackupList, error) { return t.readBackups(t.names) })
+	list, err := patient(&t.listing, listTimeout, func() (*messages.BackupList, error) { return t.readBackups(t.names) })
 	if err != nil {
 		report.Faults = append(report.Faults, messages.FailureOf(fmt.Errorf("list backups: %w", err)))
 		return
@@ -152,7 +125,7 @@ func (t *tree) addUnconfigured(report *messages.HealthReport) {
 
 // listBackups answers ListBackups.
 func (t *tree) listBackups(m *messages.ListBackups) proto.Message {
-	list, err := within(listTimeout, func() (*messages.BackupList, error) {
+	list, err := patient(&t.listing, listTimeout, func() (*messages.BackupList, error) {
 		tables := m.GetTables()
 		if len(tables) == 0 {
 			known, err := t.backups.Tables()

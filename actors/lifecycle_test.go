@@ -2,7 +2,9 @@ package actors_test
 
 import (
 	"fmt"
+	"log/slog"
 	"path"
+	"strings"
 	"testing"
 	"time"
 
@@ -133,7 +135,13 @@ func TestCoordinatorPanicsPastBudget(t *testing.T) {
 
 // TestRunThatPanics ends as failed: who asked is told, the event comes, nothing lies about, and the next run works.
 func TestRunThatPanics(t *testing.T) {
-	bubble(t, actors.Config{Tables: []string{"a", "b"}}, func(h *host) {
+	var strike bool
+	logger := slog.New(&hookHandler{func(r slog.Record) {
+		if strike && r.Message == "backup complete" {
+			panic("a log handler that panics")
+		}
+	}})
+	bubble(t, actors.Config{Tables: []string{"a", "b"}, Logger: logger}, func(h *host) {
 		seen := h.events()
 		h.put("a", "key", "value")
 		panics := func(match func(fileOp) bool) (remove func()) {
@@ -150,14 +158,21 @@ func TestRunThatPanics(t *testing.T) {
 		remove = panics(func(o fileOp) bool { return o.kind == "removeall" && path.Dir(o.path) == dir+"/staging" })
 		h.wantRow(h.backup("b")["b"], backedUp)
 		remove()
-		// In retention: the run itself.
+		// In retention: a fault of the report.
 		h.put("b", "key", "again")
 		remove = panics(under(dir+"/tables", "list"))
-		h.run("").failure("run", messages.Code_CODE_INTERNAL)
+		report, err := h.g.BackupAll(h.Context(), "b")
+		if err != nil || len(report.GetFaults()) != 1 || !strings.Contains(report.GetFaults()[0], "panicked") {
+			t.Errorf("faults of a run whose retention panicked = %q, %v", report.GetFaults(), err)
+		}
 		remove()
+		// In the run itself.
+		strike = true
+		h.run("").failure("run", messages.Code_CODE_INTERNAL)
+		strike = false
 		complete := eventsOf[*messages.BackupComplete](seen)
-		if len(complete) != 3 || len(complete[2].GetFailed()) != 2 || complete[2].GetFinished() == nil {
-			t.Fatalf("BackupComplete = %v, want three, the last with two failed", complete)
+		if len(complete) != 4 || len(complete[3].GetFailed()) != 2 || complete[3].GetFinished() == nil {
+			t.Fatalf("BackupComplete = %v, want four, the last with two failed", complete)
 		}
 		h.put("a", "key", "again")
 		h.wantRow(h.backup()["a"], backedUp)

@@ -15,8 +15,8 @@ import (
 // would vanish, with the sender waiting.
 type mailbox struct {
 	actor.Mailbox
-	system *actor.ActorSystem
-	name   string
+	out  *outbox
+	name string
 	// closed refuses user messages, by an answer.
 	closed atomic.Bool
 	// posting counts the posts under way, so that close knows when the last one is in.
@@ -28,8 +28,8 @@ type mailbox struct {
 	ended atomic.Bool
 }
 
-func newMailbox(system *actor.ActorSystem, name string) *mailbox {
-	return &mailbox{Mailbox: actor.Unbounded()(), system: system, name: name}
+func newMailbox(out *outbox, name string) *mailbox {
+	return &mailbox{Mailbox: actor.Unbounded()(), out: out, name: name}
 }
 
 func (m *mailbox) PostUserMessage(message any) {
@@ -42,7 +42,7 @@ func (m *mailbox) PostUserMessage(message any) {
 	}
 	switch p := payload.(type) {
 	case nil:
-		m.refuse(sender, messages.Failf(messages.Code_CODE_INVALID_ARGUMENT, "message is nil").
+		m.out.send(sender, messages.Failf(messages.Code_CODE_INVALID_ARGUMENT, "message is nil").
 			Advise("send a message of package messages"))
 		return
 	case *actor.PoisonPill:
@@ -51,7 +51,7 @@ func (m *mailbox) PostUserMessage(message any) {
 		}
 	case actor.SystemMessage, actor.AutoReceiveMessage:
 		// The framework never tells an actor of its life this way, and nobody else may.
-		m.refuse(sender, notUnderstood(m.name, p))
+		m.out.send(sender, notUnderstood(m.name, p))
 		return
 	case actor.MessageBatch:
 		for _, part := range p.GetMessages() {
@@ -76,12 +76,8 @@ func (m *mailbox) PostSystemMessage(message any) {
 	m.Mailbox.PostSystemMessage(message)
 }
 
-func (m *mailbox) refuse(sender *actor.PID, failure *messages.Failure) {
-	send(m.system, sender, failure)
-}
-
 func (m *mailbox) refuseStopping(sender *actor.PID) {
-	m.refuse(sender, messages.Failf(messages.Code_CODE_UNAVAILABLE, "%s is stopping", m.name).Of(m.name).
+	m.out.send(sender, messages.Failf(messages.Code_CODE_UNAVAILABLE, "%s is stopping", m.name).Of(m.name).
 		Advise("send to it again after the next start"))
 }
 

@@ -40,7 +40,7 @@ func (o *owner) Receive(c actor.Context) {
 	case *messages.Write:
 		if r := o.accept(c, m, m.Check()); r != nil {
 			r.deadline = asTime(m.GetDeadline())
-			o.write(writeOf(r, m.GetOps()))
+			o.write(writeOf(r, m.GetOps(), m.GetConditions()...))
 		}
 	case *messages.Get:
 		if r := o.accept(c, m, m.Check()); r != nil {
@@ -60,13 +60,13 @@ func (o *owner) Receive(c actor.Context) {
 		}
 	default:
 		// A lifecycle message has no sender, and the supervisor holds all that matters.
-		respond(c, notUnderstood("owner of table "+o.cell.name, m).Of(o.cell.name))
+		o.cell.outbox.send(c.Sender(), notUnderstood("owner of table "+o.cell.name, m).Of(o.cell.name))
 	}
 }
 
 // accept makes a request of the message being received; a bad one is answered here, and nil returned.
 func (o *owner) accept(c actor.Context, message proto.Message, bad *messages.Failure) *request {
-	r := &request{system: c.ActorSystem(), sender: c.Sender(), message: message}
+	r := &request{out: o.cell.outbox, sender: c.Sender(), message: message}
 	o.current = r
 	if bad != nil {
 		r.answer(bad.Of(o.cell.name))

@@ -73,6 +73,7 @@ func (r *readers) start(e *entry, read func()) {
 				r.cell.logger.Error("read panicked", "reason", reason, "stack", string(debug.Stack()))
 				e.answer(messages.Failf(messages.Code_CODE_INTERNAL, "read panicked: %v", reason).Of(r.cell.name))
 			}
+			e.closeSnapshot()
 		}()
 		read()
 	}
@@ -82,9 +83,7 @@ func (r *readers) start(e *entry, read func()) {
 		r.forget(e)
 		e.answer(messages.Failf(messages.Code_CODE_RESOURCE_EXHAUSTED, "too many reads wait already").
 			Of(r.cell.name).After(retrySoon).Advise("send slower, or raise MaxPendingOps and Readers"))
-		if e.snapshot != nil {
-			_ = e.snapshot.Close()
-		}
+		e.closeSnapshot()
 	}
 }
 
@@ -169,11 +168,11 @@ func (r *readers) page(e *entry) { r.start(e, func() { r.finish(e) }) }
 
 func (r *readers) finish(e *entry) {
 	if e.kind == snapshotEntry {
-		e.hand(e.snapshot)
+		e.hand()
 		return
 	}
 	page, err := e.snapshot.Page(e.message.(*messages.Scan))
-	if err := errors.Join(err, e.snapshot.Close()); err != nil {
+	if err != nil {
 		e.answer(r.failure(err))
 		return
 	}

@@ -13,32 +13,37 @@ import (
 )
 
 // replier is a process that waits for one answer at a time. It is pooled, and goes back to the pool only
-// after its answer was received: a late one must not meet another request.
+// after its answer was received. Each wait has a number, which its PID carries as the request id: a second answer to an
+// earlier request, such as one of the host's middleware that answers and hands on, must not meet a later one.
 type replier struct {
 	pool  *repliers
-	pid   *actor.PID
+	id    *actor.PID // as registered
+	pid   *actor.PID // of the wait
 	reply chan any
-	state atomic.Int32
+	// state is the wait's number, shifted, and how far it is.
+	state atomic.Uint64
 	// late, if set, gets the answer that comes after the wait was given up. Set before state is abandoned.
 	late func(any)
 }
 
 const (
-	replierWaiting int32 = iota
+	replierWaiting = iota
 	replierAnswered
 	replierAbandoned
+	replierShift = 2
 )
 
 var _ actor.Process = (*replier)(nil)
 
 // SendUserMessage implements actor.Process: it takes the answer.
-func (r *replier) SendUserMessage(_ *actor.PID, message any) {
+func (r *replier) SendUserMessage(pid *actor.PID, message any) {
 	reply := actor.UnwrapEnvelopeMessage(message)
-	if r.state.CompareAndSwap(replierWaiting, replierAnswered) {
+	wait := uint64(pid.GetRequestId()) << replierShift
+	if r.state.CompareAndSwap(wait|replierWaiting, wait|replierAnswered) {
 		r.reply <- reply
 		return
 	}
-	if r.state.CompareAndSwap(replierAbandoned, replierAnswered) {
+	if r.state.CompareAndSwap(wait|replierAbandoned, wait|replierAnswered) {
 		if r.late != nil {
 			r.late(reply)
 		}
@@ -61,7 +66,8 @@ func (r *replier) await(ctx context.Context, late func(any)) (any, error) {
 	case <-ctx.Done():
 	}
 	r.late = late
-	if r.state.CompareAndSwap(replierWaiting, replierAbandoned) {
+	wait := uint64(r.pid.GetRequestId()) << replierShift
+	if r.state.CompareAndSwap(wait|replierWaiting, wait|replierAbandoned) {
 		return nil, contextError(ctx)
 	}
 	reply := <-r.reply
@@ -87,26 +93,37 @@ func newRepliers(system *actor.ActorSystem, name string) *repliers {
 }
 
 func (p *repliers) get() *replier {
+	r := p.take()
+	if r == nil {
+		r = &replier{pool: p, reply: make(chan any, 1)}
+		// The registry's ids never repeat, so this one is free.
+		r.id, _ = p.system.ProcessRegistry.Add(r, p.prefix+p.system.ProcessRegistry.NextId())
+	}
+	// Never 0: a PID without a request id is not a replier's.
+	wait := max(1, uint32(r.state.Load()>>replierShift)+1)
+	r.pid = &actor.PID{Address: r.id.GetAddress(), Id: r.id.GetId(), RequestId: wait}
+	r.state.Store(uint64(wait)<<replierShift | replierWaiting)
+	return r
+}
+
+func (p *repliers) take() *replier {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := len(p.free); n > 0 {
-		r := p.free[n-1]
-		p.free = p.free[:n-1]
-		return r
+	n := len(p.free)
+	if n == 0 {
+		return nil
 	}
-	r := &replier{pool: p, reply: make(chan any, 1)}
-	// The registry's ids never repeat, so this one is free.
-	r.pid, _ = p.system.ProcessRegistry.Add(r, p.prefix+p.system.ProcessRegistry.NextId())
+	r := p.free[n-1]
+	p.free = p.free[:n-1]
 	return r
 }
 
 func (p *repliers) put(r *replier) {
 	r.late = nil
-	r.state.Store(replierWaiting)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || len(p.free) >= mostFree {
-		p.system.ProcessRegistry.Remove(r.pid)
+		p.system.ProcessRegistry.Remove(r.id)
 		return
 	}
 	p.free = append(p.free, r)
@@ -118,7 +135,7 @@ func (p *repliers) close() {
 	defer p.mu.Unlock()
 	p.closed = true
 	for _, r := range p.free {
-		p.system.ProcessRegistry.Remove(r.pid)
+		p.system.ProcessRegistry.Remove(r.id)
 	}
 	p.free = nil
 }

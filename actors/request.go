@@ -14,7 +14,7 @@ import (
 
 // request is one message that asks for an answer, on its way through an actor, a cell and back.
 type request struct {
-	system  *actor.ActorSystem
+	out     *outbox
 	sender  *actor.PID // nil: nobody waits for an answer
 	message proto.Message
 	// deadline is when the sender stops waiting; zero: never.
@@ -31,39 +31,31 @@ type request struct {
 	snapshot *store.Snapshot
 }
 
-// answer sends the reply, unless one was sent before. Any goroutine may call it.
+// answer sends the reply, unless one was sent before. Any goroutine may call it; it never waits.
 func (r *request) answer(reply proto.Message) {
 	if !r.answered.CompareAndSwap(false, true) {
 		return
 	}
-	send(r.system, r.sender, reply)
+	r.out.send(r.sender, reply)
 }
 
-// hand sends the snapshot itself, which the receiver closes; one that nobody waits for is closed here.
-func (r *request) hand(s *store.Snapshot) {
+// hand sends the snapshot itself, which the receiver closes; one that nobody waits for stays the request's.
+func (r *request) hand() {
 	if r.sender == nil || !r.answered.CompareAndSwap(false, true) {
-		_ = s.Close()
 		return
 	}
-	send(r.system, r.sender, s)
+	snapshot := r.snapshot
+	r.snapshot = nil
+	r.out.send(r.sender, snapshot)
 }
 
-// send sends a reply, to nobody when there is no sender. It runs the sender's code on our goroutine: a panic in it
-// is the sender's loss alone, and must neither freeze a store nor end the process.
-func send(system *actor.ActorSystem, sender *actor.PID, reply any) {
-	if sender == nil {
-		return
+// closeSnapshot closes the snapshot that was not handed over: left open, it would keep the store from closing.
+func (r *request) closeSnapshot() {
+	if r.snapshot != nil {
+		_ = r.snapshot.Close()
+		r.snapshot = nil
 	}
-	defer func() {
-		if reason := recover(); reason != nil {
-			system.Logger().Error("sender panicked on its answer", "sender", sender.GetId(), "reason", reason)
-		}
-	}()
-	system.Root.Send(sender, reply)
 }
-
-// respond answers the message that c receives, if anybody waits for it.
-func respond(c actor.Context, reply any) { send(c.ActorSystem(), c.Sender(), reply) }
 
 // expired tells whether nobody waits for the answer any more.
 func (r *request) expired(now time.Time) bool {

@@ -91,14 +91,14 @@ func (r *run) retain(report *messages.BackupReport) {
 		if result.GetOutcome() == messages.Outcome_OUTCOME_FAILED {
 			continue
 		}
-		policy, err := r.policy(result.GetTable())
-		if err == nil {
-			var decisions []*messages.RetentionDecision
-			decisions, err = within(r.tree.config.CopyTimeout, func() ([]*messages.RetentionDecision, error) {
-				return r.tree.backups.Retain(result.GetTable(), policy, time.Now())
-			})
-			report.Retained = append(report.Retained, decisions...)
-		}
+		decisions, err := within(r.tree.config.CopyTimeout, func() ([]*messages.RetentionDecision, error) {
+			policy, err := r.policy(result.GetTable())
+			if err != nil {
+				return nil, err
+			}
+			return r.tree.backups.Retain(result.GetTable(), policy, time.Now())
+		})
+		report.Retained = append(report.Retained, decisions...)
 		if err != nil {
 			err = fmt.Errorf("retain backups of table %q: %w", result.GetTable(), err)
 			report.Faults = append(report.Faults, err.Error())

@@ -146,7 +146,7 @@ func (s *scheduler) due(now time.Time) (ask *request, tables []string, changed b
 	if at.IsZero() || at.After(now) {
 		return nil, nil, changed
 	}
-	s.asked = &request{system: s.tree.system}
+	s.asked = &request{out: s.tree.outbox}
 	return s.asked, tables, changed
 }
 

@@ -46,13 +46,13 @@ func (s *supervisor) Receive(c actor.Context) {
 		}
 		s.letStop()
 	case *messages.ListTables:
-		respond(c, s.list())
+		s.tree.outbox.send(c.Sender(), s.list())
 	case *messages.CloseTable:
 		s.command(c, m.GetTable(), closeCommand)
 	case *messages.OpenTable:
 		s.command(c, m.GetTable(), openCommand)
 	default:
-		respond(c, notUnderstood("supervisor", m))
+		s.tree.outbox.send(c.Sender(), notUnderstood("supervisor", m))
 	}
 }
 
@@ -86,7 +86,7 @@ func (s *supervisor) spawn(c actor.Context) {
 
 // props are those of an owner or the coordinator.
 func (t *tree) props(m *mailbox, name string, produce actor.Producer) *actor.Props {
-	middleware := append([]actor.ReceiverMiddleware{guard(t.config.Logger, name, m)}, t.config.Middleware...)
+	middleware := append([]actor.ReceiverMiddleware{t.guard(m, name, true)}, t.config.Middleware...)
 	return actor.PropsFromProducer(produce,
 		actor.WithMailbox(func() actor.Mailbox { return m }),
 		actor.WithReceiverMiddleware(middleware...))
@@ -112,22 +112,18 @@ func (s *supervisor) list() *messages.TableList {
 func (s *supervisor) command(c actor.Context, table string, want commandKind) {
 	cell, failure := s.tree.find(table)
 	if failure != nil {
-		respond(c, failure)
+		s.tree.outbox.send(c.Sender(), failure)
 		return
 	}
-	system, sender := c.ActorSystem(), c.Sender()
+	sender := c.Sender()
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
 		defer cancel()
 		if err := cell.ask(ctx, want); err != nil {
-			failure := messages.FailureOf(err).Of(table)
-			if failure.GetCode() == messages.Code_CODE_INTERNAL {
-				failure.Code = messages.Code_CODE_UNAVAILABLE // nothing panicked: the table cannot be had now
-			}
-			send(system, sender, failure)
+			s.tree.outbox.send(sender, messages.FailureOf(err).Of(table))
 			return
 		}
-		send(system, sender, &messages.TableList{Tables: []*messages.TableInfo{cell.info()}})
+		s.tree.outbox.send(sender, &messages.TableList{Tables: []*messages.TableInfo{cell.info()}})
 	}()
 }
 
@@ -144,7 +140,9 @@ func (s *supervisor) HandleFailure(_ *actor.ActorSystem, super actor.Supervisor,
 		c.restarts.Add(1)
 		if stats.NumberOfFailures(panicWindow) > panicBudget {
 			stats.Reset()
-			c.faulted(panicsError{reason})
+			if m := c.serving.Load(); m != nil {
+				m.faulted(panicsError{reason})
+			}
 		}
 	}
 	super.RestartChildren(child)

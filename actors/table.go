@@ -135,7 +135,7 @@ func (t *Table) Walk(ctx context.Context, m *messages.Scan, each func(key, value
 	// Also when each panics: left open, the snapshot would keep the store from closing.
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
 	if err := walk(ctx, snapshot, m, each); err != nil {
-		if errors.Is(err, store.ErrClosed) {
+		if errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrFrozen) {
 			err = fmt.Errorf("%w: %w", err, messages.ErrUnavailable)
 		}
 		return fmt.Errorf("walk: %w", err)

@@ -20,7 +20,7 @@ func (r *run) table(ctx context.Context, table string) (result *messages.TableRe
 	defer func() {
 		if reason := recover(); reason != nil {
 			r.logger.Error("backup of a table panicked", "table", table, "reason", reason, "stack", string(debug.Stack()))
-			result = r.failed(table, fmt.Errorf("backup panicked: %v", reason))
+			result = r.failed(table, fmt.Errorf("backup panicked: %v: %w", reason, messages.ErrInternal))
 		}
 		result.Started = started
 		result.Finished = now()
@@ -92,9 +92,6 @@ func (r *run) cut(ctx context.Context, table string, have *messages.Position) (*
 	}
 	switch m := reply.(type) {
 	case *messages.CutDone:
-		if m.GetRunId() != r.id {
-			return nil, fmt.Errorf("cut: answer is of run %s: %w", m.GetRunId(), messages.ErrInternal)
-		}
 		return m, nil
 	case *messages.Failure:
 		return nil, fmt.Errorf("cut: %w", m)
@@ -139,7 +136,7 @@ func (r *run) publish(ctx context.Context, cut backup.Cut) (*messages.TableResul
 	go func() {
 		defer func() {
 			if reason := recover(); reason != nil {
-				outcomes <- outcome{err: fmt.Errorf("publish panicked: %v", reason)}
+				outcomes <- outcome{err: fmt.Errorf("publish panicked: %v: %w", reason, messages.ErrInternal)}
 			}
 		}()
 		result, err := r.tree.backups.Publish(ctx, cut, func(int64) { watchdog.Reset(limit) })

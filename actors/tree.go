@@ -29,6 +29,8 @@ type tree struct {
 	directory *store.Directory
 	backups   *backup.Directory
 	publisher *publisher
+	// outbox sends what the supervisor, the coordinator and the runner answer; each cell has its own.
+	outbox    *outbox
 	repliers  *repliers
 	runner    *runner
 	scheduler *scheduler // nil without a schedule
@@ -40,6 +42,8 @@ type tree struct {
 	coordinator *mailbox
 	// opening bounds the opens that run at once.
 	opening chan struct{}
+	// listing is asked for by health and ListBackups.
+	listing patience
 
 	stopOnce sync.Once
 	stopped  chan struct{} // closed when shutdown has ended
@@ -50,29 +54,36 @@ type tree struct {
 	backup *actor.PID            // of the coordinator
 }
 
-// openStore opens a cell's store.
-func (t *tree) openStore(c *cell) (*store.Store, error) {
-	known, err := within(newestTimeout, func() (bool, error) { return t.backups.Has(c.name) })
-	// A table that served and whose directory is gone now is missing, whatever the backups know.
-	create := !c.served && (t.config.CreateEmpty || err == nil && !known)
+// openStore opens a cell's store. A table that backups know, or that served before and whose directory is gone now, is
+// missing: it is not created, nor where mayCreate is false. What freezes the store goes to faults.
+func (t *tree) openStore(c *cell, mayCreate bool, faults chan<- error) (*store.Store, error) {
+	known, err := patient(&c.backups, newestTimeout, func() (bool, error) { return t.backups.Has(c.name) })
 	if err != nil {
 		c.logger.Warn("backups cannot be listed: a missing table is not created", "error", err)
 	}
 	return t.directory.Open(c.name, store.OpenOptions{
-		Create: create,
-		Newest: func(lineage string) (uint64, error) { return t.newest(c.name, lineage) },
+		Create: mayCreate && (t.config.CreateEmpty || err == nil && !known),
+		Newest: func(lineage string) (uint64, error) { return t.newest(c, lineage) },
 		OnFreeze: func(cause error) {
-			c.faulted(fmt.Errorf("%w: %w", store.ErrFrozen, cause))
+			report(faults, fmt.Errorf("%w: %w", store.ErrFrozen, cause))
 		},
 		OnCorruption: func(err error) { c.logger.Error("damaged block met", "error", err) },
 	})
 }
 
+// report tells the keeper why its store must be closed; one reason is enough.
+func report(faults chan<- error, cause error) {
+	select {
+	case faults <- cause:
+	default:
+	}
+}
+
 // newest returns the seq of a lineage's newest backup, 0 without one. A hung backup disk must not keep a table
 // from opening.
-func (t *tree) newest(table, lineage string) (uint64, error) {
-	return within(newestTimeout, func() (uint64, error) {
-		newest, ok, err := t.backups.Newest(table, lineage)
+func (t *tree) newest(c *cell, lineage string) (uint64, error) {
+	return patient(&c.backups, newestTimeout, func() (uint64, error) {
+		newest, ok, err := t.backups.Newest(c.name, lineage)
 		if err != nil || !ok {
 			return 0, err
 		}
@@ -131,6 +142,10 @@ func (t *tree) stop(ctx context.Context) {
 		})
 	}
 	wg.Wait()
+	t.outbox.flush(ctx)
+	for _, c := range t.cells {
+		c.outbox.flush(ctx)
+	}
 	t.publisher.stop(ctx)
 	t.repliers.close()
 

@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,8 +21,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrConditionFailed: a condition of the Write did not hold; nothing was written.
 	ErrConditionFailed = errors.New("condition failed")
-	// ErrUnavailable: the table cannot serve now. Unless ErrOutcomeUnknown matches too,
-	// nothing was written.
+	// ErrUnavailable: the table cannot serve now, or its disk failed. Unless ErrOutcomeUnknown matches
+	// too, nothing was written.
 	ErrUnavailable = errors.New("unavailable")
 	// ErrExhausted: too much is waiting already; nothing was written. Retry after the
 	// time the Failure names.
@@ -32,7 +33,7 @@ var (
 	ErrDataLoss = errors.New("data loss detected")
 	// ErrUnimplemented: the receiver does not know the message.
 	ErrUnimplemented = errors.New("not understood")
-	// ErrInternal: the receiver panicked on the request; nothing was written.
+	// ErrInternal: the receiver panicked on the request, or was answered with nonsense; nothing was written.
 	ErrInternal = errors.New("internal failure")
 	// ErrOutcomeUnknown: the write was applied but never confirmed durable; it may be
 	// there after the table reopens. It matches beside the error of the code.
@@ -93,19 +94,24 @@ func (f *Failure) Advise(hint string) *Failure {
 }
 
 // FailureOf turns any error into a Failure. An error that wraps a Failure keeps its code; one
-// that matches sentinels gets the code of the lowest number; any other is INTERNAL. Hints found on the way are
-// joined. A nil error is a nil Failure.
+// that matches sentinels gets the code of the lowest number; one of a context gets its code; any other, such as one
+// of a disk, is UNAVAILABLE. Hints found on the way are joined. A nil error is a nil Failure.
 func FailureOf(err error) *Failure {
 	if err == nil {
 		return nil
 	}
-	failure := &Failure{Code: Code_CODE_INTERNAL, Message: err.Error()}
+	failure := &Failure{Code: Code_CODE_UNAVAILABLE, Message: err.Error()}
 	var inner *Failure
-	if errors.As(err, &inner) {
+	switch {
+	case errors.As(err, &inner):
 		failure.Code = inner.Code
 		failure.RetryAfter = inner.RetryAfter
 		failure.OutcomeUnknown = inner.OutcomeUnknown
-	} else {
+	case errors.Is(err, context.Canceled):
+		failure.Code = Code_CODE_CANCELLED
+	case errors.Is(err, context.DeadlineExceeded):
+		failure.Code = Code_CODE_DEADLINE_EXCEEDED
+	default:
 		// By number, so that an error that matches two of them has one code.
 		for _, code := range slices.Sorted(maps.Keys(sentinels)) {
 			if errors.Is(err, sentinels[code]) {

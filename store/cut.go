@@ -47,7 +47,7 @@ func (s *Store) Cut(dir string) (*messages.TableRecord, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cut: %w", err), real.RemoveAll(dir))
 	}
-	return record, nil
+	return cloneRecord(record), nil
 }
 
 // checkpoint turns a panic into an error: Pebble answers a failed fsync of the new directory with one.

@@ -255,6 +255,5 @@ func (d *Directory) current(table string) (string, error) {
 
 // Close releases the lock and what the tables shared. Every store must be closed before.
 func (d *Directory) Close() error {
-	d.shared.close()
-	return d.hold.Release()
+	return errors.Join(d.shared.close(), d.hold.Release())
 }

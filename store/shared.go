@@ -44,12 +44,19 @@ func newShared(o DirectoryOptions) *shared {
 	return s
 }
 
-func (s *shared) close() {
+// close returns what Pebble panics with where a read of it that panicked still holds a file.
+func (s *shared) close() (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = panicked(r)
+		}
+	}()
 	if s.limiter != nil {
 		s.limiter.close()
 	}
 	s.files.Unref()
 	s.cache.Unref()
+	return nil
 }
 
 // pebbleOptions are the options of one table's database. The listener is made anew for each: Pebble

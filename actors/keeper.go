@@ -1,0 +1,193 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// A store that failed, or that could not be opened, is opened again after backoffFirst, doubled each time up to
+// backoffMost, give or take a fifth. After backoffBudget failures within backoffWindow the table is
+// quarantined.
+const (
+	backoffFirst  = 100 * time.Millisecond
+	backoffMost   = 30 * time.Second
+	backoffBudget = 10
+	backoffWindow = 10 * time.Minute
+)
+
+// keeper opens and closes a cell's store, on one goroutine. Between any two steps it is in the state that the
+// cell shows: open, reopening (retry runs), quarantined or closed.
+type keeper struct {
+	*cell
+	served *committer  // of the open store
+	faults chan error  // of the open store; nil without one
+	retry  *time.Timer // runs in state reopening
+	cause  error       // why the table is reopening or quarantined
+	opener chan error  // who waits for the open that is under way
+
+	failures  []time.Time // of the faults within the window
+	hasServed bool        // the table has been open: its directory is never made again
+}
+
+// keep is the keeper's goroutine.
+func (c *cell) keep() {
+	defer close(c.gone)
+	k := &keeper{cell: c, retry: time.NewTimer(0)}
+	defer k.retry.Stop()
+	for {
+		select {
+		case command := <-c.commands:
+			if k.obey(command) {
+				return
+			}
+		case fault := <-k.faults:
+			k.reopen(fault)
+		case <-k.retry.C:
+			k.open()
+		}
+	}
+}
+
+// obey carries out a command; true ends the keeper.
+func (k *keeper) obey(command command) bool {
+	switch command.want {
+	case stopCommand:
+		k.rest("stopped", "")
+		command.done <- nil
+		return true
+	case closeCommand:
+		k.rest("closed on request", "open it with OpenTable")
+		command.done <- nil
+	case openCommand:
+		switch {
+		case k.served != nil:
+			command.done <- nil
+		case k.cause != nil:
+			command.done <- fmt.Errorf("table is %s: %w", stateName(k.showing()), k.cause)
+		default:
+			k.failures = nil
+			k.opener = command.done
+			k.setState(messages.TableState_TABLE_STATE_OPENING, "", "")
+			k.open()
+		}
+	}
+	return false
+}
+
+// open makes one attempt to open the store.
+func (k *keeper) open() {
+	// Only a few tables open at once: each replays its WAL.
+	select {
+	case k.tree.opening <- struct{}{}:
+	case <-k.stopping:
+		k.answerOpener(errors.New("gabion is stopping"))
+		return
+	}
+	// One for each store: what a store reports once it is closed is nobody's concern.
+	faults := make(chan error, 1)
+	s, err := k.tree.openStore(k.cell, !k.hasServed, faults)
+	<-k.tree.opening
+	switch {
+	case err == nil:
+		k.serve(s, faults)
+	case errors.Is(err, messages.ErrDataLoss), errors.Is(err, store.ErrMissing), errors.Is(err, store.ErrNewer),
+		k.tree.directory.ReadOnly():
+		k.quarantine(err)
+	default:
+		k.logger.Warn("table did not open", "error", err)
+		k.wait(err)
+	}
+}
+
+func (k *keeper) serve(s *store.Store, faults chan error) {
+	m := newCommitter(k.cell, s, faults, int(k.tree.config.MemTableBytes/groupShare))
+	k.served, k.faults, k.hasServed, k.cause = m, faults, true, nil
+	k.closing.Store(m)
+	k.serving.Store(m)
+	k.setState(messages.TableState_TABLE_STATE_OPEN, "", "")
+	k.answerOpener(nil)
+}
+
+// reopen closes the store after a fault, and has it opened again in a while.
+func (k *keeper) reopen(fault error) {
+	k.setState(messages.TableState_TABLE_STATE_REOPENING, fault.Error(), "the log has the cause")
+	k.shut(fault)
+	k.restarts.Add(1)
+	k.logger.Error("table failed and reopens", "error", fault)
+	k.wait(fault)
+}
+
+// wait has the store opened after a pause, longer each time; past the budget the table is quarantined.
+func (k *keeper) wait(cause error) {
+	now := time.Now()
+	recent := k.failures[:0]
+	for _, t := range k.failures {
+		if now.Sub(t) < backoffWindow {
+			recent = append(recent, t)
+		}
+	}
+	k.failures = append(recent, now)
+	n := len(k.failures)
+	if n > backoffBudget {
+		k.quarantine(fmt.Errorf("%d failures within %v, the last: %w", n, backoffWindow, cause))
+		return
+	}
+	k.cause = cause
+	k.setState(messages.TableState_TABLE_STATE_REOPENING, cause.Error(), joinHints(cause))
+	k.settle()
+	k.answerOpener(cause)
+	pause := min(backoffFirst<<(n-1), backoffMost)
+	pause += time.Duration((rand.Float64() - 0.5) * 0.4 * float64(pause))
+	k.retry.Reset(pause)
+}
+
+// quarantine leaves the directory untouched until somebody acts.
+func (k *keeper) quarantine(cause error) {
+	k.cause = cause
+	k.setState(messages.TableState_TABLE_STATE_QUARANTINED, cause.Error(), joinHints(cause))
+	k.logger.Error("table is quarantined: it is not served, its directory is kept untouched",
+		"error", cause, "hint", joinHints(cause))
+	k.settle()
+	k.answerOpener(cause)
+}
+
+// rest closes the store, and keeps the table closed.
+func (k *keeper) rest(reason, hint string) {
+	k.retry.Stop()
+	k.cause = nil
+	if k.served != nil {
+		k.setState(messages.TableState_TABLE_STATE_CLOSED, "closing", "")
+		k.shut(nil)
+	}
+	k.setState(messages.TableState_TABLE_STATE_CLOSED, reason, hint)
+	k.settle()
+}
+
+// shut closes the store that serves: what is pending is committed and answered, or, after a fault, refused.
+func (k *keeper) shut(fault error) {
+	m := k.served
+	k.served, k.faults = nil, nil
+	k.serving.Store(nil)
+	if fault != nil && m.store.Frozen() {
+		// What is pending was certainly not written, and is told so.
+		m.fail(fault, nil)
+	}
+	m.close()
+	if err := m.store.Close(); err != nil {
+		k.logger.Warn("store closed with an error", "error", err)
+	}
+	k.closing.Store(nil)
+}
+
+// answerOpener tells who asked for the open how it went.
+func (k *keeper) answerOpener(err error) {
+	if k.opener != nil {
+		k.opener <- err
+		k.opener = nil
+	}
+}

@@ -1,0 +1,157 @@
+package actors
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// sendPatience is how long one answer may hold up those to other senders.
+const sendPatience = 100 * time.Millisecond
+
+// outbox sends the answers of one table, or of the tree, in order. It keeps the senders' code off our goroutines: a
+// sender whose mailbox is full (actor.Bounded) blocks whoever answers it, and would hold up the
+// acker, and with it everybody's writes. A sender that blocks gets a goroutine and a line of its own, until it
+// has taken what waits for it; the others go on.
+type outbox struct {
+	system *actor.ActorSystem
+
+	mu      sync.Mutex
+	queue   []letter
+	running *courier // sends what is queued; nil while nothing is
+	// slow holds what waits for the senders that block, by PID.
+	slow map[string][]letter
+}
+
+type letter struct {
+	to    *actor.PID
+	reply any
+}
+
+// courier is one goroutine that sends.
+type courier struct {
+	to   string // whom it sends to now
+	sent int    // to tell whether it moves
+	seen int    // what sent was when the watch looked last
+	// watch looks, while the courier works, whether it moves.
+	watch *time.Timer
+	// idle is closed when nothing is queued any more; a courier that takes over takes it too.
+	idle chan struct{}
+}
+
+func newOutbox(system *actor.ActorSystem) *outbox {
+	return &outbox{system: system, slow: make(map[string][]letter)}
+}
+
+// send sends reply to a sender, to nobody when it is nil. It never waits.
+func (o *outbox) send(to *actor.PID, reply any) {
+	if to == nil {
+		return
+	}
+	// Only a replier's PID has a request id, and it takes its answer at once.
+	if to.GetRequestId() != 0 {
+		deliver(o.system, to, reply)
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queue = append(o.queue, letter{to, reply})
+	if o.running == nil {
+		o.start(make(chan struct{}))
+	}
+}
+
+// start makes a courier. mu is held.
+func (o *outbox) start(idle chan struct{}) {
+	c := &courier{idle: idle}
+	c.watch = time.AfterFunc(sendPatience, func() { o.look(c) })
+	o.running = c
+	go o.run(c)
+}
+
+func (o *outbox) run(c *courier) {
+	for {
+		l, ok := o.next(c)
+		if !ok {
+			return
+		}
+		deliver(o.system, l.to, l.reply)
+	}
+}
+
+// next is what the courier sends next; false ends it.
+func (o *outbox) next(c *courier) (letter, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.sent++
+	if o.running != c {
+		// Overtaken: the line of the sender that blocked it is all that it still serves.
+		line := o.slow[c.to]
+		if len(line) == 0 {
+			delete(o.slow, c.to)
+			return letter{}, false
+		}
+		o.slow[c.to] = line[1:]
+		return line[0], true
+	}
+	for len(o.queue) > 0 {
+		l := o.queue[0]
+		o.queue[0] = letter{}
+		o.queue = o.queue[1:]
+		c.to = address(l.to)
+		line, blocks := o.slow[c.to]
+		if !blocks {
+			return l, true
+		}
+		o.slow[c.to] = append(line, l)
+	}
+	o.queue = nil
+	o.running = nil
+	c.watch.Stop()
+	close(c.idle)
+	return letter{}, false
+}
+
+// look lets another courier go on when c has not moved since the last look.
+func (o *outbox) look(c *courier) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.running != c:
+	case c.sent != c.seen:
+		c.seen = c.sent
+		c.watch.Reset(sendPatience)
+	default:
+		o.slow[c.to] = nil
+		o.start(c.idle)
+	}
+}
+
+// flush waits until everything queued was sent, but for what waits for senders that block, or ctx ends.
+func (o *outbox) flush(ctx context.Context) {
+	o.mu.Lock()
+	running := o.running
+	o.mu.Unlock()
+	if running == nil {
+		return
+	}
+	select {
+	case <-running.idle:
+	case <-ctx.Done():
+	}
+}
+
+func address(pid *actor.PID) string { return pid.GetAddress() + "/" + pid.GetId() }
+
+// deliver runs the sender's code on our goroutine: a panic in it is the sender's loss alone, and must neither freeze a
+// store nor end the process.
+func deliver(system *actor.ActorSystem, to *actor.PID, reply any) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			system.Logger().Error("sender panicked on its answer", "sender", to.GetId(), "reason", reason)
+		}
+	}()
+	system.Root.Send(to, reply)
+}

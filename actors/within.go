@@ -1,0 +1,60 @@
+package actors
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// within runs f and returns what it does, or an error when it takes too long. f is left behind then, and ends
+// when the disk it waits for does.
+func within[T any](limit time.Duration, f func() (T, error)) (T, error) {
+	var p patience
+	return patient(&p, limit, f)
+}
+
+// patience remembers the calls that were left behind: while there is one, the disk hangs, and another call would
+// only leave one more goroutine there. The zero value is ready.
+type patience struct{ overdue atomic.Int32 }
+
+// patient is within, but an error at once while an earlier call with the same p is overdue.
+func patient[T any](p *patience, limit time.Duration, f func() (T, error)) (value T, err error) {
+	if p.overdue.Load() > 0 {
+		return value, fmt.Errorf("disk does not answer an earlier call yet: %w", messages.ErrDeadline)
+	}
+	type outcome struct {
+		value T
+		err   error
+	}
+	outcomes := make(chan outcome, 1)
+	var settled atomic.Bool // the call has ended, or is overdue
+	go func() {
+		var o outcome
+		defer func() {
+			if reason := recover(); reason != nil {
+				o.err = fmt.Errorf("panicked: %v: %w", reason, messages.ErrInternal)
+			}
+			if !settled.CompareAndSwap(false, true) {
+				p.overdue.Add(-1)
+			}
+			outcomes <- o
+		}()
+		o.value, o.err = f()
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case o := <-outcomes:
+		return o.value, o.err
+	case <-timer.C:
+	}
+	p.overdue.Add(1)
+	if !settled.CompareAndSwap(false, true) {
+		p.overdue.Add(-1) // it ended this instant
+		o := <-outcomes
+		return o.value, o.err
+	}
+	return value, fmt.Errorf("no answer in %v: %w", limit, messages.ErrDeadline)
+}
