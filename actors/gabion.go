@@ -99,7 +99,11 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 	if t.names, err = t.choose(config.Tables); err != nil {
 		return nil, errors.Join(err, t.backups.Close())
 	}
-	t.runner = newRunner(t)
+	newest, err := t.backups.NewestRun()
+	if err != nil {
+		return nil, errors.Join(err, t.backups.Close())
+	}
+	t.runner = newRunner(t, newest)
 	t.scheduler = newScheduler(t)
 	t.coordinator = newMailbox(t.outbox, coordinatorName)
 	for _, name := range t.names {

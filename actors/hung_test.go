@@ -3,6 +3,7 @@ package actors_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -167,6 +168,27 @@ func TestFailedGroupShowsNothing(t *testing.T) {
 		pass(time.Second)
 		h.settle()
 		h.wantState("tasks", open)
+	})
+}
+
+// TestReadsOfFailingDisk say that the table cannot serve, whichever way they are asked.
+func TestReadsOfFailingDisk(t *testing.T) {
+	bubble(t, actors.Config{}, func(h *host) {
+		for i := range 20 {
+			h.put("tasks", fmt.Sprintf("%02d", i), strings.Repeat("v", 8<<10))
+		}
+		h.stop()
+		h.start() // anew, its rows are in blocks that nobody has read
+		defer h.fs.fail(func(o fileOp) bool { return o.kind == "read" && strings.HasSuffix(o.path, ".sst") })()
+		table := h.g.Table("tasks")
+		_, got := table.Get(h.Context(), []byte("10"))
+		_, scanned := table.Scan(h.Context(), &messages.Scan{})
+		walked := table.Walk(h.Context(), nil, func(key, value []byte) error { return nil })
+		for what, err := range map[string]error{"get": got, "scan": scanned, "walk": walked} {
+			if !errors.Is(err, messages.ErrUnavailable) || !strings.Contains(err.Error(), errInjected.Error()) {
+				t.Errorf("%s = %v, want ErrUnavailable with its cause", what, err)
+			}
+		}
 	})
 }
 

@@ -131,18 +131,33 @@ func TestBoundedMailbox(t *testing.T) {
 	_ = h.system.Root.StopFuture(slow).Wait()
 }
 
+// tardySender takes each answer after a while, that is less than what makes it a sender that blocks.
+type tardySender struct{ *sender }
+
+func (s *tardySender) SendUserMessage(pid *actor.PID, message any) {
+	pass(50 * time.Millisecond)
+	s.sender.SendUserMessage(pid, message)
+}
+
 // TestStopSendsAnswers: when Stop returns, what it answered was sent.
 func TestStopSendsAnswers(t *testing.T) {
-	for range 50 {
-		h := newHost(t, actors.Config{})
-		var all []*sender
-		for i := range 20 {
-			all = append(all, h.send(h.pid("tasks"), put(fmt.Sprint(i), "v")))
-		}
-		h.stop()
-		for _, s := range all {
-			s.one("put")
-		}
+	for what, to := range map[string]func(h *host) *actor.PID{
+		"owner":       func(h *host) *actor.PID { return h.pid("tasks") },
+		"coordinator": func(h *host) *actor.PID { return h.g.Coordinator() },
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, actors.Config{}, func(h *host) {
+				s := &tardySender{&sender{h: h}}
+				s.pid, _ = h.system.ProcessRegistry.Add(s, "tardy")
+				for range 20 {
+					h.system.Root.RequestWithCustomSender(to(h), get("key"), s.pid)
+				}
+				h.stop()
+				if n := len(s.answers()); n != 20 {
+					t.Errorf("%d of 20 requests were answered when Stop returned", n)
+				}
+			})
+		})
 	}
 }
 

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/gabiondb/gabion/backup"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
@@ -26,7 +24,7 @@ type run struct {
 }
 
 func newRun(t *tree, q *queuedRun) *run {
-	id := ulid.Make().String()
+	id := t.runner.nextID()
 	return &run{
 		tree:   t,
 		id:     id,

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -27,6 +28,7 @@ type runner struct {
 	end  context.CancelCauseFunc
 
 	mu       sync.Mutex
+	newest   ulid.ULID // the id of the newest run
 	queue    []*queuedRun
 	active   *queuedRun // under way
 	running  bool
@@ -43,9 +45,27 @@ type queuedRun struct {
 	askers []*request
 }
 
-func newRunner(t *tree) *runner {
+// newRunner returns the runner of a tree whose newest run so far is newest, "" when there is none.
+func newRunner(t *tree, newest string) *runner {
 	ctx, end := context.WithCancelCause(context.Background())
-	return &runner{tree: t, ctx: ctx, end: end}
+	r := &runner{tree: t, ctx: ctx, end: end}
+	r.newest, _ = ulid.ParseStrict(newest)
+	return r
+}
+
+// nextID mints the id of a run. Ids order the runs, also across a clock that went back.
+func (r *runner) nextID() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id := ulid.Make()
+	if id.Compare(r.newest) <= 0 {
+		// Past the end of ULID's time, in the year 10889, the order is given up.
+		if next, err := ulid.New(r.newest.Time()+1, ulid.DefaultEntropy()); err == nil {
+			id = next
+		}
+	}
+	r.newest = id
+	return id.String()
 }
 
 // ask queues a run, or joins one that waits. The request is answered when the run is done.

@@ -132,18 +132,15 @@ func (t *Table) Walk(ctx context.Context, m *messages.Scan, each func(key, value
 	if err != nil {
 		return fmt.Errorf("walk: %w", err)
 	}
-	// Also when each panics: left open, the snapshot would keep the store from closing.
+	// Also when each panics.
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
-	if err := walk(ctx, snapshot, m, each); err != nil {
-		if errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrFrozen) {
-			err = fmt.Errorf("%w: %w", err, messages.ErrUnavailable)
-		}
+	if err := t.walk(ctx, snapshot, m, each); err != nil {
 		return fmt.Errorf("walk: %w", err)
 	}
 	return nil
 }
 
-func walk(ctx context.Context, snapshot *store.Snapshot, m *messages.Scan, each func(key, value []byte) error) error {
+func (t *Table) walk(ctx context.Context, snapshot *store.Snapshot, m *messages.Scan, each func(key, value []byte) error) error {
 	scan := &messages.Scan{}
 	if m != nil {
 		scan = proto.CloneOf(m)
@@ -152,7 +149,7 @@ func walk(ctx context.Context, snapshot *store.Snapshot, m *messages.Scan, each 
 	for {
 		page, err := snapshot.Page(scan)
 		if err != nil {
-			return err
+			return t.cell.readers.failure(err)
 		}
 		for _, entry := range page.GetEntries() {
 			if err := each(entry.GetKey(), entry.GetValue()); err != nil {

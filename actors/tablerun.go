@@ -65,18 +65,10 @@ func (r *run) capture(ctx context.Context, table string, started time.Time) (*me
 		Table: table, RunID: r.id, Label: r.label, Staging: done.GetStaging(), Record: done.GetRecord(), Started: started})
 }
 
-// newestPosition is that of the table's newest sound backup, nil when there is none.
+// newestPosition is that of the table's newest backup that may be carried forward, nil when there is none.
 func (r *run) newestPosition(table string) (*messages.Position, error) {
-	list, err := r.tree.backups.List(table)
-	if err != nil {
-		return nil, err
-	}
-	for _, b := range list {
-		if b.Fault == nil && !b.Red {
-			return b.Manifest.GetRecord().GetPosition(), nil
-		}
-	}
-	return nil, nil
+	newest, _, err := r.tree.backups.NewestUsable(table)
+	return newest.Manifest.GetRecord().GetPosition(), err
 }
 
 // cut asks the owner for a cut. An answer that comes after the deadline is of this run, and is removed.

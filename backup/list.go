@@ -84,6 +84,12 @@ func (d *Directory) Newest(table, lineage string) (Backup, bool, error) {
 	return d.newest(table, func(b Backup) bool { return b.Fault == nil && b.Lineage() == lineage })
 }
 
+// NewestUsable returns a table's newest backup that is neither faulty nor red, of whatever lineage; false when
+// there is none.
+func (d *Directory) NewestUsable(table string) (Backup, bool, error) {
+	return d.newest(table, Backup.usable)
+}
+
 // newest returns the newest backup that matches, reading no more manifests than it takes.
 func (d *Directory) newest(table string, match func(Backup) bool) (Backup, bool, error) {
 	ids, err := d.ids(table)

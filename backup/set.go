@@ -45,6 +45,21 @@ func (d *Directory) Sets() ([]*messages.BackupSet, error) {
 	return sets, nil
 }
 
+// NewestRun returns the highest run id that has a set, "" without one.
+func (d *Directory) NewestRun() (string, error) {
+	names, err := list(d.fs, d.fs.PathJoin(d.path, setsDir))
+	if err != nil {
+		return "", fmt.Errorf("list sets: %w", err)
+	}
+	for _, name := range slices.Backward(names) {
+		runID, _ := strings.CutSuffix(name, setSuffix)
+		if _, err := ulid.ParseStrict(runID); err == nil {
+			return runID, nil
+		}
+	}
+	return "", nil
+}
+
 func (d *Directory) readSet(runID string) (*messages.BackupSet, error) {
 	data, err := store.ReadFile(d.fs, d.setPath(runID))
 	if err != nil {
