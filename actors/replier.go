@@ -27,7 +27,7 @@ type replier struct {
 }
 
 const (
-	replierWaiting = iota
+	replierWaiting = iota + 1
 	replierAnswered
 	replierAbandoned
 	replierShift = 2
