@@ -168,6 +168,10 @@ func (m *committer) carryOut(g *store.Group, e *entry, now time.Time) error {
 }
 
 func (m *committer) write(g *store.Group, e *entry) error {
+	if !e.claim() {
+		e.reply = messages.Failf(messages.Code_CODE_CANCELLED, "sender gave up before the commit; nothing was written").Of(m.cell.name)
+		return nil
+	}
 	refusal, err := g.Refuses(e.conditions)
 	if err != nil {
 		return err

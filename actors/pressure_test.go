@@ -4,7 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+
+	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/messages"
@@ -56,6 +60,54 @@ func TestBackPressure(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFlood: a table that is sent more than it can commit refuses the rest, and commits what it accepted; a quiet table beside it
+// is never refused, nor is a late request of the flooded one once the flood is over.
+func TestFlood(t *testing.T) {
+	h := newHost(t, actors.Config{Tables: []string{"flooded", "quiet"}, MaxPendingOps: 100})
+	const flood = 50_000
+	var answered sync.WaitGroup
+	var committed, refused, other atomic.Int64
+	flooder := h.system.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
+		switch m := c.Message().(type) {
+		case int:
+			c.Request(h.g.PID("flooded"), put(fmt.Sprintf("%06d", m), "value"))
+			return
+		case *messages.Committed:
+			committed.Add(1)
+		case *messages.Failure:
+			if errors.Is(m, messages.ErrExhausted) && m.GetRetryAfter() != nil {
+				refused.Add(1)
+			} else {
+				other.Add(1)
+			}
+		default:
+			return
+		}
+		answered.Done()
+	}))
+	answered.Add(flood)
+	for i := range flood {
+		h.system.Root.Send(flooder, i)
+	}
+	for i := range 200 {
+		key := fmt.Sprint(i)
+		h.put("quiet", key, "value")
+		h.wantValue("quiet", key, "value")
+	}
+	answered.Wait()
+	t.Logf("%d of %d puts were committed, %d refused", committed.Load(), flood, refused.Load())
+	if refused.Load() == 0 || other.Load() > 0 {
+		t.Errorf("%d puts were refused, %d answered with something else", refused.Load(), other.Load())
+	}
+	h.put("flooded", "late", "value")
+	for table, want := range map[string]uint64{"flooded": uint64(committed.Load()) + 1, "quiet": 200} {
+		if n := h.health(table).GetCount(); n != want {
+			t.Errorf("table %s has %d rows, %d puts were committed", table, n, want)
+		}
+	}
+	_ = h.system.Root.StopFuture(flooder).Wait()
 }
 
 // TestPressureOfOneWrite counts its operations, not its requests.

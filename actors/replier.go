@@ -27,10 +27,12 @@ type replier struct {
 }
 
 const (
-	replierWaiting = iota + 1
-	replierAnswered
-	replierAbandoned
-	replierShift = 2
+	replierWaiting   = iota + 1
+	replierClaimed   // waiting, and the write is being carried out
+	replierAnswered  // the answer is there, or taken
+	replierAbandoned // nobody waits; the write will not be carried out
+	replierUnknown   // nobody waits; the write may have been carried out
+	replierShift     = 3
 )
 
 var _ actor.Process = (*replier)(nil)
@@ -38,17 +40,35 @@ var _ actor.Process = (*replier)(nil)
 // SendUserMessage implements actor.Process: it takes the answer.
 func (r *replier) SendUserMessage(pid *actor.PID, message any) {
 	reply := actor.UnwrapEnvelopeMessage(message)
-	wait := uint64(pid.GetRequestId()) << replierShift
-	if r.state.CompareAndSwap(wait|replierWaiting, wait|replierAnswered) {
+	if r.goes(pid, replierAnswered, replierWaiting, replierClaimed) {
 		r.reply <- reply
 		return
 	}
-	if r.state.CompareAndSwap(wait|replierAbandoned, wait|replierAnswered) {
+	if r.goes(pid, replierAnswered, replierAbandoned, replierUnknown) {
 		if r.late != nil {
 			r.late(reply)
 		}
 		r.pool.put(r)
 	}
+}
+
+// goes changes the state of the wait that pid names from the first of from that it is in; false when it is in none, or is
+// another wait.
+func (r *replier) goes(pid *actor.PID, to uint64, from ...uint64) bool {
+	wait := uint64(pid.GetRequestId()) << replierShift
+	for _, state := range from {
+		if r.state.CompareAndSwap(wait|state, wait|to) {
+			return true
+		}
+	}
+	return false
+}
+
+// claim is called before the write that pid waits for is carried out; false means that its caller has given up, and
+// was told that nothing was written.
+func (r *replier) claim(pid *actor.PID) bool {
+	return r.goes(pid, replierClaimed, replierWaiting) ||
+		r.state.Load() != uint64(pid.GetRequestId())<<replierShift|replierAbandoned
 }
 
 // SendSystemMessage implements actor.Process: a watched actor's end is an answer too.
@@ -57,7 +77,8 @@ func (r *replier) SendSystemMessage(pid *actor.PID, message any) { r.SendUserMes
 // Stop implements actor.Process.
 func (r *replier) Stop(*actor.PID) {}
 
-// await waits for the answer. When ctx ends first, the answer goes to late once it comes.
+// await waits for the answer. When ctx ends first, the answer goes to late once it comes; the error matches
+// messages.ErrOutcomeUnknown when it is that of a write which may be carried out all the same.
 func (r *replier) await(ctx context.Context, late func(any)) (any, error) {
 	select {
 	case reply := <-r.reply:
@@ -66,9 +87,11 @@ func (r *replier) await(ctx context.Context, late func(any)) (any, error) {
 	case <-ctx.Done():
 	}
 	r.late = late
-	wait := uint64(r.pid.GetRequestId()) << replierShift
-	if r.state.CompareAndSwap(wait|replierWaiting, wait|replierAbandoned) {
+	switch {
+	case r.goes(r.pid, replierAbandoned, replierWaiting):
 		return nil, contextError(ctx)
+	case r.goes(r.pid, replierUnknown, replierClaimed):
+		return nil, fmt.Errorf("%w: %w", messages.ErrOutcomeUnknown, contextError(ctx))
 	}
 	reply := <-r.reply
 	r.pool.put(r)
@@ -101,8 +124,8 @@ func (p *repliers) get() *replier {
 	}
 	// Never 0: a PID without a request id is not a replier's.
 	wait := max(1, uint32(r.state.Load()>>replierShift)+1)
-	r.pid = &actor.PID{Address: r.id.GetAddress(), Id: r.id.GetId(), RequestId: wait}
 	r.state.Store(uint64(wait)<<replierShift | replierWaiting)
+	r.pid = &actor.PID{Address: r.id.GetAddress(), Id: r.id.GetId(), RequestId: wait}
 	return r
 }
 

@@ -39,6 +39,17 @@ func (r *request) answer(reply proto.Message) {
 	r.out.send(r.sender, reply)
 }
 
+// claim is called once, before a write is carried out; false means that its sender has given up and was told that
+// nothing was written. Any other sender can only set a deadline.
+func (r *request) claim() bool {
+	if r.sender.GetRequestId() == 0 {
+		return true
+	}
+	process, _ := r.out.system.ProcessRegistry.Get(r.sender)
+	replier, ok := process.(*replier)
+	return !ok || replier.claim(r.sender)
+}
+
 // hand sends the snapshot itself, which the receiver closes; one that nobody waits for stays the request's.
 func (r *request) hand() {
 	if r.sender == nil || !r.answered.CompareAndSwap(false, true) {

@@ -18,8 +18,8 @@ import (
 // the sentinels of package messages. Keys and values are copied, and those returned belong to the caller.
 //
 // A call whose ctx ends returns an error that matches the context's, but for a Get, or a page of a Walk, that
-// reads on the caller's goroutine: it returns when its disk does. A write may then still be carried out:
-// its error matches messages.ErrOutcomeUnknown too.
+// reads on the caller's goroutine: it returns when its disk does. A write whose ctx ends before the table begins
+// to carry it out is dropped; of one that was begun, the error matches messages.ErrOutcomeUnknown too.
 type Table struct {
 	gabion *Gabion
 	name   string
@@ -69,7 +69,7 @@ func (t *Table) write(ctx context.Context, what string, m proto.Message) (uint64
 	committed, gaveUp, err := call[*messages.Committed](ctx, t, m, settled)
 	if gaveUp {
 		// settled is called when the answer comes.
-		return 0, fmt.Errorf("%s: %w: %w", what, messages.ErrOutcomeUnknown, err)
+		return 0, fmt.Errorf("%s: %w", what, err)
 	}
 	settled(nil)
 	if err != nil {
@@ -117,6 +117,10 @@ func (t *Table) get(ctx context.Context, key []byte) (*messages.Value, error) {
 
 // Scan returns one page. Continue with its Next as the start, or the end when reverse.
 func (t *Table) Scan(ctx context.Context, m *messages.Scan) (*messages.Page, error) {
+	if m != nil && m.GetDeadline() == nil && deadline(ctx) != nil {
+		m = proto.CloneOf(m)
+		m.Deadline = deadline(ctx)
+	}
 	page, _, err := call[*messages.Page](ctx, t, m, nil)
 	if err != nil {
 		return nil, fmt.Errorf("scan: %w", err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/messages"
@@ -57,8 +58,8 @@ func TestCallerWhoLeaves(t *testing.T) {
 	})
 }
 
-// TestHandleKeepsItsOrder: while a Put that its caller gave up still waits for the owner, a Get on the same handle
-// waits behind it, and the caller's bytes are its own again. Another handle reads meanwhile.
+// TestHandleKeepsItsOrder: while a Put of a handle still waits for the owner, though its caller gave up, a Get on the
+// same handle waits behind it, and the caller's bytes are its own again. Another handle reads meanwhile.
 func TestHandleKeepsItsOrder(t *testing.T) {
 	bubble(t, actors.Config{}, func(h *host) {
 		h.put("tasks", "key", "old")
@@ -69,17 +70,18 @@ func TestHandleKeepsItsOrder(t *testing.T) {
 			}
 		}, nil)
 		table, key, value := h.g.Table("tasks"), []byte("key"), []byte("new")
-		ctx, cancel := context.WithTimeout(h.Context(), time.Second)
-		defer cancel()
-		// Without the deadline on the wire: the Put is carried out in the end.
+		kept := async(func() (string, error) { _, err := table.Put(h.Context(), key, value); return "", err })
+		h.settle()
 		leaving, leave := context.WithCancel(h.Context())
-		write := async(func() (string, error) { _, err := table.Put(leaving, key, value); return "", err })
+		dropped := async(func() (string, error) { _, err := table.Put(leaving, []byte("key"), []byte("dropped")); return "", err })
 		h.settle()
 		leave()
 		h.settle()
-		write.wantError(h, "put", messages.ErrOutcomeUnknown)
+		dropped.wantError(h, "put", context.Canceled)
 		copy(key, "XXX")
 		copy(value, "XXX")
+		ctx, cancel := context.WithTimeout(h.Context(), time.Second)
+		defer cancel()
 		if _, err := table.Get(ctx, []byte("key")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("get on the same handle = %v, before the put was carried out", err)
 		}
@@ -92,8 +94,60 @@ func TestHandleKeepsItsOrder(t *testing.T) {
 		read.pending(h, "get on the same handle")
 		close(gate)
 		h.settle()
+		kept.want(h, "put", "")
 		read.want(h, "get on the same handle", "new")
 		h.wantValue("tasks", "XXX", "")
+	})
+}
+
+// TestCallerWhoLeavesEarly: a write that its caller gave up before it was begun is never carried out, and the caller is told
+// so; one that was begun may be there.
+func TestCallerWhoLeavesEarly(t *testing.T) {
+	bubble(t, actors.Config{}, func(h *host) {
+		release, syncs := h.blockCommitter("tasks")
+		table := h.g.Table("tasks")
+		ctx, cancel := context.WithCancel(h.Context())
+		var early []*call
+		for what, write := range map[string]func() (uint64, error){
+			"put":    func() (uint64, error) { return table.Put(ctx, []byte("put"), []byte("early")) },
+			"delete": func() (uint64, error) { return table.Delete(ctx, []byte("first")) },
+			"range":  func() (uint64, error) { return table.DeleteRange(ctx, []byte("a"), []byte("z")) },
+			"write": func() (uint64, error) {
+				return table.Write(ctx, &messages.Write{Ops: []*messages.Op{putOp("write", "early")}})
+			},
+		} {
+			early = append(early, async(func() (string, error) { _, err := write(); return what, err }))
+		}
+		stays := async(func() (string, error) { _, err := table.Put(h.Context(), []byte("stays"), nil); return "", err })
+		h.settle()
+		cancel()
+		h.settle()
+		for _, c := range early {
+			c.wantError(h, "write", context.Canceled)
+			if errors.Is(c.err, messages.ErrOutcomeUnknown) {
+				t.Errorf("%s = %v, though it was not begun", c.value, c.err)
+			}
+		}
+		release()
+		late, leave := context.WithCancel(h.Context())
+		begun := async(func() (string, error) { _, err := table.Put(late, []byte("begun"), nil); return "", err })
+		h.settle()
+		leave()
+		h.settle()
+		begun.wantError(h, "put that was begun", context.Canceled, messages.ErrOutcomeUnknown)
+		syncs()
+		h.settle()
+		stays.want(h, "put beside them", "")
+		page, err := h.g.Table("tasks").Scan(h.Context(), &messages.Scan{})
+		if err != nil || len(page.GetEntries()) != 3 {
+			t.Errorf("rows = %v, %v, want begun, first, stays", page.GetEntries(), err)
+		}
+		// The handle reads by itself again: all its writes were answered.
+		h.middle.set(func(_ string, m any) { t.Errorf("%T went through the mailbox", m) }, nil)
+		if _, err := table.Get(h.Context(), []byte("stays")); err != nil {
+			t.Error(err)
+		}
+		h.middle.set(nil, nil)
 	})
 }
 
@@ -141,24 +195,40 @@ func TestContextErrors(t *testing.T) {
 	})
 }
 
-// TestDeadlineTravels: a Put by a handle carries its context's deadline, and is dropped by the committer after it.
+// TestDeadlineTravels: every request of a handle carries its context's deadline.
 func TestDeadlineTravels(t *testing.T) {
 	bubble(t, actors.Config{}, func(h *host) {
-		release, syncs := h.blockCommitter("tasks")
-		ctx, cancel := context.WithTimeout(h.Context(), time.Second)
+		seen := map[string]time.Time{}
+		h.middle.set(func(_ string, m any) {
+			if m, ok := m.(interface{ GetDeadline() *timestamppb.Timestamp }); ok && m.GetDeadline() != nil {
+				seen[fmt.Sprintf("%T", m)] = m.GetDeadline().AsTime()
+			}
+		}, nil)
+		ctx, cancel := context.WithTimeout(h.Context(), time.Minute)
 		defer cancel()
-		late := async(func() (string, error) {
-			_, err := h.g.Table("tasks").Put(ctx, []byte("late"), nil)
-			return "", err
-		})
+		table := h.g.Table("tasks")
+		_, put := table.Put(ctx, []byte("k"), nil)
+		_, deleted := table.Delete(ctx, []byte("k"))
+		_, ranged := table.DeleteRange(ctx, []byte("k"), []byte("l"))
+		_, wrote := table.Write(ctx, &messages.Write{Ops: []*messages.Op{putOp("k", "v")}})
+		_, scanned := table.Scan(ctx, &messages.Scan{})
+		release := h.fs.hang(h.T, walSync("tasks"))
+		h.send(h.pid("tasks"), &messages.Put{Key: []byte("k")})
 		h.settle()
-		pass(2 * time.Second)
+		get := async(func() (string, error) { _, err := table.Get(ctx, []byte("k")); return "", err })
 		h.settle()
-		late.wantError(h, "put", context.DeadlineExceeded, messages.ErrOutcomeUnknown)
 		release()
-		syncs()
 		h.settle()
-		h.wantValue("tasks", "late", "")
+		get.want(h, "get", "")
+		if err := errors.Join(put, deleted, ranged, wrote, scanned); err != nil {
+			t.Fatal(err)
+		}
+		want, _ := ctx.Deadline()
+		for _, m := range []any{&messages.Put{}, &messages.Delete{}, &messages.DeleteRange{}, &messages.Write{}, &messages.Scan{}, &messages.Get{}} {
+			if at := seen[fmt.Sprintf("%T", m)]; !at.Equal(want) {
+				t.Errorf("deadline of %T = %v, want %v", m, at, want)
+			}
+		}
 	})
 }
 
