@@ -47,7 +47,7 @@ func (d *Directory) create(table string) (string, error) {
 }
 
 func (d *Directory) writeFirstRecord(table, path string, record *messages.TableRecord) error {
-	frozen := newFreezer(d.fs, path, nil)
+	frozen := newFreezer(d.fs, path, d.freezeAfter, nil)
 	db, err := d.openPebble(path, frozen, frozen, d.logger.With("table", table), func(o *pebble.Options) {
 		o.ErrorIfExists = true
 	})

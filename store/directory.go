@@ -1,12 +1,14 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/oklog/ulid/v2"
@@ -41,6 +43,9 @@ type DirectoryOptions struct {
 	MemTableBytes uint64
 	// Compactions is how many compactions run at once, over all tables. Zero means 2.
 	Compactions int
+	// FreezeAfter is how long a table's sstables may fail to be written, without one success, before its store
+	// freezes. Zero means 30 s. (A failed write of its WAL or MANIFEST freezes it at once.)
+	FreezeAfter time.Duration
 }
 
 // Directory is one Gabion's DIR, locked, with what its tables share. It is safe for concurrent use.
@@ -52,6 +57,8 @@ type Directory struct {
 	logger   *slog.Logger
 	hold     *Hold
 	shared   *shared
+	// freezeAfter is DirectoryOptions.FreezeAfter.
+	freezeAfter time.Duration
 }
 
 // CheckDirectory tells whether path can be opened by OpenDirectory, as far as reading shows, and
@@ -144,7 +151,8 @@ func OpenDirectory(o DirectoryOptions) (_ *Directory, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{fs: o.FS, path: path, readOnly: o.ReadOnly, logger: o.Logger, hold: hold}
+	d := &Directory{fs: o.FS, path: path, readOnly: o.ReadOnly, logger: o.Logger, hold: hold,
+		freezeAfter: cmp.Or(o.FreezeAfter, defaultFreezeAfter)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, hold.Release())

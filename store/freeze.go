@@ -2,10 +2,12 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -15,9 +17,9 @@ import (
 var ErrFrozen = errors.New("store is frozen")
 
 // freezer is the file system of one open lineage. From its first failed write to a file that
-// Pebble cannot lose, it is frozen: every change succeeds without touching the disk, new files live in
-// memory. The disk keeps what a crash at that instant would have left, and Pebble, which would end
-// the process or hang on such an error, runs on harmlessly until it is closed.
+// Pebble cannot lose, or when its patience with the other files ends, it is frozen: every change succeeds
+// without touching the disk, new files live in memory. The disk keeps what a crash at that instant would have
+// left, and Pebble, which would end the process or hang on such an error, runs on harmlessly until it is closed.
 //
 // Failures outside the lineage's directory, such as of a checkpoint in the staging directory, are
 // returned and freeze nothing.
@@ -32,6 +34,9 @@ type freezer struct {
 	overlay *vfs.MemFS
 	// onFreeze is told the first cause, once, on a goroutine of its own.
 	onFreeze func(cause error)
+	patience *patience
+	// ended is closed by the freeze: nothing waits for the disk any more.
+	ended chan struct{}
 
 	mu    sync.Mutex
 	cause error
@@ -39,8 +44,10 @@ type freezer struct {
 
 var _ vfs.FS = (*freezer)(nil)
 
-func newFreezer(fs vfs.FS, dir string, onFreeze func(error)) *freezer {
-	return &freezer{FS: fs, dir: dir, overlay: vfs.NewMem(), onFreeze: onFreeze}
+// newFreezer makes one for the lineage in dir that freezes after the given time without a success.
+func newFreezer(fs vfs.FS, dir string, after time.Duration, onFreeze func(error)) *freezer {
+	return &freezer{FS: fs, dir: dir, overlay: vfs.NewMem(), onFreeze: onFreeze,
+		patience: &patience{limit: after}, ended: make(chan struct{})}
 }
 
 // freeze stops every further change of the disk. The flag is set before it returns, so that no
@@ -53,6 +60,7 @@ func (z *freezer) freeze(cause error) {
 	}
 	z.cause = cause
 	z.frozen.Store(true)
+	close(z.ended)
 	if z.onFreeze != nil {
 		go z.onFreeze(cause)
 	}
@@ -79,13 +87,41 @@ func (z *freezer) vital(path string) bool {
 	return strings.HasSuffix(base, ".log") || strings.HasPrefix(base, "MANIFEST") || strings.HasPrefix(base, "marker.")
 }
 
-// judge freezes, and swallows the error, when a change of a vital file failed.
+// judge decides what Pebble is told of a change of a file that failed: nothing, where the store is frozen now.
 func (z *freezer) judge(path string, err error) error {
-	if err == nil || !z.vital(path) {
+	switch {
+	case err == nil || !z.inside(path):
+		return err
+	case z.vital(path):
+		z.freeze(err)
+		return nil
+	}
+	return z.bear(err)
+}
+
+// bear is judge for a file that Pebble can do without. Pebble writes it anew at once, and for ever: the error is
+// held back a while, longer each time, and not returned when the store freezes meanwhile.
+func (z *freezer) bear(err error) error {
+	pause, over := z.patience.failed()
+	if over {
+		z.freeze(fmt.Errorf("no file could be written for %v: %w", z.patience.limit, err))
+		return nil
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-z.ended:
+		return nil
+	case <-timer.C:
 		return err
 	}
-	z.freeze(err)
-	return nil
+}
+
+// synced notes that a file was fsynced.
+func (z *freezer) synced(path string) {
+	if z.inside(path) && strings.HasPrefix(z.FS.PathBase(path), "MANIFEST") {
+		z.patience.succeeded()
+	}
 }
 
 func (z *freezer) overlaid(path string) bool {
@@ -231,103 +267,3 @@ func (z *freezer) MkdirAll(path string, perm os.FileMode) error {
 }
 
 func (z *freezer) Unwrap() vfs.FS { return z.FS }
-
-// freezerFile is a file that was opened for writing, or a directory, before its file system froze.
-type freezerFile struct {
-	vfs.File
-	fs   *freezer
-	path string
-	dir  bool
-}
-
-func (f *freezerFile) judge(err error) error {
-	if err != nil && f.dir && f.fs.inside(f.path) {
-		f.fs.freeze(err)
-		return nil
-	}
-	return f.fs.judge(f.path, err)
-}
-
-func (f *freezerFile) Write(p []byte) (int, error) {
-	if f.fs.frozen.Load() {
-		return len(p), nil
-	}
-	n, err := f.File.Write(p)
-	if err == nil {
-		return n, nil
-	}
-	if err = f.judge(err); err == nil {
-		n = len(p)
-	}
-	return n, err
-}
-
-func (f *freezerFile) WriteAt(p []byte, offset int64) (int, error) {
-	if f.fs.frozen.Load() {
-		return len(p), nil
-	}
-	n, err := f.File.WriteAt(p, offset)
-	if err == nil {
-		return n, nil
-	}
-	if err = f.judge(err); err == nil {
-		n = len(p)
-	}
-	return n, err
-}
-
-func (f *freezerFile) Preallocate(offset, length int64) error {
-	if f.fs.frozen.Load() {
-		return nil
-	}
-	return f.judge(f.File.Preallocate(offset, length))
-}
-
-func (f *freezerFile) Sync() error {
-	if f.fs.frozen.Load() {
-		return nil
-	}
-	return f.judge(f.File.Sync())
-}
-
-func (f *freezerFile) SyncData() error {
-	if f.fs.frozen.Load() {
-		return nil
-	}
-	return f.judge(f.File.SyncData())
-}
-
-func (f *freezerFile) SyncTo(length int64) (bool, error) {
-	if f.fs.frozen.Load() {
-		return true, nil
-	}
-	full, err := f.File.SyncTo(length)
-	return full, f.judge(err)
-}
-
-// Stat changes nothing, but Pebble ends the process when it cannot tell the size of a WAL that it reuses. An
-// empty file stands in for it.
-func (f *freezerFile) Stat() (vfs.FileInfo, error) {
-	info, err := f.File.Stat()
-	if err == nil {
-		return info, nil
-	}
-	if err = f.judge(err); err != nil {
-		return nil, err
-	}
-	empty, err := f.fs.createInMemory(f.path, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return nil, err
-	}
-	info, err = empty.Stat()
-	return info, errors.Join(err, empty.Close())
-}
-
-func (f *freezerFile) Close() error {
-	frozen := f.fs.frozen.Load()
-	err := f.File.Close()
-	if frozen || f.dir {
-		return nil
-	}
-	return f.judge(err)
-}

@@ -58,7 +58,7 @@ func TestFreezeByHandAndByPebble(t *testing.T) {
 func TestFreezeTellsItsFirstCauseOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []error
-		z := newFreezer(vfs.NewMem(), "/dir", func(cause error) { told = append(told, cause) })
+		z := newFreezer(vfs.NewMem(), "/dir", time.Minute, func(cause error) { told = append(told, cause) })
 		if z.why() != nil {
 			t.Errorf("a new one is frozen by %v", z.why())
 		}
@@ -121,7 +121,7 @@ func TestFreezeBetweenApplyAndWait(t *testing.T) {
 
 func TestFrozenLinkIsNoReasonToCopy(t *testing.T) {
 	fs := &hookFS{FS: vfs.NewMem()}
-	z := newFreezer(fs, "/dir", nil)
+	z := newFreezer(fs, "/dir", time.Minute, nil)
 	for range 2 {
 		err := z.Link("/dir/absent", "/staging/x")
 		if !errors.Is(err, os.ErrPermission) {

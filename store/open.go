@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,7 +20,12 @@ type OpenOptions struct {
 	// Newest returns the seq of the newest backup of a lineage; zero means that there is none. An
 	// error means unknown: the open goes on with a warning. Nil means that there are no backups.
 	Newest func(lineage string) (uint64, error)
-	// OnFreeze is told what froze the store, once, on a goroutine of its own.
+	// Context gives up an open that lasts, such as one that a full disk holds up until FreezeAfter: when it ends,
+	// the store that is being opened for writing freezes, and Open returns an error that matches ErrFrozen and the
+	// context's. A system call that hangs is waited for all the same. A context that ends after Open has
+	// returned does nothing. Nil never ends.
+	Context context.Context
+	// OnFreeze is told what froze the store, once, on a goroutine of its own; also while it is being opened.
 	OnFreeze func(cause error)
 	// OnCorruption is told of damaged blocks that a read met. It is called with Pebble's locks held:
 	// it must not block, nor use the store.
@@ -135,17 +141,26 @@ func (p *opening) run() (*Store, error) {
 			return nil, fmt.Errorf("close after the read-only look: %w", err)
 		}
 	}
-	frozen := newFreezer(fs, p.path, p.options.OnFreeze)
+	frozen := newFreezer(fs, p.path, p.dir.freezeAfter, p.options.OnFreeze)
+	release := p.heed(frozen)
 	db, record, err := p.openDB(frozen, false, frozen)
-	if err != nil {
+	release()
+	fail := func(err error) (*Store, error) {
+		if db != nil {
+			err = errors.Join(err, closeDB(db))
+		}
 		return nil, err
 	}
-	fail := func(err error) (*Store, error) { return nil, errors.Join(err, closeDB(db)) }
-	if err := p.check(record); err != nil {
+	if frozen.frozen.Load() {
+		// What the open met since is no witness of the disk: neither of damage nor of loss, and no success.
+		return fail(messages.WithHint(fmt.Errorf("%w while opening: %w", ErrFrozen, frozen.why()),
+			"look at the disk and its free space; what the directory held is kept"))
+	}
+	if err != nil {
 		return fail(err)
 	}
-	if frozen.frozen.Load() {
-		return fail(fmt.Errorf("%w while opening: %w", ErrFrozen, frozen.why()))
+	if err := p.check(record); err != nil {
+		return fail(err)
 	}
 	last := markValue{lineage: p.lineage, turn: p.mark.turn}
 	m, err := openMark(fs, p.path+markSuffix, last, p.logger)
@@ -153,6 +168,22 @@ func (p *opening) run() (*Store, error) {
 		return fail(err)
 	}
 	return p.store(db, record, frozen, m), nil
+}
+
+// heed lets the end of the options' context freeze z until release is called.
+func (p *opening) heed(z *freezer) (release func()) {
+	ctx := p.options.Context
+	if ctx == nil {
+		return func() {}
+	}
+	freeze := func() { z.freeze(fmt.Errorf("give up open: %w", context.Cause(ctx))) }
+	stop := context.AfterFunc(ctx, freeze)
+	return func() {
+		if !stop() {
+			// Its goroutine may not have run yet; it must not freeze a store that was opened.
+			freeze()
+		}
+	}
 }
 
 func (p *opening) store(db *pebble.DB, record *messages.TableRecord, frozen *freezer, m *mark) *Store {

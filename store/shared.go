@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"runtime"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -16,6 +17,7 @@ const (
 	defaultCacheBytes    = 64 << 20
 	defaultMemTableBytes = 4 << 20
 	defaultCompactions   = 2
+	defaultFreezeAfter   = 30 * time.Second
 	// fileCacheSize is how many sstables all tables together keep open. Beside them each table
 	// has about eight descriptors of its own.
 	fileCacheSize = 1024
