@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -17,8 +18,10 @@ type limiter struct {
 	stop chan struct{}
 	done chan struct{}
 
-	mu         sync.Mutex
-	running    int
+	mu      sync.Mutex
+	running int
+	// turnedAway: TrySchedule found no free slot since a refused one was last offered again.
+	turnedAway bool
 	schedulers map[*scheduler]struct{}
 }
 
@@ -64,8 +67,8 @@ func (l *limiter) poke() {
 	}
 }
 
-// grantOne gives one slot to the database whose compaction matters most. Databases are asked without the
-// limiter's mutex: Pebble's own locks come first in the order.
+// grantOne gives one slot to the database whose compaction matters most and that accepts it. Databases are asked
+// without the limiter's mutex: Pebble's own locks come first in the order.
 func (l *limiter) grantOne() bool {
 	l.mu.Lock()
 	if l.running >= l.most {
@@ -75,25 +78,29 @@ func (l *limiter) grantOne() bool {
 	candidates := slices.Collect(maps.Keys(l.schedulers))
 	l.mu.Unlock()
 
-	var best *scheduler
-	var bestWaiting pebble.WaitingCompaction
+	type bid struct {
+		*scheduler
+		pebble.WaitingCompaction
+	}
+	var bids []bid
 	for _, s := range candidates {
-		if ok, waiting := s.waiting(); ok && (best == nil || before(waiting, bestWaiting)) {
-			best, bestWaiting = s, waiting
+		if ok, waiting := s.waiting(); ok {
+			bids = append(bids, bid{s, waiting})
 		}
 	}
-	return best != nil && best.schedule()
+	slices.SortFunc(bids, func(a, b bid) int { return compare(a.WaitingCompaction, b.WaitingCompaction) })
+	return slices.ContainsFunc(bids, func(b bid) bool { return b.schedule() })
 }
 
-// before tells whether a matters more than b.
-func before(a, b pebble.WaitingCompaction) bool {
-	if a.Optional != b.Optional {
-		return !a.Optional
+// compare orders what matters more before what matters less.
+func compare(a, b pebble.WaitingCompaction) int {
+	switch {
+	case a.Optional && !b.Optional:
+		return 1
+	case b.Optional && !a.Optional:
+		return -1
 	}
-	if a.Priority != b.Priority {
-		return a.Priority > b.Priority
-	}
-	return a.Score > b.Score
+	return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(b.Score, a.Score))
 }
 
 // scheduler is one database's access to the limiter. It implements pebble.CompactionScheduler and the
@@ -163,11 +170,18 @@ func (s *scheduler) schedule() bool {
 	if !s.take() {
 		return false
 	}
-	if !s.db.Schedule(s) {
-		s.release()
-		return false
+	if s.db.Schedule(s) {
+		return true
 	}
-	return true
+	s.release()
+	// Offered again only where one was asked for meanwhile: otherwise, while all refuse, it would go round for ever.
+	s.limiter.mu.Lock()
+	defer s.limiter.mu.Unlock()
+	if s.limiter.turnedAway {
+		s.limiter.turnedAway = false
+		s.limiter.poke()
+	}
+	return false
 }
 
 // TrySchedule is called with Pebble's locks held.
@@ -181,7 +195,11 @@ func (s *scheduler) TrySchedule() (bool, pebble.CompactionGrantHandle) {
 func (s *scheduler) take() bool {
 	s.limiter.mu.Lock()
 	defer s.limiter.mu.Unlock()
-	if _, registered := s.limiter.schedulers[s]; !registered || s.limiter.running >= s.limiter.most {
+	if _, registered := s.limiter.schedulers[s]; !registered {
+		return false
+	}
+	if s.limiter.running >= s.limiter.most {
+		s.limiter.turnedAway = true
 		return false
 	}
 	s.limiter.running++

@@ -324,30 +324,6 @@ func TestLimiterGrantsTheMostUrgentFirst(t *testing.T) {
 	l.close()
 }
 
-// What a database does not accept must not keep its slot.
-func TestRefusedGrantGivesItsSlotBack(t *testing.T) {
-	l := newLimiter(1)
-	asked := make(chan struct{}, 10)
-	s := register(l, refusing{asked})
-	<-asked
-	s.Unregister()
-	l.close()
-	if l.running != 0 {
-		t.Errorf("%d slots taken", l.running)
-	}
-}
-
-type refusing struct{ asked chan struct{} }
-
-func (refusing) GetAllowedWithoutPermission() int { return 1 }
-func (refusing) GetWaitingCompaction() (bool, pebble.WaitingCompaction) {
-	return true, pebble.WaitingCompaction{}
-}
-func (r refusing) Schedule(pebble.CompactionGrantHandle) bool {
-	r.asked <- struct{}{}
-	return false
-}
-
 // Tables share the directory's limit; Close of the directory ends all that runs beside them (see TestMain).
 func TestTablesShareTheDirectorysLimit(t *testing.T) {
 	d := openDirectory(t, vfs.NewMem(), func(o *DirectoryOptions) { o.Compactions = 1; o.MemTableBytes = 32 << 10 })
