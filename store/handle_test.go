@@ -109,12 +109,24 @@ func TestClosedStoreRefusesEverything(t *testing.T) {
 // Each use holds the store open until it ends, and Close waits just as long.
 func TestCloseWaitsForEachUse(t *testing.T) {
 	for name, begin := range map[string]func(t *testing.T, s *Store) (end func() error){
-		"snapshot": func(t *testing.T, s *Store) func() error {
+		"page": func(t *testing.T, s *Store) func() error {
 			n, err := s.Snapshot()
 			if err != nil {
 				t.Fatal(err)
 			}
-			return n.Close
+			reading, leave, done := make(chan struct{}), make(chan struct{}), make(chan error)
+			go func() {
+				done <- n.walk(&messages.Scan{}, func(_, _ []byte) bool {
+					close(reading)
+					<-leave
+					return false
+				})
+			}()
+			<-reading
+			return func() error {
+				close(leave)
+				return errors.Join(<-done, n.Close())
+			}
 		},
 		"group": func(t *testing.T, s *Store) func() error {
 			g, err := s.Begin()

@@ -4,16 +4,24 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/gabiondb/gabion/messages"
 )
 
-// Snapshot is the table at one instant. It holds the store open; close it soon.
+// Snapshot is the table at one instant. A store that closes closes those that are open, so that nobody has to wait
+// for who holds one; close it soon all the same, it keeps what was deleted since from being removed.
 type Snapshot struct {
 	s    *Store
 	snap *pebble.Snapshot
+}
+
+// snapshots are the open snapshots of one database.
+type snapshots struct {
+	mu   sync.Mutex
+	open map[*Snapshot]struct{}
 }
 
 // Snapshot captures the table as it is now, durable or not.
@@ -21,16 +29,48 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 	if !s.handle.enter() {
 		return nil, ErrClosed
 	}
-	return &Snapshot{s: s, snap: s.db.NewSnapshot()}, nil
+	defer s.handle.leave()
+	n := &Snapshot{s: s, snap: s.db.NewSnapshot()}
+	s.snapshots.add(n)
+	return n, nil
 }
 
-// Close releases the snapshot. It must be called once.
-func (n *Snapshot) Close() error {
-	defer n.s.handle.leave()
+func (o *snapshots) add(n *Snapshot) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.open == nil {
+		o.open = make(map[*Snapshot]struct{})
+	}
+	o.open[n] = struct{}{}
+}
+
+// close closes n, unless the store has done so.
+func (o *snapshots) close(n *Snapshot) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, ok := o.open[n]; !ok {
+		return nil
+	}
+	delete(o.open, n)
 	return n.snap.Close()
 }
 
-// Page reads the page that answers scan. It returns ErrClosed when the store is closed meanwhile.
+// closeAll closes what is open. The handle must be drained: no page is being read, and none will be.
+func (o *snapshots) closeAll() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var errs []error
+	for n := range o.open {
+		errs = append(errs, n.snap.Close())
+	}
+	o.open = nil
+	return errors.Join(errs...)
+}
+
+// Close releases the snapshot, also where its store is closed. It must be called once, and not during a Page.
+func (n *Snapshot) Close() error { return n.s.snapshots.close(n) }
+
+// Page reads the page that answers scan. It returns ErrClosed when the store is closed, or closes meanwhile.
 func (n *Snapshot) Page(scan *messages.Scan) (*messages.Page, error) {
 	page := &messages.Page{}
 	limit := int(scan.GetLimit())
@@ -63,6 +103,10 @@ func next(last, following []byte, reverse bool) []byte {
 // walk calls each with the entries of scan, in its order, until it returns false. The slices are valid
 // during the call only.
 func (n *Snapshot) walk(scan *messages.Scan, each func(key, value []byte) bool) error {
+	if !n.s.handle.enter() {
+		return ErrClosed
+	}
+	defer n.s.handle.leave()
 	lower, upper := bounds(scan)
 	if bytes.Compare(lower, upper) >= 0 {
 		return nil

@@ -1,9 +1,14 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -113,5 +118,87 @@ func TestAfterPrefix(t *testing.T) {
 		if got := afterPrefix([]byte(prefix)); string(got) != want {
 			t.Errorf("afterPrefix(%q) = %q, want %q", prefix, got, want)
 		}
+	}
+}
+
+// Who holds a snapshot and reads nothing, as between two pages, does not keep the store from closing.
+func TestCloseClosesIdleSnapshots(t *testing.T) {
+	for _, readOnly := range []bool{false, true} {
+		logged := &warnings{}
+		mem := vfs.NewMem()
+		d := openDirectory(t, mem)
+		s := openTable(t, d)
+		mustPut(t, s, "a", "1")
+		closeAll(t, s, d)
+		d = openDirectory(t, mem, func(o *DirectoryOptions) { o.ReadOnly, o.Logger = readOnly, slog.New(logged) })
+		s = openTable(t, d)
+		var all []*Snapshot
+		for range 3 {
+			n, err := s.Snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if page, err := n.Page(&messages.Scan{}); err != nil || len(page.GetEntries()) != 1 {
+				t.Errorf("page %v, %v", page, err)
+			}
+			all = append(all, n)
+		}
+		closeAll(t, all[0])
+		if n := len(s.snapshots.open); n != 2 {
+			t.Errorf("%d snapshots are open, want 2", n)
+		}
+		within(t, 30*time.Second, "Close", func() { closeAll(t, s) })
+		for _, scan := range []*messages.Scan{{}, {Start: []byte("b"), End: []byte("a")}} {
+			if page, err := all[1].Page(scan); !errors.Is(err, ErrClosed) {
+				t.Errorf("Page after Close = %v, %v, want ErrClosed", page, err)
+			}
+		}
+		closeAll(t, all[1], all[2], d)
+		if len(logged.texts) > 0 {
+			t.Errorf("logged %q", logged.texts)
+		}
+	}
+}
+
+// Snapshots are made, read, kept and closed by many goroutines while the store closes.
+func TestManySnapshotsAndAClose(t *testing.T) {
+	for range 20 {
+		d := openDirectory(t, vfs.NewMem())
+		s := openTable(t, d)
+		for i := range 20 {
+			mustPut(t, s, fmt.Sprint(i), "v")
+		}
+		var users sync.WaitGroup
+		var pages atomic.Int64
+		begun := make(chan struct{})
+		for range 8 {
+			users.Go(func() {
+				for {
+					n, err := s.Snapshot()
+					if err != nil {
+						if !errors.Is(err, ErrClosed) {
+							t.Error(err)
+						}
+						return
+					}
+					for range 3 {
+						page, err := n.Page(&messages.Scan{})
+						if err != nil && !errors.Is(err, ErrClosed) || err == nil && len(page.GetEntries()) != 20 {
+							t.Errorf("page of %d rows, %v", len(page.GetEntries()), err)
+						}
+					}
+					if pages.Add(1) == 50 {
+						close(begun)
+					}
+					if err := n.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		<-begun
+		within(t, 30*time.Second, "Close", func() { closeAll(t, s) })
+		users.Wait()
+		closeAll(t, d)
 	}
 }

@@ -23,6 +23,8 @@ type Store struct {
 	fs     *freezer // nil when read-only
 	mark   *mark    // nil when read-only
 	handle *handle
+	// snapshots are closed after the handle is drained and before the database.
+	snapshots snapshots
 	// incarnation is what the first group raises the record's to.
 	incarnation uint64
 
@@ -114,14 +116,18 @@ func (s *Store) Flush() error {
 }
 
 // Close waits for the uses of the store to end and closes it. A store that is not frozen is flushed and
-// its mark stamped clean, so that the next open needs no read-only look first. The uses
-// that last, pages and scans, are told to stop. Close must be called once.
+// its mark stamped clean, so that the next open needs no read-only look first. Pages that
+// are being read are told to stop; snapshots that nobody reads are closed. Close must be called once.
 func (s *Store) Close() error {
 	s.handle.drain()
-	if s.fs == nil {
-		return closeDB(s.db)
-	}
 	var errs []error
+	// Before the database, whose Close takes an open one for a leak.
+	if err := s.snapshots.closeAll(); err != nil {
+		errs = append(errs, fmt.Errorf("close snapshots: %w", err))
+	}
+	if s.fs == nil {
+		return errors.Join(append(errs, closeDB(s.db))...)
+	}
 	// A flush of an empty memtable is free of charge; after a clean open nothing is in it.
 	if s.dirty && !s.Frozen() {
 		if err := s.db.Flush(); err != nil {
