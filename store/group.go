@@ -99,7 +99,7 @@ func (g *Group) DeleteRange(start, end []byte, progress func()) error {
 	r := keyRange{start: bytes.Clone(start), end: bytes.Clone(end)}
 	iter, err := g.s.db.NewIter(&pebble.IterOptions{LowerBound: userKey(nil, start), UpperBound: userKey(nil, end)})
 	if err != nil {
-		return fmt.Errorf("read range: %w", err)
+		return fmt.Errorf("read range: %w", g.s.readError(err))
 	}
 	for valid := iter.First(); valid; valid = iter.Next() {
 		if progress != nil {
@@ -111,12 +111,12 @@ func (g *Group) DeleteRange(start, end []byte, progress func()) error {
 		}
 		value, err := iter.ValueAndErr()
 		if err != nil {
-			return errors.Join(fmt.Errorf("read range: %w", err), iter.Close())
+			return errors.Join(fmt.Errorf("read range: %w", g.s.readError(err)), iter.Close())
 		}
 		g.forget(key, value)
 	}
 	if err := errors.Join(iter.Error(), iter.Close()); err != nil {
-		return fmt.Errorf("read range: %w", err)
+		return fmt.Errorf("read range: %w", g.s.readError(err))
 	}
 	for key, o := range g.overlay {
 		if r.covers([]byte(key)) {

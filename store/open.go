@@ -263,7 +263,7 @@ func (p *opening) openDB(fs vfs.FS, readOnly bool, frozen *freezer) (db *pebble.
 			}
 		}
 	})
-	if errors.Is(err, pebble.ErrDBDoesNotExist) || errors.Is(err, os.ErrNotExist) || pebble.IsCorruptionError(err) {
+	if errors.Is(err, pebble.ErrDBDoesNotExist) || errors.Is(err, os.ErrNotExist) || damaged(err) {
 		return nil, nil, messages.WithHint(fmt.Errorf("%w: %w", err, messages.ErrDataLoss),
 			"restore the table from a backup; the directory is kept untouched")
 	}
@@ -313,7 +313,7 @@ func readRecord(db pebble.Reader) (*messages.TableRecord, error) {
 		return nil, fmt.Errorf("database has no table record: %w", messages.ErrDataLoss)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read table record: %w", err)
+		return nil, fmt.Errorf("read table record: %w", witness(err))
 	}
 	record, err := decodeRecord(data)
 	return record, errors.Join(err, closer.Close())

@@ -173,18 +173,24 @@ func TestDamageIsRefusedUntouched(t *testing.T) {
 	}
 }
 
-// Pebble does not say of a short sstable that it is damage. It is refused all the same.
+// Pebble does not say of a short sstable that it is damage.
 func TestTruncatedSSTableIsRefusedUntouched(t *testing.T) {
 	for _, clean := range []bool{false, true} {
-		r := newRuin(t, clean)
-		for name, content := range tree(t, r.disk, r.path) {
-			if strings.HasSuffix(name, ".sst") {
-				writeFile(t, r.disk, name, content[:len(content)/2])
+		for _, share := range []int{0, 2, 1000} {
+			r := newRuin(t, clean)
+			for name, content := range tree(t, r.disk, r.path) {
+				if strings.HasSuffix(name, ".sst") {
+					writeFile(t, r.disk, name, content[:len(content)*share/1001])
+				}
 			}
+			d := openDirectory(t, r.disk)
+			checkOpenRefused(t, d, OpenOptions{}, func(err error) {
+				if !errors.Is(err, messages.ErrDataLoss) {
+					t.Errorf("Open = %v, want ErrDataLoss", err)
+				}
+			})
+			closeAll(t, d)
 		}
-		d := openDirectory(t, r.disk)
-		checkOpenRefused(t, d, OpenOptions{}, func(error) {})
-		closeAll(t, d)
 	}
 }
 

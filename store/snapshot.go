@@ -113,7 +113,7 @@ func (n *Snapshot) walk(scan *messages.Scan, each func(key, value []byte) bool) 
 	}
 	iter, err := n.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return fmt.Errorf("scan: %w", err)
+		return fmt.Errorf("scan: %w", n.s.readError(err))
 	}
 	first, step := iter.First, iter.Next
 	if scan.GetReverse() {
@@ -127,14 +127,14 @@ func (n *Snapshot) walk(scan *messages.Scan, each func(key, value []byte) bool) 
 		}
 		value, err := iter.ValueAndErr()
 		if err != nil {
-			return errors.Join(fmt.Errorf("scan: %w", err), iter.Close())
+			return errors.Join(fmt.Errorf("scan: %w", n.s.readError(err)), iter.Close())
 		}
 		if !each(iter.Key()[1:], value) {
 			break
 		}
 	}
 	if err := errors.Join(iter.Error(), iter.Close()); err != nil {
-		return fmt.Errorf("scan: %w", err)
+		return fmt.Errorf("scan: %w", n.s.readError(err))
 	}
 	return nil
 }

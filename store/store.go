@@ -86,12 +86,8 @@ func (s *Store) get(from pebble.Reader, key []byte) (value []byte, found bool, e
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil
 	}
-	if err != nil && s.Frozen() {
-		// The files it wrote last are not on the disk, which looks like damage and is none.
-		err = fmt.Errorf("%w: %w", ErrFrozen, err)
-	}
 	if err != nil {
-		return nil, false, fmt.Errorf("read key %q: %w", key, err)
+		return nil, false, fmt.Errorf("read key %q: %w", key, s.readError(err))
 	}
 	value = make([]byte, len(data))
 	copy(value, data)

@@ -39,7 +39,7 @@ func (s *Store) Usage() (Usage, error) {
 	}
 	levels, err := s.db.SSTables(options...)
 	if err != nil {
-		return Usage{}, fmt.Errorf("list sstables: %w", err)
+		return Usage{}, fmt.Errorf("list sstables: %w", s.readError(err))
 	}
 	var size, raw uint64
 	for _, level := range levels {

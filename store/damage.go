@@ -1,0 +1,36 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// damaged tells whether an error of Pebble is about damage of its files. Of a file that is too short
+// Pebble says so in words alone.
+func damaged(err error) bool {
+	return pebble.IsCorruptionError(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		err != nil && strings.Contains(err.Error(), "object size mismatch")
+}
+
+// witness makes an error of Pebble match messages.ErrDataLoss where it is about damage.
+func witness(err error) error {
+	if damaged(err) {
+		return fmt.Errorf("%w: %w", err, messages.ErrDataLoss)
+	}
+	return err
+}
+
+// readError says of an error that a read met what it is about. The files that a frozen store wrote last are
+// not on the disk, which looks like damage and is none.
+func (s *Store) readError(err error) error {
+	if err != nil && s.Frozen() {
+		return fmt.Errorf("%w: %w", ErrFrozen, err)
+	}
+	return witness(err)
+}
