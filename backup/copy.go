@@ -48,18 +48,7 @@ type publication struct {
 	bytes, copied int64
 }
 
-// checkpointParts is what every Pebble checkpoint has.
-var checkpointParts = []struct {
-	what string
-	is   func(name string) bool
-}{
-	{"manifest", func(name string) bool { return strings.HasPrefix(name, "MANIFEST-") }},
-	{"manifest marker", func(name string) bool { return strings.HasPrefix(name, "marker.manifest.") }},
-	{"log", func(name string) bool { return strings.HasSuffix(name, ".log") }},
-}
-
-// staged returns the names of the cut's files, sorted. A cut that is no Pebble checkpoint is refused: one
-// without its marker or its log opens as an empty or shorter table, without a word.
+// staged returns the names of the cut's files, sorted. A cut that is no checkpoint is refused.
 func (p *publication) staged() ([]string, error) {
 	names, err := p.fs.List(p.cut.Staging)
 	if err != nil {
@@ -67,10 +56,8 @@ func (p *publication) staged() ([]string, error) {
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return name == pebbleLock })
 	slices.Sort(names)
-	for _, part := range checkpointParts {
-		if !slices.ContainsFunc(names, part.is) {
-			return nil, fmt.Errorf("check %s: %w: the cut has no %s", p.cut.Staging, messages.ErrDataLoss, part.what)
-		}
+	if err := store.CheckCheckpoint(names); err != nil {
+		return nil, fmt.Errorf("check %s: %w", p.cut.Staging, err)
 	}
 	return names, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -12,7 +13,7 @@ import (
 )
 
 // Cut captures the table in a new directory dir on the table's own file system, by hard links, and
-// returns the record that labels it. The committer calls it between two groups, after every Commit was
+// returns the record that labels it, the caller's own. The committer calls it between two groups, after every Commit was
 // waited for: Pebble copies the WAL as it lies there. On an error nothing stays at dir.
 func (s *Store) Cut(dir string) (*messages.TableRecord, error) {
 	if s.fs == nil {
@@ -64,15 +65,27 @@ func (s *Store) checkpoint(dir string) (err error) {
 func complete(fs vfs.FS, dir string) error {
 	names, err := fs.List(dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("list %s: %w", dir, err)
 	}
-	for _, prefix := range []string{"MANIFEST-", "OPTIONS-", "marker.manifest."} {
-		found := false
-		for _, name := range names {
-			found = found || strings.HasPrefix(name, prefix)
-		}
-		if !found {
-			return fmt.Errorf("%s has no %s file", dir, prefix)
+	if err := CheckCheckpoint(names); err != nil {
+		return fmt.Errorf("check %s: %w", dir, err)
+	}
+	return nil
+}
+
+// CheckCheckpoint returns an error, which matches messages.ErrDataLoss, unless names has the files that every
+// checkpoint has. One without its marker or its log opens as an empty or shorter table, without a word.
+func CheckCheckpoint(names []string) error {
+	for _, part := range []struct{ what, prefix, suffix string }{
+		{"manifest", "MANIFEST-", ""},
+		{"manifest marker", "marker.manifest.", ""},
+		{"options", "OPTIONS-", ""},
+		{"log", "", ".log"},
+	} {
+		if !slices.ContainsFunc(names, func(name string) bool {
+			return strings.HasPrefix(name, part.prefix) && strings.HasSuffix(name, part.suffix)
+		}) {
+			return fmt.Errorf("the cut has no %s: %w", part.what, messages.ErrDataLoss)
 		}
 	}
 	return nil

@@ -267,20 +267,81 @@ func TestCutNeverWritesOverAnother(t *testing.T) {
 	closeAll(t, s, d)
 }
 
-func TestCutWithoutItsMarkerIsIncomplete(t *testing.T) {
-	for _, missing := range []string{"MANIFEST-000001", "OPTIONS-000003", "marker.manifest.000001.MANIFEST-000001"} {
+func TestCutWithoutAPartIsIncomplete(t *testing.T) {
+	parts := []string{"MANIFEST-000001", "OPTIONS-000003", "marker.manifest.000001.MANIFEST-000001", "000002.log"}
+	for _, missing := range parts {
 		mem := vfs.NewMem()
-		for _, name := range []string{"MANIFEST-000001", "OPTIONS-000003", "marker.manifest.000001.MANIFEST-000001"} {
+		for _, name := range parts {
 			if name != missing {
 				writeFile(t, mem, "/cut/"+name, "x")
 			}
 		}
-		if err := complete(mem, "/cut"); err == nil {
-			t.Errorf("complete without %s", missing)
+		if err := complete(mem, "/cut"); !errors.Is(err, messages.ErrDataLoss) {
+			t.Errorf("complete without %s = %v", missing, err)
 		}
 		writeFile(t, mem, "/cut/"+missing, "x")
 		if err := complete(mem, "/cut"); err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+// A store that freezes anywhere in a cut, also when everything seems to be there, has not made one.
+func TestFreezeDuringACutFailsIt(t *testing.T) {
+	for n := 0; ; n++ {
+		mem := vfs.NewMem()
+		fs := &hookFS{FS: mem}
+		d := openDirectory(t, fs)
+		s := openTable(t, d)
+		mustPut(t, s, "a", "1")
+		if err := s.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		mustPut(t, s, "b", "2")
+		dir := d.Staging("RUN", "t")
+		seen := 0
+		fs.hooks(nil, func(o fileOp) {
+			// The list is Cut's own, when the checkpoint is whole and on the disk.
+			if !strings.HasPrefix(o.path, dir) || o.kind == "list" {
+				return
+			}
+			if seen++; seen == n+1 {
+				s.Freeze(errFault)
+			}
+		})
+		_, err := s.Cut(dir)
+		fs.hooks(nil, nil)
+		if s.Frozen() {
+			if !errors.Is(err, ErrFrozen) || !errors.Is(err, errFault) {
+				t.Errorf("operation %d: Cut = %v, want ErrFrozen", n, err)
+			}
+			if ok, err := Exists(mem, dir); ok || err != nil {
+				t.Errorf("operation %d: the cut is there: %v, %v", n, ok, err)
+			}
+		}
+		frozen := s.Frozen()
+		closeAll(t, s, d)
+		if !frozen {
+			if err != nil || n < 15 {
+				t.Errorf("after %d operations: %v", n, err)
+			}
+			return
+		}
+	}
+}
+
+// The label goes into messages, whose receivers may do with it what they like.
+func TestLabelOfACutIsTheCallersOwn(t *testing.T) {
+	d := openDirectory(t, vfs.NewMem())
+	s := openTable(t, d)
+	mustPut(t, s, "a", "1")
+	label, err := s.Cut(d.Staging("RUN", "t"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	label.Count, label.Position.Seq = 77, 77
+	if r := s.Record(); r.GetCount() != 1 || r.GetPosition().GetSeq() != 1 {
+		t.Errorf("record %v after a change of the label", r)
+	}
+	closeAll(t, s, d)
 }

@@ -39,9 +39,6 @@ type Store struct {
 	marshalled  []byte
 }
 
-// Table is the table's name.
-func (s *Store) Table() string { return s.table }
-
 // Lineage is the lineage the store serves.
 func (s *Store) Lineage() string { return s.Record().GetPosition().GetLineage() }
 

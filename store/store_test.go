@@ -284,8 +284,8 @@ func TestStoreKeepsItsRowsOverAReopen(t *testing.T) {
 		if got := s.Record().GetPosition().GetIncarnation(); got != open {
 			t.Errorf("incarnation %d, want %d", got, open)
 		}
-		if s.Acked() != 20*open || s.Table() != "t" || s.Frozen() || s.FrozenBy() != nil {
-			t.Errorf("acked %d, table %q, frozen %v by %v", s.Acked(), s.Table(), s.Frozen(), s.FrozenBy())
+		if s.Acked() != 20*open || s.Frozen() || s.FrozenBy() != nil {
+			t.Errorf("acked %d, frozen %v by %v", s.Acked(), s.Frozen(), s.FrozenBy())
 		}
 		if lineages, err := d.Lineages("t"); err != nil || len(lineages) != 1 || lineages[0] != s.Lineage() {
 			t.Errorf("lineages %v, %v, want %s alone", lineages, err, s.Lineage())
