@@ -130,3 +130,48 @@ func TestFrozenLinkIsNoReasonToCopy(t *testing.T) {
 		z.freeze(errFault)
 	}
 }
+
+// What Pebble makes while frozen it finds again, under its new name too, and until it removes it; the disk has none
+// of it, and keeps what it had.
+func TestFrozenFilesLiveInMemory(t *testing.T) {
+	mem := vfs.NewMem()
+	for _, name := range []string{"both", "old", "kept"} {
+		writeFile(t, mem, "/dir/"+name, "on the disk")
+	}
+	z := newFreezer(mem, "/dir", time.Minute, nil)
+	z.freeze(errFault)
+	before := tree(t, mem, "/")
+	check := func(name, want string) {
+		t.Helper()
+		info, err := z.Stat("/dir/" + name)
+		data, readErr := ReadFile(z, "/dir/"+name)
+		switch {
+		case want == "" && (!errors.Is(err, os.ErrNotExist) || !errors.Is(readErr, os.ErrNotExist)):
+			t.Errorf("%s: Stat = %v, Open = %v, want ErrNotExist", name, err, readErr)
+		case want != "" && (err != nil || readErr != nil || info.Size() != int64(len(want)) || string(data) != want):
+			t.Errorf("%s: Stat = %v, %v, content %q, %v, want %q", name, info, err, data, readErr, want)
+		}
+	}
+	for _, name := range []string{"both", "new", "gone"} {
+		if err := WriteSynced(z, "/dir/"+name, []byte("frozen "+name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("both", "frozen both")
+	check("new", "frozen new")
+	check("old", "on the disk")
+	for _, err := range []error{
+		z.Rename("/dir/new", "/dir/renamed"), z.Rename("/dir/old", "/dir/newer"),
+		z.Remove("/dir/gone"), z.Remove("/dir/both"), z.Remove("/dir/kept"), z.RemoveAll("/dir"),
+	} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	check("renamed", "frozen new")
+	check("new", "")
+	check("gone", "")
+	check("both", "on the disk")
+	check("kept", "on the disk")
+	checkTree(t, before, tree(t, mem, "/"))
+}
