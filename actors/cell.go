@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -44,6 +45,9 @@ type cell struct {
 	// stopping is closed when the cell is told to stop: whatever fails from then on, the store is not opened again.
 	stopping chan struct{}
 	stopOnce sync.Once
+	// opens ends when the time to stop is over: an open that lasts is given up.
+	opens  context.Context
+	giveUp context.CancelCauseFunc
 	// gone is closed when the keeper has ended and the store is closed.
 	gone chan struct{}
 	// closing is the committer whose store is not yet closed, after serving is nil too.
@@ -84,6 +88,7 @@ func newCell(t *tree, name string) *cell {
 		state:    messages.TableState_TABLE_STATE_OPENING,
 		since:    time.Now(),
 	}
+	c.opens, c.giveUp = context.WithCancelCause(context.Background())
 	c.readers = newReaders(c, t.config.Readers)
 	return c
 }
@@ -116,6 +121,7 @@ func (c *cell) stop(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
+	c.giveUp(errors.New("gabion is stopping"))
 	c.serving.Store(nil)
 	// Beside: a sender whose mailbox is full holds up who answers it.
 	if m := c.closing.Load(); m != nil {

@@ -74,6 +74,9 @@ type Config struct {
 	CutTimeout time.Duration
 	// CopyTimeout is how long the copy of one table's files may go without progress. Zero means 30 s.
 	CopyTimeout time.Duration
+	// FreezeAfter is how long a table's sstables may fail to be written, as on a full disk, before its store is closed
+	// and opened again. A failed write of its WAL or MANIFEST does so at once. Zero means 30 s.
+	FreezeAfter time.Duration
 	// CacheBytes is the size of the block cache that all tables share. Zero means 64 MiB.
 	CacheBytes int64
 	// MemTableBytes is the size of one table's memtable. Zero means 4 MiB; the minimum is 4 KiB, the maximum
@@ -111,6 +114,7 @@ func (c Config) withDefaults() Config {
 	c.ConcurrentBackups = cmp.Or(c.ConcurrentBackups, 4)
 	c.CutTimeout = cmp.Or(c.CutTimeout, 30*time.Second)
 	c.CopyTimeout = cmp.Or(c.CopyTimeout, 30*time.Second)
+	c.FreezeAfter = cmp.Or(c.FreezeAfter, 30*time.Second)
 	c.MemTableBytes = cmp.Or(c.MemTableBytes, 4<<20)
 	return c
 }
@@ -158,6 +162,7 @@ func (c Config) validate(system *actor.ActorSystem) error {
 		{"concurrent backups", int64(c.ConcurrentBackups)},
 		{"cut timeout", int64(c.CutTimeout)},
 		{"copy timeout", int64(c.CopyTimeout)},
+		{"freeze after", int64(c.FreezeAfter)},
 		{"cache bytes", c.CacheBytes + 1},
 	} {
 		if bound.value < 1 {

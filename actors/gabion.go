@@ -79,7 +79,7 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 	}
 	t.directory, err = store.OpenDirectory(store.DirectoryOptions{
 		FS: config.FS, Path: config.Dir, StoreID: adopted, ReadOnly: config.ReadOnly, Logger: config.Logger,
-		CacheBytes: config.CacheBytes, MemTableBytes: config.MemTableBytes,
+		CacheBytes: config.CacheBytes, MemTableBytes: config.MemTableBytes, FreezeAfter: config.FreezeAfter,
 	})
 	if err != nil {
 		return nil, hinted(err)

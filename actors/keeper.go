@@ -37,6 +37,7 @@ type keeper struct {
 // keep is the keeper's goroutine.
 func (c *cell) keep() {
 	defer close(c.gone)
+	defer c.giveUp(nil)
 	k := &keeper{cell: c, retry: time.NewTimer(0)}
 	defer k.retry.Stop()
 	for {

@@ -60,7 +60,7 @@ func (r *request) hand() {
 	r.out.send(r.sender, snapshot)
 }
 
-// closeSnapshot closes the snapshot that was not handed over: left open, it would keep the store from closing.
+// closeSnapshot closes the snapshot that was not handed over.
 func (r *request) closeSnapshot() {
 	if r.snapshot != nil {
 		_ = r.snapshot.Close()

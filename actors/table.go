@@ -177,7 +177,7 @@ func (t *Table) walk(ctx context.Context, snapshot *store.Snapshot, m *messages.
 // snapshot gets a durable snapshot through the owner, in the order of this handle's calls.
 func (t *Table) snapshot(ctx context.Context) (*store.Snapshot, error) {
 	snapshot, _, err := call[*store.Snapshot](ctx, t, &snapshotRequest{}, func(late any) {
-		// Left open, it would keep the store from closing.
+		// Left open, it would keep what is deleted from being removed.
 		if s, ok := late.(*store.Snapshot); ok {
 			_ = s.Close()
 		}

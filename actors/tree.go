@@ -62,8 +62,9 @@ func (t *tree) openStore(c *cell, mayCreate bool, faults chan<- error) (*store.S
 		c.logger.Warn("backups cannot be listed: a missing table is not created", "error", err)
 	}
 	return t.directory.Open(c.name, store.OpenOptions{
-		Create: mayCreate && (t.config.CreateEmpty || err == nil && !known),
-		Newest: func(lineage string) (uint64, error) { return t.newest(c, lineage) },
+		Create:  mayCreate && (t.config.CreateEmpty || err == nil && !known),
+		Newest:  func(lineage string) (uint64, error) { return t.newest(c, lineage) },
+		Context: c.opens,
 		OnFreeze: func(cause error) {
 			report(faults, fmt.Errorf("%w: %w", store.ErrFrozen, cause))
 		},
