@@ -45,7 +45,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		acked = append(acked, key)
 	}
-	if n := attempts(); n < 3 || n > 40 {
+	if n := attempts(); n < 3 || n > 12 {
 		t.Errorf("%d attempts, want some", n)
 	}
 	h.put("other", "key", "value")
