@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -16,15 +17,15 @@ import (
 )
 
 // full makes a table's disk too full for another sstable, until free; attempts counts those that failed.
-func (h *host) full(table string) (free func(), attempts func() int) {
-	n := 0
+func (h *host) full(table string) (free func(), attempts func() int64) {
+	var n atomic.Int64
 	free = h.fs.on(func(o fileOp) bool {
 		return o.kind == "create" && strings.HasSuffix(o.path, ".sst") && strings.HasPrefix(o.path, dir+"/tables/"+table+"/")
 	}, func(fileOp) error {
-		n++
+		n.Add(1)
 		return syscall.ENOSPC
 	})
-	return free, func() int { return n }
+	return free, n.Load
 }
 
 // TestFullDisk: a disk that has no room for sstables is asked now and then, not thousands of times; past the limit

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,9 +21,9 @@ func TestHungDiskIsAskedOnce(t *testing.T) {
 	bubble(t, actors.Config{}, func(h *host) {
 		h.put("tasks", "k", "v")
 		h.backup()
-		calls := 0
+		var calls atomic.Int64
 		gate := make(chan struct{})
-		remove := h.fs.on(under(backups+"/tasks", "list"), func(fileOp) error { calls++; <-gate; return nil })
+		remove := h.fs.on(under(backups+"/tasks", "list"), func(fileOp) error { calls.Add(1); <-gate; return nil })
 		for range 10 {
 			report, err := h.g.Health(h.Context())
 			if err != nil || len(report.GetFaults()) != 1 || report.GetFaults()[0].GetCode() != messages.Code_CODE_DEADLINE_EXCEEDED {
@@ -32,8 +33,8 @@ func TestHungDiskIsAskedOnce(t *testing.T) {
 				t.Fatalf("list backups = %v", err)
 			}
 		}
-		if calls != 1 {
-			t.Errorf("the disk that hangs was asked %d times", calls)
+		if n := calls.Load(); n != 1 {
+			t.Errorf("the disk that hangs was asked %d times", n)
 		}
 		remove()
 		close(gate)

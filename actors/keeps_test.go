@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,10 +103,10 @@ func TestPanicFreezes(t *testing.T) {
 		h.put("tasks", "key", "value")
 		remove := h.fs.on(under(dir+"/staging", "mkdir"), func(fileOp) error { panic("cut") })
 		cut := h.send(h.pid("tasks"), &messages.Cut{RunId: ulid.Make().String()})
-		looks := 0
+		var looks atomic.Int64
 		h.fs.on(under(dir+"/tables/tasks", "open"), func(o fileOp) error {
 			if strings.Contains(o.path, "/MANIFEST-") {
-				looks++
+				looks.Add(1)
 			}
 			return nil
 		})
@@ -113,8 +114,8 @@ func TestPanicFreezes(t *testing.T) {
 		h.settle()
 		remove()
 		cut.failure("cut", messages.Code_CODE_INTERNAL)
-		if looks != 2 {
-			t.Errorf("the MANIFEST was read %d times, want by a look and by the open", looks)
+		if n := looks.Load(); n != 2 {
+			t.Errorf("the MANIFEST was read %d times, want by a look and by the open", n)
 		}
 		h.wantValue("tasks", "key", "value")
 	})

@@ -73,7 +73,6 @@ func (r *readers) start(e *entry, read func()) {
 				r.cell.logger.Error("read panicked", "reason", reason, "stack", string(debug.Stack()))
 				e.answer(messages.Failf(messages.Code_CODE_INTERNAL, "read panicked: %v", reason).Of(r.cell.name))
 			}
-			e.closeSnapshot()
 		}()
 		read()
 	}
@@ -166,7 +165,9 @@ func (r *readers) scan(m *committer, e *entry) {
 // page answers a scan whose group is durable. Called by the acker.
 func (r *readers) page(e *entry) { r.start(e, func() { r.finish(e) }) }
 
+// finish answers a scan from its snapshot.
 func (r *readers) finish(e *entry) {
+	defer e.closeSnapshot()
 	if e.kind == snapshotEntry {
 		e.hand()
 		return
