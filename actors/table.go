@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
@@ -131,25 +132,30 @@ func (t *Table) Scan(ctx context.Context, m *messages.Scan) (*messages.Page, err
 // Walk calls each for every entry of m, whose limit is ignored, as of one instant, on the caller's goroutine. A
 // nil m is the whole table.
 // It ends at each's first error, which it returns. The slices belong to each.
-func (t *Table) Walk(ctx context.Context, m *messages.Scan, each func(key, value []byte) error) (err error) {
-	snapshot, err := t.snapshot(ctx)
-	if err != nil {
-		return fmt.Errorf("walk: %w", err)
-	}
-	// Also when each panics.
-	defer func() { err = errors.Join(err, snapshot.Close()) }()
-	if err := t.walk(ctx, snapshot, m, each); err != nil {
+func (t *Table) Walk(ctx context.Context, m *messages.Scan, each func(key, value []byte) error) error {
+	if err := t.walk(ctx, m, 0, each); err != nil {
 		return fmt.Errorf("walk: %w", err)
 	}
 	return nil
 }
 
-func (t *Table) walk(ctx context.Context, snapshot *store.Snapshot, m *messages.Scan, each func(key, value []byte) error) error {
+// walk is Walk with a first page of up to first entries, and pages that grow from there; zero is no limit.
+func (t *Table) walk(ctx context.Context, m *messages.Scan, first uint32, each func(key, value []byte) error) (err error) {
+	snapshot, err := t.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	// Also when each panics.
+	defer func() { err = errors.Join(err, snapshot.Close()) }()
+	return t.pages(ctx, snapshot, m, first, each)
+}
+
+func (t *Table) pages(ctx context.Context, snapshot *store.Snapshot, m *messages.Scan, first uint32, each func(key, value []byte) error) error {
 	scan := &messages.Scan{}
 	if m != nil {
 		scan = proto.CloneOf(m)
 	}
-	scan.Limit = 0
+	scan.Limit = first
 	for {
 		page, err := snapshot.Page(scan)
 		if err != nil {
@@ -163,6 +169,7 @@ func (t *Table) walk(ctx context.Context, snapshot *store.Snapshot, m *messages.
 		if ctx.Err() != nil {
 			return contextError(ctx)
 		}
+		scan.Limit = min(scan.GetLimit(), math.MaxUint32/8) * 8
 		switch {
 		case len(page.GetNext()) == 0:
 			return nil
