@@ -3,8 +3,8 @@
 //
 // Start spawns the tree. Any actor then sends messages.Put, Get, Scan, Write and so on to the PID of a
 // table's owner and is answered with a message of that package, or a *messages.Failure; the handle that
-// Gabion.Table returns does the same with Go calls and errors. A write is answered after its fsync,
-// and no read ever shows what a crash could still take back.
+// Gabion.Table returns does the same with Go calls and errors, and Typed gives it keys and values of Go
+// types. A write is answered after its fsync, and no read ever shows what a crash could still take back.
 //
 //	host's root context, or any actor of the host
 //	└── gabion            supervisor

@@ -6,29 +6,36 @@ import (
 	"testing"
 )
 
-// TestReadmeShowsTheExample: the program in the README is the Example that runs.
-func TestReadmeShowsTheExample(t *testing.T) {
+// TestReadmeShowsTheExamples: the Go in the README is that of Examples that run.
+func TestReadmeShowsTheExamples(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	example, err := os.ReadFile("../actors/example_test.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, found := strings.Cut(string(readme), "```go\n")
-	shown, _, closed := strings.Cut(rest, "```")
-	if !found || !closed {
-		t.Fatal("README.md has no block of Go")
-	}
-	var indented strings.Builder
-	for line := range strings.Lines(shown) {
-		if strings.TrimSpace(line) != "" {
-			indented.WriteByte('\t')
+	rest := string(readme)
+	for _, name := range []string{"../actors/example_test.go", "../actors/example_typed_test.go"} {
+		example, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
 		}
-		indented.WriteString(line)
+		_, after, found := strings.Cut(rest, "```go\n")
+		shown, after, closed := strings.Cut(after, "```")
+		if !found || !closed {
+			t.Fatalf("README.md has no block of Go for %s", name)
+		}
+		rest = after
+		var indented strings.Builder
+		for line := range strings.Lines(shown) {
+			if strings.TrimSpace(line) != "" {
+				indented.WriteByte('\t')
+			}
+			indented.WriteString(line)
+		}
+		if !strings.Contains(string(example), indented.String()) {
+			t.Errorf("a block of Go in README.md is not in %s: copy it from there", name)
+		}
 	}
-	if !strings.Contains(string(example), indented.String()) {
-		t.Error("the block of Go in README.md is not the Example of actors/example_test.go: copy it")
+	if strings.Contains(rest, "```go\n") {
+		t.Error("README.md has a block of Go that is no Example")
 	}
 }
