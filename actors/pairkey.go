@@ -92,13 +92,13 @@ func (p PairKey[A, B]) DecodeKey(b []byte) (key Pair[A, B], err error) {
 	return key, nil
 }
 
-// split returns the two parts as their codecs wrote them. They share no memory that an append could reach.
+// split returns the two parts as their codecs wrote them.
 func (p PairKey[A, B]) split(b []byte) (first, second []byte, err error) {
 	if width := widthOf(p.first); width > 0 {
 		if len(b) < width {
 			return nil, nil, fmt.Errorf("has %d B, want %d B", len(b), width)
 		}
-		return b[:width:width], b[width:], nil
+		return b[:width], b[width:], nil
 	}
 	for {
 		zero := bytes.IndexByte(b, 0)

@@ -175,10 +175,6 @@ func (t *Typed[K, V]) encodeKey(key K) ([]byte, error) {
 	if err != nil {
 		return nil, t.refused("key", err)
 	}
-	if len(k) == 0 {
-		return nil, messages.Failf(messages.Code_CODE_INVALID_ARGUMENT, "encode key: key is empty, minimum is 1 B").
-			Of(t.table.name).Advise("give the empty key a name of its own, or make it a part of a PairKey")
-	}
 	return k, nil
 }
 

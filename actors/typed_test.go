@@ -95,9 +95,11 @@ func TestTypedUnreadable(t *testing.T) {
 		h.put("tasks", "visits", "many")
 		h.put("tasks", "\x00\xff", "many")
 		counters := h.counters()
+		ctx, cancel := context.WithTimeout(h.Context(), time.Minute)
+		defer cancel()
 		for key, name := range map[string]string{"visits": `"visits"`, "\x00\xff": "0x00ff"} {
-			_, getErr := counters.Get(h.Context(), key)
-			_, updateErr := counters.Update(h.Context(), key, increment)
+			_, getErr := counters.Get(ctx, key)
+			_, updateErr := counters.Update(ctx, key, increment)
 			for what, err := range map[string]error{"get": getErr, "update": updateErr} {
 				var bad *actors.DecodeError
 				if !errors.As(err, &bad) || bad.Table != "tasks" || string(bad.Key) != key || bad.Part != "value" || bad.Err == nil {
@@ -111,7 +113,7 @@ func TestTypedUnreadable(t *testing.T) {
 			}
 			h.wantValue("tasks", key, "many")
 			h.put("tasks", key, "7")
-			if got, err := counters.Update(h.Context(), key, increment); err != nil || got != 8 {
+			if got, err := counters.Update(ctx, key, increment); err != nil || got != 8 {
 				t.Errorf("update after the repair = %d, %v", got, err)
 			}
 		}
@@ -120,7 +122,9 @@ func TestTypedUnreadable(t *testing.T) {
 
 func TestUpdate(t *testing.T) {
 	bubble(t, actors.Config{}, func(h *host) {
-		counters, ctx := h.counters(), h.Context()
+		counters := h.counters()
+		ctx, cancel := context.WithTimeout(h.Context(), time.Minute)
+		defer cancel()
 		seq := func() uint64 { return h.info("tasks").GetPosition().GetSeq() }
 		update := func(what string, want int, wantErr error, change func(int, bool) (int, error)) {
 			t.Helper()
@@ -251,7 +255,7 @@ func TestUpdateEndsWithContext(t *testing.T) {
 		counters := h.counters()
 		ctx, cancel := context.WithTimeout(h.Context(), 10*time.Second)
 		defer cancel()
-		tries, last := 0, time.Now()
+		tries, start, last := 0, time.Now(), time.Now()
 		var longest time.Duration
 		_, err := counters.Update(ctx, "visits", func(n int, _ bool) (int, error) {
 			longest = max(longest, time.Since(last))
@@ -262,6 +266,9 @@ func TestUpdateEndsWithContext(t *testing.T) {
 		})
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, messages.ErrConditionFailed) || errors.Is(err, messages.ErrOutcomeUnknown) {
 			t.Errorf("update = %v", err)
+		}
+		if took := time.Since(start); took != 10*time.Second {
+			t.Errorf("update ended after %v, want the 10s of its context", took)
 		}
 		h.wantValue("tasks", "visits", fmt.Sprint(-tries))
 		// Up to 64 ms, half of it in the mean: about 310.
