@@ -236,6 +236,34 @@ func TestScanLetsGo(t *testing.T) {
 	}
 }
 
+// TestScanOfClosingTable: a table that is asked to close waits for a loop's next page, which ends the scan.
+func TestScanOfClosingTable(t *testing.T) {
+	bubble(t, actors.Config{}, func(h *host) {
+		var keys []string
+		for i := range 1000 {
+			keys = append(keys, fmt.Sprint(i))
+		}
+		texts := h.texts(keys...)
+		var closing *call
+		rows := 0
+		var last error
+		for _, err := range texts.All(h.Context()) {
+			if closing == nil {
+				closing = async(func() (string, error) { return "", h.g.CloseTable(h.Context(), "tasks") })
+				h.settle()
+				closing.pending(h, "close table")
+			}
+			rows++
+			last = err
+		}
+		h.settle()
+		closing.want(h, "close table", "")
+		if rows >= 1000 || !errors.Is(last, messages.ErrUnavailable) {
+			t.Errorf("%d rows, the last with %v", rows, last)
+		}
+	})
+}
+
 func TestScanErrors(t *testing.T) {
 	bubble(t, actors.Config{}, func(h *host) {
 		texts := h.texts("a", "b", "c")
@@ -278,6 +306,13 @@ func TestScanErrors(t *testing.T) {
 				t.Errorf("scan of bad keys = %v, %#v", row, err)
 			}
 			wantText(t, err.Error(), `table "tasks": decode key "a": has 1 B, want 8 B`)
+		}
+		h.put("tasks", "\x80\x00\x00\x00\x00\x00\x01\x01", "257")
+		small := actors.NewTyped(h.g.Table("tasks"), actors.IntKey[int8]{}, actors.Raw{})
+		for row, err := range small.Scan(h.Context(), actors.Span[int8]{}.From(0)) {
+			if err == nil || row.Key != 0 {
+				t.Errorf("scan of a key that is too large = %v, %v", row, err)
+			}
 		}
 
 		// Bounds that no codec takes.

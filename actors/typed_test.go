@@ -93,11 +93,12 @@ func TestTypedRefuses(t *testing.T) {
 func TestTypedUnreadable(t *testing.T) {
 	bubble(t, actors.Config{}, func(h *host) {
 		h.put("tasks", "visits", "many")
-		h.put("tasks", "\x00\xff", "many")
+		h.put("tasks", "a\xff", "many")
+		h.put("tasks", "a\x00", "many")
 		counters := h.counters()
 		ctx, cancel := context.WithTimeout(h.Context(), time.Minute)
 		defer cancel()
-		for key, name := range map[string]string{"visits": `"visits"`, "\x00\xff": "0x00ff"} {
+		for key, name := range map[string]string{"visits": `"visits"`, "a\xff": "0x61ff", "a\x00": "0x6100"} {
 			_, getErr := counters.Get(ctx, key)
 			_, updateErr := counters.Update(ctx, key, increment)
 			for what, err := range map[string]error{"get": getErr, "update": updateErr} {
