@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/gabiondb/gabion/messages"
@@ -72,102 +69,6 @@ func (t *Typed[K, V]) Get(ctx context.Context, key K) (value V, err error) {
 		return value, fmt.Errorf("get: %w", err)
 	}
 	return value, nil
-}
-
-// ErrDeleteRow, returned by the func of an Update, deletes the row.
-var ErrDeleteRow = errors.New("delete the row")
-
-// Update changes the value of key to what change makes of it, unless somebody else changes it meanwhile: then
-// change is called again, with the newer value, until it succeeds or ctx ends. It returns the value it stored,
-// after the fsync.
-//
-// change is called with the value of the row, or with the zero V and found false where there is none. It runs
-// on the caller's goroutine, may change old, and should do nothing that must not be done twice. When it returns
-// ErrDeleteRow the row is deleted and Update returns the zero V; any other error ends the Update, which returns it
-// and writes nothing. A value that encodes to the bytes of the row already is not written again.
-//
-// When ctx ends between two tries nothing was written, and the error matches the context's and
-// messages.ErrConditionFailed. An error that matches messages.ErrOutcomeUnknown is never tried again: the change may
-// have been carried out.
-func (t *Typed[K, V]) Update(ctx context.Context, key K, change func(old V, found bool) (V, error)) (V, error) {
-	var none V
-	k, err := t.encodeKey(key)
-	if err != nil {
-		return none, fmt.Errorf("update: %w", err)
-	}
-	for try := 0; ; try++ {
-		value, overtaken, err := t.tryUpdate(ctx, k, change)
-		if err == nil {
-			return value, nil
-		}
-		if !overtaken {
-			return none, fmt.Errorf("update: %w", err)
-		}
-		if !pause(ctx, try) {
-			return none, fmt.Errorf("update: %w: %w", contextError(ctx), err)
-		}
-	}
-}
-
-// tryUpdate writes on the condition that the row has the very bytes it was read with: the codec may encode an
-// equal value otherwise. overtaken tells that somebody else changed the row, and nothing was written.
-func (t *Typed[K, V]) tryUpdate(ctx context.Context, k []byte, change func(V, bool) (V, error)) (value V, overtaken bool, err error) {
-	row, err := t.table.get(ctx, k)
-	if err != nil {
-		return value, false, err
-	}
-	var old, none V
-	condition := &messages.Condition{Key: k, Want: &messages.Condition_Absent{Absent: true}}
-	if row.GetFound() {
-		condition.Want = &messages.Condition_Equals{Equals: row.GetValue()}
-		// A copy: old may keep it, and change may change old.
-		if old, err = t.decodeValue(k, bytes.Clone(row.GetValue())); err != nil {
-			return none, false, err
-		}
-	}
-	op := &messages.Op{}
-	value, err = change(old, row.GetFound())
-	switch {
-	case errors.Is(err, ErrDeleteRow):
-		if !row.GetFound() {
-			return none, false, nil
-		}
-		value, op.Op = none, &messages.Op_Delete{Delete: &messages.Delete{Key: k}}
-	case err != nil:
-		return none, false, err
-	default:
-		v, err := t.encodeValue(value)
-		if err != nil {
-			return none, false, err
-		}
-		if row.GetFound() && bytes.Equal(v, row.GetValue()) {
-			return value, false, nil
-		}
-		op.Op = &messages.Op_Put{Put: &messages.Put{Key: k, Value: v}}
-	}
-	_, err = t.table.Write(ctx, &messages.Write{
-		Ops: []*messages.Op{op}, Conditions: []*messages.Condition{condition}, Deadline: deadline(ctx)})
-	return value, errors.Is(err, messages.ErrConditionFailed) && !errors.Is(err, messages.ErrOutcomeUnknown), err
-}
-
-// The wait between two tries of an Update is random, up to shortestPause after the first, twice as long after each
-// more, up to longestPause: about as long as an fsync, and so long that a hundred writers of one row get through.
-const (
-	shortestPause = time.Millisecond
-	longestPause  = 64 * time.Millisecond
-)
-
-// pause waits after a try, counted from 0, and tells whether ctx goes on.
-func pause(ctx context.Context, try int) bool {
-	longest := min(shortestPause<<min(try, 10), longestPause)
-	timer := time.NewTimer(1 + rand.N(longest))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
 }
 
 func (t *Typed[K, V]) encodeKey(key K) ([]byte, error) {
