@@ -14,6 +14,11 @@ func (g *Gabion) Queued(name string) int {
 	return g.tree.mailboxes[name].UserMessageCount()
 }
 
+// Snapshots is how many snapshots of a table are open.
+func (g *Gabion) Snapshots(table string) int {
+	return g.tree.cells[table].serving.Load().store.Snapshots()
+}
+
 // GroupInFlight is what one group holds that was taken and not yet answered.
 type GroupInFlight struct {
 	Requests, Bytes int

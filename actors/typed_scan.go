@@ -59,9 +59,9 @@ func (t *Typed[K, V]) Range(ctx context.Context, from, to K) iter.Seq2[Row[K, V]
 // An error comes with the zero Row, and is the last of the sequence: of a bound that the codec refuses
 // (messages.ErrInvalid), of a row that it cannot read (*DecodeError), of ctx, or of the table.
 //
-// The loop holds the table as it was, and keeps it from closing, until it ends, also by break, return or panic: keep
-// it short, and call nothing in it that waits for the table to close. It may write to the table, and does not
-// see what it writes. A page of up to 1 MiB is in memory.
+// The loop holds the table as it was until it ends, also by break, return or panic: keep it short, for what is
+// deleted meanwhile stays on disk. A table that closes ends it with messages.ErrUnavailable. It may write to the
+// table, and does not see what it writes. A page of up to 1 MiB is in memory.
 func (t *Typed[K, V]) Scan(ctx context.Context, span Span[K]) iter.Seq2[Row[K, V], error] {
 	return func(yield func(Row[K, V], error) bool) {
 		scan, empty, err := t.encodeSpan(span)

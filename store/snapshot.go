@@ -35,6 +35,13 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 	return n, nil
 }
 
+// Snapshots is how many snapshots are open.
+func (s *Store) Snapshots() int {
+	s.snapshots.mu.Lock()
+	defer s.snapshots.mu.Unlock()
+	return len(s.snapshots.open)
+}
+
 func (o *snapshots) add(n *Snapshot) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
