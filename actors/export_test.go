@@ -11,12 +11,12 @@ func (g *Gabion) Queued(name string) int {
 	if name == coordinatorName {
 		return g.tree.coordinator.UserMessageCount()
 	}
-	return g.tree.mailboxes[name].UserMessageCount()
+	return g.tree.members.find(name).mailbox.UserMessageCount()
 }
 
 // Snapshots is how many snapshots of a table are open.
 func (g *Gabion) Snapshots(table string) int {
-	return g.tree.cells[table].serving.Load().store.Snapshots()
+	return g.tree.members.find(table).serving.Load().store.Snapshots()
 }
 
 // GroupInFlight is what one group holds that was taken and not yet answered.
@@ -27,7 +27,7 @@ type GroupInFlight struct {
 
 // GroupsInFlight are a table's, largest first.
 func (g *Gabion) GroupsInFlight(table string) []GroupInFlight {
-	m := g.tree.cells[table].serving.Load()
+	m := g.tree.members.find(table).serving.Load()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var groups []GroupInFlight

@@ -63,9 +63,6 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 		publisher: newPublisher(config.Logger),
 		outbox:    newOutbox(system),
 		repliers:  newRepliers(system, config.Name),
-		cells:     make(map[string]*cell),
-		mailboxes: make(map[string]*mailbox),
-		pids:      make(map[string]*actor.PID),
 		opening:   make(chan struct{}, concurrentOpens),
 		stopped:   make(chan struct{}),
 	}
@@ -96,8 +93,13 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 	if err != nil {
 		return nil, hinted(err)
 	}
-	if t.names, err = t.choose(config.Tables); err != nil {
+	names, err := t.choose(config.Tables)
+	if err != nil {
 		return nil, errors.Join(err, t.backups.Close())
+	}
+	for _, name := range names {
+		c := newCell(t, name)
+		t.members.add(&member{cell: c, mailbox: newMailbox(c.outbox, name)})
 	}
 	newest, err := t.backups.NewestRun()
 	if err != nil {
@@ -106,10 +108,6 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 	t.runner = newRunner(t, newest)
 	t.scheduler = newScheduler(t)
 	t.coordinator = newMailbox(t.outbox, coordinatorName)
-	for _, name := range t.names {
-		t.cells[name] = newCell(t, name)
-		t.mailboxes[name] = newMailbox(t.cells[name].outbox, name)
-	}
 	return t, nil
 }
 
@@ -156,8 +154,8 @@ func (t *tree) spawn(ctx context.Context) (*Gabion, error) {
 	g := &Gabion{tree: t}
 	stream := t.system.EventStream
 	t.publisher.subscribe(func(event proto.Message) { stream.Publish(event) })
-	for _, name := range t.names {
-		go t.cells[name].keep()
+	for _, m := range t.members.list() {
+		go m.keep()
 	}
 	s := &supervisor{tree: t, spawned: make(chan struct{})}
 	m := newMailbox(t.outbox, t.config.Name)
@@ -189,9 +187,9 @@ func (t *tree) spawn(ctx context.Context) (*Gabion, error) {
 
 // settled waits until every table is open, or has said why not.
 func (t *tree) settled(ctx context.Context) error {
-	for _, c := range t.cells {
+	for _, m := range t.members.list() {
 		select {
-		case <-c.settled:
+		case <-m.settled:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -201,7 +199,7 @@ func (t *tree) settled(ctx context.Context) error {
 
 func (t *tree) logStart() {
 	open := 0
-	for _, c := range t.cells {
+	for _, c := range t.members.list() {
 		if c.serving.Load() != nil {
 			open++
 		}
@@ -211,13 +209,13 @@ func (t *tree) logStart() {
 		next = slog.Time("next_run", at.AsTime())
 	}
 	t.config.Logger.Info("gabion started", "name", t.config.Name, "dir", t.directory.Path(),
-		"backup_dir", t.backups.Path(), next, "keep", t.config.Keep, "tables", t.names, "open", open)
+		"backup_dir", t.backups.Path(), next, "keep", t.config.Keep, "tables", t.served(), "open", open)
 	onDisk, err := t.directory.Tables()
 	if err != nil {
 		t.config.Logger.Warn("tables on disk cannot be listed", "error", err)
 	}
 	for _, name := range onDisk {
-		if t.cells[name] == nil {
+		if t.members.find(name) == nil {
 			t.config.Logger.Warn("table on disk is not configured: it is neither served nor backed up", "table", name)
 		}
 	}
@@ -262,13 +260,13 @@ func (g *Gabion) stopActors(ctx context.Context) error {
 
 // PID is that of a table's owner, nil when the table is not served. Any actor may send it the
 // messages of the table.
-func (g *Gabion) PID(table string) *actor.PID { return g.tree.ownerPID(table) }
+func (g *Gabion) PID(table string) *actor.PID { return g.tree.members.owner(table) }
 
 // Supervisor is the PID that answers ListTables, CloseTable and OpenTable.
 func (g *Gabion) Supervisor() *actor.PID { return g.supervisor }
 
 // Coordinator is the PID that answers BackupAll, ListBackups and HealthMetrics.
-func (g *Gabion) Coordinator() *actor.PID { return g.tree.coordinatorPID() }
+func (g *Gabion) Coordinator() *actor.PID { return g.tree.members.backup() }
 
 // BackupAll backs up every table, or those named, and waits for the report. Tables that failed are rows
 // of it, not an error. It is sugar over the message BackupAll.

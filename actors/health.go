@@ -2,7 +2,6 @@ package actors
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -23,16 +22,17 @@ const (
 
 // health asks every table. It answers within its limits, whatever hangs.
 func (t *tree) health() *messages.HealthReport {
+	tables := t.members.list()
 	report := &messages.HealthReport{
-		Dir: t.directory.Path(), BackupDir: t.backups.Path(), Tables: make([]*messages.TableHealth, len(t.names)),
+		Dir: t.directory.Path(), BackupDir: t.backups.Path(), Tables: make([]*messages.TableHealth, len(tables)),
 		NextRun: t.scheduler.next()}
 	slots := make(chan struct{}, concurrentHealth)
 	var wg sync.WaitGroup
-	for i, name := range t.names {
+	for i, m := range tables {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			report.Tables[i] = t.cells[name].health()
+			report.Tables[i] = m.health()
 		})
 	}
 	wg.Wait()
@@ -65,7 +65,7 @@ func (c *cell) health() *messages.TableHealth {
 
 // addBackups fills in what the backup directory knows.
 func (t *tree) addBackups(report *messages.HealthReport) {
-	list, err := patient(&t.listing, listTimeout, func() (*messages.BackupList, error) { return t.readBackups(t.names) })
+	list, err := patient(&t.listing, listTimeout, func() (*messages.BackupList, error) { return t.readBackups(t.served()) })
 	if err != nil {
 		report.Faults = append(report.Faults, messages.FailureOf(fmt.Errorf("list backups: %w", err)))
 		return
@@ -117,7 +117,7 @@ func (t *tree) addUnconfigured(report *messages.HealthReport) {
 		return
 	}
 	for _, name := range onDisk {
-		if !slices.Contains(t.names, name) {
+		if t.members.find(name) == nil {
 			report.Unconfigured = append(report.Unconfigured, name)
 		}
 	}

@@ -112,7 +112,7 @@ func (r *run) policy(table string) (backup.Policy, error) {
 	if err != nil {
 		return backup.Policy{}, err
 	}
-	if m := r.tree.cells[table].serving.Load(); m != nil {
+	if m := r.tree.members.find(table).serving.Load(); m != nil {
 		if parent := m.store.Record().GetParent().GetLineage(); parent != "" {
 			lineages = append(lineages, parent)
 		}

@@ -92,7 +92,7 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request) *messages.Failur
 			Advise("ListTables names the tables that are served")
 	}
 	if len(tables) == 0 {
-		tables = r.tree.names
+		tables = r.tree.served()
 	}
 	key := strings.Join(tables, ",") + "\x00" + m.GetLabel()
 	r.mu.Lock()

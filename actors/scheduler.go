@@ -52,13 +52,13 @@ func newScheduler(t *tree) *scheduler {
 		return nil
 	}
 	s := &scheduler{tree: t, saving: make(chan struct{}, 1)}
-	s.plan = plan{interval: c.Interval, tables: t.names, jitter: rand.Float64()}
+	s.plan = plan{interval: c.Interval, tables: t.served(), jitter: rand.Float64()}
 	if c.Cron != "" {
 		s.plan.cron, _ = parseCron(c.Cron) // validated
 	}
 	s.state = s.load()
 	s.state.Retries = slices.DeleteFunc(s.state.Retries, func(r *messages.TableRetry) bool {
-		return !slices.Contains(t.names, r.GetTable())
+		return t.members.find(r.GetTable()) == nil
 	})
 	return s
 }

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -59,18 +60,10 @@ func (s *supervisor) Receive(c actor.Context) {
 func (s *supervisor) spawn(c actor.Context) {
 	defer close(s.spawned)
 	t := s.tree
-	for _, name := range t.names {
-		cell := t.cells[name]
-		pid, err := c.SpawnNamed(t.props(t.mailboxes[name], t.config.Name+"/"+name, func() actor.Actor {
-			return &owner{cell: cell}
-		}), name)
-		if err != nil {
-			s.err = err
+	for _, m := range t.members.list() {
+		if s.err = s.spawnOwner(c, m); s.err != nil {
 			return
 		}
-		t.pidsMu.Lock()
-		t.pids[name] = pid
-		t.pidsMu.Unlock()
 	}
 	pid, err := c.SpawnNamed(t.props(t.coordinator, t.config.Name+"/"+coordinatorName, func() actor.Actor {
 		return &coordinator{tree: t}
@@ -79,9 +72,17 @@ func (s *supervisor) spawn(c actor.Context) {
 		s.err = err
 		return
 	}
-	t.pidsMu.Lock()
-	t.backup = pid
-	t.pidsMu.Unlock()
+	t.members.spawned(nil, pid)
+}
+
+func (s *supervisor) spawnOwner(c actor.Context, m *member) error {
+	pid, err := c.SpawnNamed(s.tree.props(m.mailbox, s.tree.config.Name+"/"+m.name, func() actor.Actor {
+		return &owner{cell: m.cell}
+	}), m.name)
+	if err == nil {
+		s.tree.members.spawned(m, pid)
+	}
+	return err
 }
 
 // props are those of an owner or the coordinator.
@@ -94,16 +95,16 @@ func (t *tree) props(m *mailbox, name string, produce actor.Producer) *actor.Pro
 
 // letStop lets the framework stop the children.
 func (s *supervisor) letStop() {
-	for _, m := range s.tree.mailboxes {
-		m.mayStop.Store(true)
+	for _, m := range s.tree.members.list() {
+		m.mailbox.mayStop.Store(true)
 	}
 	s.tree.coordinator.mayStop.Store(true)
 }
 
 func (s *supervisor) list() *messages.TableList {
 	list := &messages.TableList{}
-	for _, name := range s.tree.names {
-		list.Tables = append(list.Tables, s.tree.cells[name].info())
+	for _, m := range s.tree.members.list() {
+		list.Tables = append(list.Tables, m.info())
 	}
 	return list
 }
@@ -132,18 +133,21 @@ func (s *supervisor) command(c actor.Context, table string, want commandKind) {
 func (s *supervisor) HandleFailure(_ *actor.ActorSystem, super actor.Supervisor, child *actor.PID,
 	stats *actor.RestartStatistics, reason, _ any) {
 	stats.Fail()
-	for name, pid := range s.tree.ownerPIDs() {
-		if !pid.Equal(child) {
-			continue
-		}
-		c := s.tree.cells[name]
-		c.restarts.Add(1)
+	if m := s.tree.members.ownedBy(child); m != nil {
+		m.restarts.Add(1)
 		if stats.NumberOfFailures(panicWindow) > panicBudget {
 			stats.Reset()
-			if m := c.serving.Load(); m != nil {
-				m.faulted(panicsError{reason})
+			if c := m.serving.Load(); c != nil {
+				c.faulted(panicsError{reason})
 			}
 		}
 	}
 	super.RestartChildren(child)
+}
+
+// panicsError is why a cell is reopened whose owner panicked past its budget.
+type panicsError struct{ last any }
+
+func (e panicsError) Error() string {
+	return fmt.Sprintf("owner panicked more than %d times in %v, the last time on: %v", panicBudget, panicWindow, e.last)
 }

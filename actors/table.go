@@ -33,7 +33,11 @@ type Table struct {
 // Table returns a handle on a table. One that is not served gives a handle whose calls fail with
 // messages.ErrNotFound. Order is kept between the calls on one handle, not between handles.
 func (g *Gabion) Table(name string) *Table {
-	return &Table{gabion: g, name: name, cell: g.tree.cells[name]}
+	t := &Table{gabion: g, name: name}
+	if m := g.tree.members.find(name); m != nil {
+		t.cell = m.cell
+	}
+	return t
 }
 
 // Name is the table's name.

@@ -77,7 +77,7 @@ func (r *run) cut(ctx context.Context, table string, have *messages.Position) (*
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer in %v", limit))
 	defer cancel()
 	replier := r.tree.repliers.get()
-	r.tree.system.Root.RequestWithCustomSender(r.tree.ownerPID(table), &messages.Cut{RunId: r.id, Have: have}, replier.pid)
+	r.tree.system.Root.RequestWithCustomSender(r.tree.members.owner(table), &messages.Cut{RunId: r.id, Have: have}, replier.pid)
 	reply, err := replier.await(ctx, func(late any) { r.discard(table, late) })
 	if err != nil {
 		return nil, fmt.Errorf("cut: %w: %w", err, messages.ErrDeadline)

@@ -34,11 +34,8 @@ type tree struct {
 	repliers  *repliers
 	runner    *runner
 	scheduler *scheduler // nil without a schedule
-	// names are the tables served, sorted; cells has one for each.
-	names []string
-	cells map[string]*cell
-	// mailboxes has one for each owner, by table, and the coordinator's.
-	mailboxes   map[string]*mailbox
+	members   members
+	// coordinator is the coordinator's mailbox.
 	coordinator *mailbox
 	// opening bounds the opens that run at once.
 	opening chan struct{}
@@ -48,10 +45,6 @@ type tree struct {
 	stopOnce sync.Once
 	stopped  chan struct{} // closed when shutdown has ended
 	stopErr  error
-
-	pidsMu sync.Mutex
-	pids   map[string]*actor.PID // of the owners, by table
-	backup *actor.PID            // of the coordinator
 }
 
 // openStore opens a cell's store. A table that backups know, or that served before and whose directory is gone now, is
@@ -92,10 +85,19 @@ func (t *tree) newest(c *cell, lineage string) (uint64, error) {
 	})
 }
 
+// served are the names of the tables, sorted.
+func (t *tree) served() []string {
+	var names []string
+	for _, m := range t.members.list() {
+		names = append(names, m.name)
+	}
+	return names
+}
+
 // find returns a table's cell, or a Failure that says which tables there are.
 func (t *tree) find(table string) (*cell, *messages.Failure) {
-	if c := t.cells[table]; c != nil {
-		return c, nil
+	if m := t.members.find(table); m != nil {
+		return m.cell, nil
 	}
 	return nil, messages.Failf(messages.Code_CODE_NOT_FOUND, "no such table").Of(table).
 		Advise("ListTables names the tables that are served")
@@ -127,25 +129,26 @@ func (t *tree) stop(ctx context.Context) {
 	defer close(t.stopped)
 	// The run and the tables end side by side: one that hangs must not use up the others' time.
 	t.scheduler.stop()
-	spawned := t.spawnedMailboxes()
-	late := make([]error, len(t.names)+1)
+	tables := t.members.close()
+	late := make([]error, len(tables)+1)
 	var wg sync.WaitGroup
-	wg.Go(func() { late[len(t.names)] = t.runner.stop(ctx) })
-	if m := spawned[coordinatorName]; m != nil {
-		wg.Go(func() { m.drain(ctx) })
+	wg.Go(func() { late[len(tables)] = t.runner.stop(ctx) })
+	// Only the mailbox of an actor that was spawned can be drained.
+	if t.members.backup() != nil {
+		wg.Go(func() { t.coordinator.drain(ctx) })
 	}
-	for i, name := range t.names {
+	for i, m := range tables {
 		wg.Go(func() {
-			if m := spawned[name]; m != nil {
-				m.drain(ctx)
+			if t.members.owner(m.name) != nil {
+				m.mailbox.drain(ctx)
 			}
-			late[i] = t.cells[name].stop(ctx)
+			late[i] = m.stop(ctx)
 		})
 	}
 	wg.Wait()
 	t.outbox.flush(ctx)
-	for _, c := range t.cells {
-		c.outbox.flush(ctx)
+	for _, m := range tables {
+		m.outbox.flush(ctx)
 	}
 	t.publisher.stop(ctx)
 	t.repliers.close()
@@ -154,8 +157,8 @@ func (t *tree) stop(ctx context.Context) {
 	// still write to.
 	released := make(chan error, 1)
 	go func() {
-		for _, c := range t.cells {
-			<-c.gone
+		for _, m := range tables {
+			<-m.gone
 		}
 		t.runner.wait()
 		t.scheduler.wait()
