@@ -180,7 +180,15 @@ func (m *committer) write(g *store.Group, e *entry) error {
 		e.reply = refusal.Of(m.cell.name)
 		return nil
 	}
+	var previous []*messages.Previous
 	for _, op := range e.ops {
+		if key := wantsPrevious(op); key != nil {
+			value, found, err := g.Get(key)
+			if err != nil {
+				return err
+			}
+			previous = append(previous, &messages.Previous{Found: found, Value: value})
+		}
 		var err error
 		switch o := op.GetOp().(type) {
 		case *messages.Op_Put:
@@ -194,7 +202,18 @@ func (m *committer) write(g *store.Group, e *entry) error {
 			return err
 		}
 	}
-	e.reply = &messages.Committed{Seq: g.Seq()}
+	e.reply = &messages.Committed{Seq: g.Seq(), Previous: previous}
+	return nil
+}
+
+// wantsPrevious returns the key whose value before the operation is asked for, nil when none is.
+func wantsPrevious(op *messages.Op) []byte {
+	switch {
+	case op.GetPut().GetWantPrevious():
+		return op.GetPut().GetKey()
+	case op.GetDelete().GetWantPrevious():
+		return op.GetDelete().GetKey()
+	}
 	return nil
 }
 

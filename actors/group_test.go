@@ -151,6 +151,67 @@ func TestWriteIsAtomicAndInOrder(t *testing.T) {
 	})
 }
 
+// TestPreviousValues: an operation that asks for it is answered what its key held just before, as of its place in the order,
+// also within one Write and one group.
+func TestPreviousValues(t *testing.T) {
+	bubble(t, actors.Config{}, func(h *host) {
+		h.put("tasks", "stored", "0")
+		swap := func(key, value string) *messages.Put {
+			return &messages.Put{Key: []byte(key), Value: []byte(value), WantPrevious: true}
+		}
+		take := func(key string) *messages.Delete { return &messages.Delete{Key: []byte(key), WantPrevious: true} }
+		release, syncs := h.blockCommitter("tasks")
+		pid := h.pid("tasks")
+		all := map[*sender]string{
+			h.send(pid, swap("stored", "1")): "[0]",
+			h.send(pid, swap("absent", "")):  "[-]",
+			h.send(pid, put("stored", "2")):  "[]",
+			h.send(pid, take("stored")):      "[2]",
+			h.send(pid, take("stored")):      "[-]",
+			h.send(pid, &messages.Write{Ops: []*messages.Op{
+				{Op: &messages.Op_Put{Put: swap("a", "1")}},
+				putOp("a", "2"),
+				{Op: &messages.Op_Put{Put: swap("a", "3")}},
+				{Op: &messages.Op_DeleteRange{DeleteRange: &messages.DeleteRange{Start: []byte("a"), End: []byte("b")}}},
+				{Op: &messages.Op_Delete{Delete: take("a")}},
+			}}): "[- 2 -]",
+			h.send(pid, take("absent")): "[-]", // the range took it
+		}
+		release()
+		syncs()
+		h.settle()
+		for s, want := range all {
+			c, ok := s.one("write").(*messages.Committed)
+			if !ok {
+				t.Errorf("write was answered %v", s.answers())
+				continue
+			}
+			var got []string
+			for _, p := range c.GetPrevious() {
+				if p.GetFound() {
+					got = append(got, string(p.GetValue()))
+				} else {
+					got = append(got, "-")
+				}
+			}
+			if fmt.Sprint(got) != want {
+				t.Errorf("previous = %v, want %v", got, want)
+			}
+		}
+		table := h.g.Table("tasks")
+		for _, want := range []string{"", "x"} {
+			if got, found, err := table.Swap(h.Context(), []byte("k"), []byte("x")); err != nil || string(got) != want || found != (want != "") {
+				t.Errorf("swap = %q, %v, %v, want %q", got, found, err, want)
+			}
+		}
+		for _, want := range []string{"x", ""} {
+			if got, found, err := table.Take(h.Context(), []byte("k")); err != nil || string(got) != want || found != (want != "") {
+				t.Errorf("take = %q, %v, %v, want %q", got, found, err, want)
+			}
+		}
+	})
+}
+
 // TestExpiredRequests: a request whose deadline passed before its commit is dropped and told so; others of its group are
 // carried out.
 func TestExpiredRequests(t *testing.T) {

@@ -53,6 +53,27 @@ func (t *Table) Delete(ctx context.Context, key []byte) (seq uint64, err error) 
 	return t.write(ctx, "delete", &messages.Delete{Key: bytes.Clone(key), Deadline: deadline(ctx)})
 }
 
+// Swap stores value under key and returns what key held before; found is false when it held nothing.
+func (t *Table) Swap(ctx context.Context, key, value []byte) (previous []byte, found bool, err error) {
+	return t.exchange(ctx, "swap", &messages.Put{
+		Key: bytes.Clone(key), Value: bytes.Clone(value), WantPrevious: true, Deadline: deadline(ctx)})
+}
+
+// Take removes key and returns what it held; found is false when it held nothing.
+func (t *Table) Take(ctx context.Context, key []byte) (previous []byte, found bool, err error) {
+	return t.exchange(ctx, "take", &messages.Delete{Key: bytes.Clone(key), WantPrevious: true, Deadline: deadline(ctx)})
+}
+
+func (t *Table) exchange(ctx context.Context, what string, m proto.Message) ([]byte, bool, error) {
+	committed, err := t.commit(ctx, what, m)
+	if err != nil || len(committed.GetPrevious()) == 0 {
+		return nil, false, err
+	}
+	previous := committed.GetPrevious()[0]
+	// It may be the value that another sender's message holds.
+	return bytes.Clone(previous.GetValue()), previous.GetFound(), nil
+}
+
 // DeleteRange removes every key in [start, end).
 func (t *Table) DeleteRange(ctx context.Context, start, end []byte) (seq uint64, err error) {
 	return t.write(ctx, "delete range", &messages.DeleteRange{
@@ -69,18 +90,24 @@ func (t *Table) Write(ctx context.Context, m *messages.Write) (seq uint64, err e
 }
 
 func (t *Table) write(ctx context.Context, what string, m proto.Message) (uint64, error) {
+	committed, err := t.commit(ctx, what, m)
+	return committed.GetSeq(), err
+}
+
+// commit sends a write and waits for its answer.
+func (t *Table) commit(ctx context.Context, what string, m proto.Message) (*messages.Committed, error) {
 	t.unanswered.Add(1)
 	settled := func(any) { t.unanswered.Add(-1) }
 	committed, gaveUp, err := call[*messages.Committed](ctx, t, m, settled)
 	if gaveUp {
 		// settled is called when the answer comes.
-		return 0, fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	settled(nil)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return committed.GetSeq(), nil
+	return committed, nil
 }
 
 // Get returns the value of key. A key that is absent gives an error that matches messages.ErrNotFound.

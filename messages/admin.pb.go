@@ -182,8 +182,8 @@ func (x *CloseTable) GetTable() string {
 	return ""
 }
 
-// OpenTable opens a closed table. Opening an open one is not a failure. Answered by TableList
-// with that table once it is open, or by a Failure that says why it is not.
+// OpenTable opens a closed table, also one on disk that the configuration does not name. Opening an open one is not
+// a failure. Answered by TableList with that table once it is open, or by a Failure that says why it is not.
 type OpenTable struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Table         string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
@@ -228,6 +228,165 @@ func (x *OpenTable) GetTable() string {
 	return ""
 }
 
+// CreateTable makes an empty table and serves it. Answered by TableList with that table; by ALREADY_EXISTS when it
+// is served or lies on disk, and by FAILED_PRECONDITION when backups know it: a missing disk must not look like an
+// empty table.
+type CreateTable struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Table string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	// create_empty makes the table even though backups of it exist, or it was dropped. What was dropped stays as undo.
+	CreateEmpty   bool `protobuf:"varint,2,opt,name=create_empty,json=createEmpty,proto3" json:"create_empty,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateTable) Reset() {
+	*x = CreateTable{}
+	mi := &file_gabion_v1_admin_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTable) ProtoMessage() {}
+
+func (x *CreateTable) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_admin_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTable.ProtoReflect.Descriptor instead.
+func (*CreateTable) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *CreateTable) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *CreateTable) GetCreateEmpty() bool {
+	if x != nil {
+		return x.CreateEmpty
+	}
+	return false
+}
+
+// DropTable backs a table up one last time, with a pin, and takes it out of service. Its data is kept as undo until
+// its life ends. From the first moment writes are refused. When the backup fails the table is served again and the
+// answer says why. Answered by TableList with that table.
+type DropTable struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Table string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	// without_backup drops the table without a last backup.
+	WithoutBackup bool `protobuf:"varint,2,opt,name=without_backup,json=withoutBackup,proto3" json:"without_backup,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DropTable) Reset() {
+	*x = DropTable{}
+	mi := &file_gabion_v1_admin_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DropTable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DropTable) ProtoMessage() {}
+
+func (x *DropTable) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_admin_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DropTable.ProtoReflect.Descriptor instead.
+func (*DropTable) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DropTable) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *DropTable) GetWithoutBackup() bool {
+	if x != nil {
+		return x.WithoutBackup
+	}
+	return false
+}
+
+// RetryTable opens a table that is quarantined, or waits to be opened again, at once, and its back-off begins anew. It
+// never accepts a loss: what was missing is missing still. An open table is not a failure. Answered by TableList with
+// that table once it is open, or by a Failure that says why it is not.
+type RetryTable struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Table         string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryTable) Reset() {
+	*x = RetryTable{}
+	mi := &file_gabion_v1_admin_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryTable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryTable) ProtoMessage() {}
+
+func (x *RetryTable) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_admin_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryTable.ProtoReflect.Descriptor instead.
+func (*RetryTable) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RetryTable) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
 // TableInfo is one table's state.
 type TableInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -240,7 +399,7 @@ type TableInfo struct {
 	Since *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
 	// position is the last one committed, unset while the table is not open.
 	Position *Position `protobuf:"bytes,6,opt,name=position,proto3" json:"position,omitempty"`
-	// unconfigured is set for a table on disk that the configuration does not name.
+	// unconfigured is set for a table on disk that nobody has asked to serve; its state is closed.
 	Unconfigured  bool `protobuf:"varint,7,opt,name=unconfigured,proto3" json:"unconfigured,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -248,7 +407,7 @@ type TableInfo struct {
 
 func (x *TableInfo) Reset() {
 	*x = TableInfo{}
-	mi := &file_gabion_v1_admin_proto_msgTypes[3]
+	mi := &file_gabion_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -260,7 +419,7 @@ func (x *TableInfo) String() string {
 func (*TableInfo) ProtoMessage() {}
 
 func (x *TableInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_admin_proto_msgTypes[3]
+	mi := &file_gabion_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -273,7 +432,7 @@ func (x *TableInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableInfo.ProtoReflect.Descriptor instead.
 func (*TableInfo) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TableInfo) GetTable() string {
@@ -335,7 +494,7 @@ type TableList struct {
 
 func (x *TableList) Reset() {
 	*x = TableList{}
-	mi := &file_gabion_v1_admin_proto_msgTypes[4]
+	mi := &file_gabion_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -347,7 +506,7 @@ func (x *TableList) String() string {
 func (*TableList) ProtoMessage() {}
 
 func (x *TableList) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_admin_proto_msgTypes[4]
+	mi := &file_gabion_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -360,7 +519,7 @@ func (x *TableList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableList.ProtoReflect.Descriptor instead.
 func (*TableList) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TableList) GetTables() []*TableInfo {
@@ -380,7 +539,7 @@ type HealthMetrics struct {
 
 func (x *HealthMetrics) Reset() {
 	*x = HealthMetrics{}
-	mi := &file_gabion_v1_admin_proto_msgTypes[5]
+	mi := &file_gabion_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -392,7 +551,7 @@ func (x *HealthMetrics) String() string {
 func (*HealthMetrics) ProtoMessage() {}
 
 func (x *HealthMetrics) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_admin_proto_msgTypes[5]
+	mi := &file_gabion_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -405,7 +564,7 @@ func (x *HealthMetrics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthMetrics.ProtoReflect.Descriptor instead.
 func (*HealthMetrics) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 // TableHealth is one table's row. A table that is not open has zeros.
@@ -440,7 +599,7 @@ type TableHealth struct {
 
 func (x *TableHealth) Reset() {
 	*x = TableHealth{}
-	mi := &file_gabion_v1_admin_proto_msgTypes[6]
+	mi := &file_gabion_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -452,7 +611,7 @@ func (x *TableHealth) String() string {
 func (*TableHealth) ProtoMessage() {}
 
 func (x *TableHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_admin_proto_msgTypes[6]
+	mi := &file_gabion_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -465,7 +624,7 @@ func (x *TableHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableHealth.ProtoReflect.Descriptor instead.
 func (*TableHealth) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TableHealth) GetTable() string {
@@ -587,14 +746,16 @@ type HealthReport struct {
 	Faults []*Failure `protobuf:"bytes,6,rep,name=faults,proto3" json:"faults,omitempty"`
 	// next_run is when the next scheduled run is due, of all tables or of those that failed; in the past while
 	// it waits for another run. Unset without a schedule.
-	NextRun       *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
+	NextRun *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
+	// undo lists the data that is kept though nothing serves it, by table.
+	Undo          []*Undo `protobuf:"bytes,8,rep,name=undo,proto3" json:"undo,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HealthReport) Reset() {
 	*x = HealthReport{}
-	mi := &file_gabion_v1_admin_proto_msgTypes[7]
+	mi := &file_gabion_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +767,7 @@ func (x *HealthReport) String() string {
 func (*HealthReport) ProtoMessage() {}
 
 func (x *HealthReport) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_admin_proto_msgTypes[7]
+	mi := &file_gabion_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +780,7 @@ func (x *HealthReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthReport.ProtoReflect.Descriptor instead.
 func (*HealthReport) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *HealthReport) GetTables() []*TableHealth {
@@ -671,6 +832,100 @@ func (x *HealthReport) GetNextRun() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *HealthReport) GetUndo() []*Undo {
+	if x != nil {
+		return x.Undo
+	}
+	return nil
+}
+
+// Undo is a lineage that is kept until its life ends.
+type Undo struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Table   string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	Lineage string                 `protobuf:"bytes,2,opt,name=lineage,proto3" json:"lineage,omitempty"`
+	// reason says why it serves no more: "dropped".
+	Reason string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Since  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// until is when its life ends: a run or a start after it removes the files.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	Bytes         uint64                 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Undo) Reset() {
+	*x = Undo{}
+	mi := &file_gabion_v1_admin_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Undo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Undo) ProtoMessage() {}
+
+func (x *Undo) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_admin_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Undo.ProtoReflect.Descriptor instead.
+func (*Undo) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Undo) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *Undo) GetLineage() string {
+	if x != nil {
+		return x.Lineage
+	}
+	return ""
+}
+
+func (x *Undo) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Undo) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Undo) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *Undo) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
 var File_gabion_v1_admin_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_admin_proto_rawDesc = "" +
@@ -682,6 +937,15 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"CloseTable\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\"!\n" +
 	"\tOpenTable\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\"F\n" +
+	"\vCreateTable\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12!\n" +
+	"\fcreate_empty\x18\x02 \x01(\bR\vcreateEmpty\"H\n" +
+	"\tDropTable\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12%\n" +
+	"\x0ewithout_backup\x18\x02 \x01(\bR\rwithoutBackup\"\"\n" +
+	"\n" +
+	"RetryTable\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\"\x81\x02\n" +
 	"\tTableInfo\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12+\n" +
@@ -715,7 +979,7 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\brestarts\x18\r \x01(\rR\brestarts\x12\x18\n" +
 	"\apending\x18\x0e \x01(\x04R\apending\x12\x12\n" +
 	"\x04hint\x18\x0f \x01(\tR\x04hintB\x10\n" +
-	"\x0e_fragmentation\"\xa7\x02\n" +
+	"\x0e_fragmentation\"\xcc\x02\n" +
 	"\fHealthReport\x12.\n" +
 	"\x06tables\x18\x01 \x03(\v2\x16.gabion.v1.TableHealthR\x06tables\x12/\n" +
 	"\blast_run\x18\x02 \x01(\v2\x14.gabion.v1.BackupSetR\alastRun\x12\"\n" +
@@ -724,7 +988,15 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"backup_dir\x18\x05 \x01(\tR\tbackupDir\x12*\n" +
 	"\x06faults\x18\x06 \x03(\v2\x12.gabion.v1.FailureR\x06faults\x125\n" +
-	"\bnext_run\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\anextRun*\xf2\x01\n" +
+	"\bnext_run\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\anextRun\x12#\n" +
+	"\x04undo\x18\b \x03(\v2\x0f.gabion.v1.UndoR\x04undo\"\xc8\x01\n" +
+	"\x04Undo\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x18\n" +
+	"\alineage\x18\x02 \x01(\tR\alineage\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\x04R\x05bytes*\xf2\x01\n" +
 	"\n" +
 	"TableState\x12\x1b\n" +
 	"\x17TABLE_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -750,40 +1022,47 @@ func file_gabion_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_gabion_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gabion_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_gabion_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_gabion_v1_admin_proto_goTypes = []any{
 	(TableState)(0),               // 0: gabion.v1.TableState
 	(*ListTables)(nil),            // 1: gabion.v1.ListTables
 	(*CloseTable)(nil),            // 2: gabion.v1.CloseTable
 	(*OpenTable)(nil),             // 3: gabion.v1.OpenTable
-	(*TableInfo)(nil),             // 4: gabion.v1.TableInfo
-	(*TableList)(nil),             // 5: gabion.v1.TableList
-	(*HealthMetrics)(nil),         // 6: gabion.v1.HealthMetrics
-	(*TableHealth)(nil),           // 7: gabion.v1.TableHealth
-	(*HealthReport)(nil),          // 8: gabion.v1.HealthReport
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(*Position)(nil),              // 10: gabion.v1.Position
-	(*BackupSet)(nil),             // 11: gabion.v1.BackupSet
-	(*Failure)(nil),               // 12: gabion.v1.Failure
+	(*CreateTable)(nil),           // 4: gabion.v1.CreateTable
+	(*DropTable)(nil),             // 5: gabion.v1.DropTable
+	(*RetryTable)(nil),            // 6: gabion.v1.RetryTable
+	(*TableInfo)(nil),             // 7: gabion.v1.TableInfo
+	(*TableList)(nil),             // 8: gabion.v1.TableList
+	(*HealthMetrics)(nil),         // 9: gabion.v1.HealthMetrics
+	(*TableHealth)(nil),           // 10: gabion.v1.TableHealth
+	(*HealthReport)(nil),          // 11: gabion.v1.HealthReport
+	(*Undo)(nil),                  // 12: gabion.v1.Undo
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(*Position)(nil),              // 14: gabion.v1.Position
+	(*BackupSet)(nil),             // 15: gabion.v1.BackupSet
+	(*Failure)(nil),               // 16: gabion.v1.Failure
 }
 var file_gabion_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: gabion.v1.TableInfo.state:type_name -> gabion.v1.TableState
-	9,  // 1: gabion.v1.TableInfo.since:type_name -> google.protobuf.Timestamp
-	10, // 2: gabion.v1.TableInfo.position:type_name -> gabion.v1.Position
-	4,  // 3: gabion.v1.TableList.tables:type_name -> gabion.v1.TableInfo
+	13, // 1: gabion.v1.TableInfo.since:type_name -> google.protobuf.Timestamp
+	14, // 2: gabion.v1.TableInfo.position:type_name -> gabion.v1.Position
+	7,  // 3: gabion.v1.TableList.tables:type_name -> gabion.v1.TableInfo
 	0,  // 4: gabion.v1.TableHealth.state:type_name -> gabion.v1.TableState
-	9,  // 5: gabion.v1.TableHealth.last_attempt:type_name -> google.protobuf.Timestamp
-	9,  // 6: gabion.v1.TableHealth.last_success:type_name -> google.protobuf.Timestamp
-	9,  // 7: gabion.v1.TableHealth.last_proof:type_name -> google.protobuf.Timestamp
-	7,  // 8: gabion.v1.HealthReport.tables:type_name -> gabion.v1.TableHealth
-	11, // 9: gabion.v1.HealthReport.last_run:type_name -> gabion.v1.BackupSet
-	12, // 10: gabion.v1.HealthReport.faults:type_name -> gabion.v1.Failure
-	9,  // 11: gabion.v1.HealthReport.next_run:type_name -> google.protobuf.Timestamp
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	13, // 5: gabion.v1.TableHealth.last_attempt:type_name -> google.protobuf.Timestamp
+	13, // 6: gabion.v1.TableHealth.last_success:type_name -> google.protobuf.Timestamp
+	13, // 7: gabion.v1.TableHealth.last_proof:type_name -> google.protobuf.Timestamp
+	10, // 8: gabion.v1.HealthReport.tables:type_name -> gabion.v1.TableHealth
+	15, // 9: gabion.v1.HealthReport.last_run:type_name -> gabion.v1.BackupSet
+	16, // 10: gabion.v1.HealthReport.faults:type_name -> gabion.v1.Failure
+	13, // 11: gabion.v1.HealthReport.next_run:type_name -> google.protobuf.Timestamp
+	12, // 12: gabion.v1.HealthReport.undo:type_name -> gabion.v1.Undo
+	13, // 13: gabion.v1.Undo.since:type_name -> google.protobuf.Timestamp
+	13, // 14: gabion.v1.Undo.until:type_name -> google.protobuf.Timestamp
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_admin_proto_init() }
@@ -793,14 +1072,14 @@ func file_gabion_v1_admin_proto_init() {
 	}
 	file_gabion_v1_disk_proto_init()
 	file_gabion_v1_failure_proto_init()
-	file_gabion_v1_admin_proto_msgTypes[6].OneofWrappers = []any{}
+	file_gabion_v1_admin_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_admin_proto_rawDesc), len(file_gabion_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   8,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -23,7 +23,7 @@ const (
 )
 
 // BackupAll asks for a run over all tables, or those named. Requests that arrive during a
-// run with the same tables and label share the next run; different ones queue, up to 8,
+// run with the same tables, label and pin share the next run; different ones queue, up to 8,
 // then RESOURCE_EXHAUSTED. Answered by BackupReport when everything the report names is
 // durable.
 type BackupAll struct {
@@ -31,7 +31,9 @@ type BackupAll struct {
 	// tables to back up. Empty: every table of the configuration.
 	Tables []string `protobuf:"bytes,1,rep,name=tables,proto3" json:"tables,omitempty"`
 	// label is kept in the set and in each manifest, up to 256 bytes.
-	Label         string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	Label string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	// pin keeps the backups of the run, those carried forward too, until somebody removes their pins.
+	Pin           bool `protobuf:"varint,3,opt,name=pin,proto3" json:"pin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -78,6 +80,13 @@ func (x *BackupAll) GetLabel() string {
 		return x.Label
 	}
 	return ""
+}
+
+func (x *BackupAll) GetPin() bool {
+	if x != nil {
+		return x.Pin
+	}
+	return false
 }
 
 // BackupReport answers BackupAll. It is not a Failure when tables failed: each row says so.
@@ -282,7 +291,9 @@ type BackupInfo struct {
 	Started  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=started,proto3" json:"started,omitempty"`
 	Finished *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=finished,proto3" json:"finished,omitempty"`
 	// fault says why the backup must not be used, empty when nothing is known against it.
-	Fault         string `protobuf:"bytes,10,opt,name=fault,proto3" json:"fault,omitempty"`
+	Fault string `protobuf:"bytes,10,opt,name=fault,proto3" json:"fault,omitempty"`
+	// pinned says why retention must keep the backup, empty when it has no pin.
+	Pinned        string `protobuf:"bytes,11,opt,name=pinned,proto3" json:"pinned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -387,6 +398,13 @@ func (x *BackupInfo) GetFault() string {
 	return ""
 }
 
+func (x *BackupInfo) GetPinned() string {
+	if x != nil {
+		return x.Pinned
+	}
+	return ""
+}
+
 // BackupList answers ListBackups, by table, newest first.
 type BackupList struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -445,10 +463,11 @@ var File_gabion_v1_backup_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\n" +
-	"\x16gabion/v1/backup.proto\x12\tgabion.v1\x1a\x14gabion/v1/disk.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"?\n" +
+	"\x16gabion/v1/backup.proto\x12\tgabion.v1\x1a\x14gabion/v1/disk.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n" +
 	"\tBackupAll\x12\x16\n" +
 	"\x06tables\x18\x01 \x03(\tR\x06tables\x12\x14\n" +
-	"\x05label\x18\x02 \x01(\tR\x05labelJ\x04\b\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\x12\x10\n" +
+	"\x03pin\x18\x03 \x01(\bR\x03pinJ\x04\b\n" +
 	"\x10\x0f\"\xa7\x01\n" +
 	"\fBackupReport\x12&\n" +
 	"\x03set\x18\x01 \x01(\v2\x14.gabion.v1.BackupSetR\x03set\x12\x1d\n" +
@@ -462,7 +481,7 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\x04keep\x18\x03 \x01(\bR\x04keep\x12\x18\n" +
 	"\areasons\x18\x04 \x03(\tR\areasons\"%\n" +
 	"\vListBackups\x12\x16\n" +
-	"\x06tables\x18\x01 \x03(\tR\x06tables\"\xcd\x02\n" +
+	"\x06tables\x18\x01 \x03(\tR\x06tables\"\xe5\x02\n" +
 	"\n" +
 	"BackupInfo\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
@@ -475,7 +494,8 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\astarted\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\bfinished\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12\x14\n" +
 	"\x05fault\x18\n" +
-	" \x01(\tR\x05fault\"g\n" +
+	" \x01(\tR\x05fault\x12\x16\n" +
+	"\x06pinned\x18\v \x01(\tR\x06pinned\"g\n" +
 	"\n" +
 	"BackupList\x12/\n" +
 	"\abackups\x18\x01 \x03(\v2\x15.gabion.v1.BackupInfoR\abackups\x12(\n" +

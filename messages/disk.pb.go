@@ -605,6 +605,170 @@ func (x *TableRetry) GetLastAttempt() *timestamppb.Timestamp {
 	return nil
 }
 
+// UndoRecord is DIR/tables/NAME/LINEAGE.undo: the lineage serves no more, and is kept until its life ends.
+type UndoRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FormatVersion uint32                 `protobuf:"varint,1,opt,name=format_version,json=formatVersion,proto3" json:"format_version,omitempty"`
+	Table         string                 `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
+	Lineage       string                 `protobuf:"bytes,3,opt,name=lineage,proto3" json:"lineage,omitempty"`
+	// reason is "dropped".
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UndoRecord) Reset() {
+	*x = UndoRecord{}
+	mi := &file_gabion_v1_disk_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UndoRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UndoRecord) ProtoMessage() {}
+
+func (x *UndoRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_disk_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UndoRecord.ProtoReflect.Descriptor instead.
+func (*UndoRecord) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *UndoRecord) GetFormatVersion() uint32 {
+	if x != nil {
+		return x.FormatVersion
+	}
+	return 0
+}
+
+func (x *UndoRecord) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *UndoRecord) GetLineage() string {
+	if x != nil {
+		return x.Lineage
+	}
+	return ""
+}
+
+func (x *UndoRecord) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *UndoRecord) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *UndoRecord) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+// Pin is BACKUPDIR/NAME/pins/ID.json: retention keeps the backup for as long as the file is there.
+type Pin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FormatVersion uint32                 `protobuf:"varint,1,opt,name=format_version,json=formatVersion,proto3" json:"format_version,omitempty"`
+	Table         string                 `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
+	BackupId      string                 `protobuf:"bytes,3,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
+	// reason is for people: the label of the run, or what was about to happen.
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pin) Reset() {
+	*x = Pin{}
+	mi := &file_gabion_v1_disk_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pin) ProtoMessage() {}
+
+func (x *Pin) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_disk_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pin.ProtoReflect.Descriptor instead.
+func (*Pin) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Pin) GetFormatVersion() uint32 {
+	if x != nil {
+		return x.FormatVersion
+	}
+	return 0
+}
+
+func (x *Pin) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *Pin) GetBackupId() string {
+	if x != nil {
+		return x.BackupId
+	}
+	return ""
+}
+
+func (x *Pin) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Pin) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 // FileIdentity tells whether a path still names the same file, unchanged.
 type FileIdentity struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -619,7 +783,7 @@ type FileIdentity struct {
 
 func (x *FileIdentity) Reset() {
 	*x = FileIdentity{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[6]
+	mi := &file_gabion_v1_disk_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +795,7 @@ func (x *FileIdentity) String() string {
 func (*FileIdentity) ProtoMessage() {}
 
 func (x *FileIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[6]
+	mi := &file_gabion_v1_disk_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +808,7 @@ func (x *FileIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileIdentity.ProtoReflect.Descriptor instead.
 func (*FileIdentity) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{6}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FileIdentity) GetDevice() string {
@@ -692,7 +856,7 @@ type FileEntry struct {
 
 func (x *FileEntry) Reset() {
 	*x = FileEntry{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[7]
+	mi := &file_gabion_v1_disk_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -704,7 +868,7 @@ func (x *FileEntry) String() string {
 func (*FileEntry) ProtoMessage() {}
 
 func (x *FileEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[7]
+	mi := &file_gabion_v1_disk_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -717,7 +881,7 @@ func (x *FileEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileEntry.ProtoReflect.Descriptor instead.
 func (*FileEntry) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{7}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FileEntry) GetName() string {
@@ -772,7 +936,7 @@ type Manifest struct {
 
 func (x *Manifest) Reset() {
 	*x = Manifest{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[8]
+	mi := &file_gabion_v1_disk_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -784,7 +948,7 @@ func (x *Manifest) String() string {
 func (*Manifest) ProtoMessage() {}
 
 func (x *Manifest) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[8]
+	mi := &file_gabion_v1_disk_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -797,7 +961,7 @@ func (x *Manifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
 func (*Manifest) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{8}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Manifest) GetFormatVersion() uint32 {
@@ -916,7 +1080,7 @@ type TableResult struct {
 
 func (x *TableResult) Reset() {
 	*x = TableResult{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[9]
+	mi := &file_gabion_v1_disk_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +1092,7 @@ func (x *TableResult) String() string {
 func (*TableResult) ProtoMessage() {}
 
 func (x *TableResult) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[9]
+	mi := &file_gabion_v1_disk_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1105,7 @@ func (x *TableResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableResult.ProtoReflect.Descriptor instead.
 func (*TableResult) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{9}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TableResult) GetTable() string {
@@ -1037,7 +1201,7 @@ type BackupSet struct {
 
 func (x *BackupSet) Reset() {
 	*x = BackupSet{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[10]
+	mi := &file_gabion_v1_disk_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1049,7 +1213,7 @@ func (x *BackupSet) String() string {
 func (*BackupSet) ProtoMessage() {}
 
 func (x *BackupSet) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[10]
+	mi := &file_gabion_v1_disk_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1062,7 +1226,7 @@ func (x *BackupSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupSet.ProtoReflect.Descriptor instead.
 func (*BackupSet) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{10}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *BackupSet) GetFormatVersion() uint32 {
@@ -1160,7 +1324,21 @@ const file_gabion_v1_disk_proto_rawDesc = "" +
 	"TableRetry\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1a\n" +
 	"\bfailures\x18\x02 \x01(\rR\bfailures\x12=\n" +
-	"\flast_attempt\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vlastAttempt\"f\n" +
+	"\flast_attempt\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vlastAttempt\"\xdf\x01\n" +
+	"\n" +
+	"UndoRecord\x12%\n" +
+	"\x0eformat_version\x18\x01 \x01(\rR\rformatVersion\x12\x14\n" +
+	"\x05table\x18\x02 \x01(\tR\x05table\x12\x18\n" +
+	"\alineage\x18\x03 \x01(\tR\alineage\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xa9\x01\n" +
+	"\x03Pin\x12%\n" +
+	"\x0eformat_version\x18\x01 \x01(\rR\rformatVersion\x12\x14\n" +
+	"\x05table\x18\x02 \x01(\tR\x05table\x12\x1b\n" +
+	"\tbackup_id\x18\x03 \x01(\tR\bbackupId\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"f\n" +
 	"\fFileIdentity\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x14\n" +
 	"\x05inode\x18\x02 \x01(\x04R\x05inode\x12\x12\n" +
@@ -1231,7 +1409,7 @@ func file_gabion_v1_disk_proto_rawDescGZIP() []byte {
 }
 
 var file_gabion_v1_disk_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_gabion_v1_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_gabion_v1_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_gabion_v1_disk_proto_goTypes = []any{
 	(Accounting)(0),               // 0: gabion.v1.Accounting
 	(Outcome)(0),                  // 1: gabion.v1.Outcome
@@ -1241,42 +1419,47 @@ var file_gabion_v1_disk_proto_goTypes = []any{
 	(*Holder)(nil),                // 5: gabion.v1.Holder
 	(*ScheduleState)(nil),         // 6: gabion.v1.ScheduleState
 	(*TableRetry)(nil),            // 7: gabion.v1.TableRetry
-	(*FileIdentity)(nil),          // 8: gabion.v1.FileIdentity
-	(*FileEntry)(nil),             // 9: gabion.v1.FileEntry
-	(*Manifest)(nil),              // 10: gabion.v1.Manifest
-	(*TableResult)(nil),           // 11: gabion.v1.TableResult
-	(*BackupSet)(nil),             // 12: gabion.v1.BackupSet
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*Failure)(nil),               // 14: gabion.v1.Failure
+	(*UndoRecord)(nil),            // 8: gabion.v1.UndoRecord
+	(*Pin)(nil),                   // 9: gabion.v1.Pin
+	(*FileIdentity)(nil),          // 10: gabion.v1.FileIdentity
+	(*FileEntry)(nil),             // 11: gabion.v1.FileEntry
+	(*Manifest)(nil),              // 12: gabion.v1.Manifest
+	(*TableResult)(nil),           // 13: gabion.v1.TableResult
+	(*BackupSet)(nil),             // 14: gabion.v1.BackupSet
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*Failure)(nil),               // 16: gabion.v1.Failure
 }
 var file_gabion_v1_disk_proto_depIdxs = []int32{
 	2,  // 0: gabion.v1.TableRecord.position:type_name -> gabion.v1.Position
 	2,  // 1: gabion.v1.TableRecord.parent:type_name -> gabion.v1.Position
 	0,  // 2: gabion.v1.TableRecord.accounting:type_name -> gabion.v1.Accounting
-	13, // 3: gabion.v1.StoreInfo.created:type_name -> google.protobuf.Timestamp
-	13, // 4: gabion.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	13, // 5: gabion.v1.ScheduleState.last_attempt:type_name -> google.protobuf.Timestamp
-	13, // 6: gabion.v1.ScheduleState.last_success:type_name -> google.protobuf.Timestamp
+	15, // 3: gabion.v1.StoreInfo.created:type_name -> google.protobuf.Timestamp
+	15, // 4: gabion.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	15, // 5: gabion.v1.ScheduleState.last_attempt:type_name -> google.protobuf.Timestamp
+	15, // 6: gabion.v1.ScheduleState.last_success:type_name -> google.protobuf.Timestamp
 	7,  // 7: gabion.v1.ScheduleState.retries:type_name -> gabion.v1.TableRetry
-	13, // 8: gabion.v1.TableRetry.last_attempt:type_name -> google.protobuf.Timestamp
-	8,  // 9: gabion.v1.FileEntry.live:type_name -> gabion.v1.FileIdentity
-	3,  // 10: gabion.v1.Manifest.record:type_name -> gabion.v1.TableRecord
-	13, // 11: gabion.v1.Manifest.started:type_name -> google.protobuf.Timestamp
-	13, // 12: gabion.v1.Manifest.finished:type_name -> google.protobuf.Timestamp
-	9,  // 13: gabion.v1.Manifest.files:type_name -> gabion.v1.FileEntry
-	1,  // 14: gabion.v1.TableResult.outcome:type_name -> gabion.v1.Outcome
-	2,  // 15: gabion.v1.TableResult.position:type_name -> gabion.v1.Position
-	13, // 16: gabion.v1.TableResult.started:type_name -> google.protobuf.Timestamp
-	13, // 17: gabion.v1.TableResult.finished:type_name -> google.protobuf.Timestamp
-	14, // 18: gabion.v1.TableResult.failure:type_name -> gabion.v1.Failure
-	13, // 19: gabion.v1.BackupSet.started:type_name -> google.protobuf.Timestamp
-	13, // 20: gabion.v1.BackupSet.finished:type_name -> google.protobuf.Timestamp
-	11, // 21: gabion.v1.BackupSet.results:type_name -> gabion.v1.TableResult
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	15, // 8: gabion.v1.TableRetry.last_attempt:type_name -> google.protobuf.Timestamp
+	15, // 9: gabion.v1.UndoRecord.since:type_name -> google.protobuf.Timestamp
+	15, // 10: gabion.v1.UndoRecord.until:type_name -> google.protobuf.Timestamp
+	15, // 11: gabion.v1.Pin.since:type_name -> google.protobuf.Timestamp
+	10, // 12: gabion.v1.FileEntry.live:type_name -> gabion.v1.FileIdentity
+	3,  // 13: gabion.v1.Manifest.record:type_name -> gabion.v1.TableRecord
+	15, // 14: gabion.v1.Manifest.started:type_name -> google.protobuf.Timestamp
+	15, // 15: gabion.v1.Manifest.finished:type_name -> google.protobuf.Timestamp
+	11, // 16: gabion.v1.Manifest.files:type_name -> gabion.v1.FileEntry
+	1,  // 17: gabion.v1.TableResult.outcome:type_name -> gabion.v1.Outcome
+	2,  // 18: gabion.v1.TableResult.position:type_name -> gabion.v1.Position
+	15, // 19: gabion.v1.TableResult.started:type_name -> google.protobuf.Timestamp
+	15, // 20: gabion.v1.TableResult.finished:type_name -> google.protobuf.Timestamp
+	16, // 21: gabion.v1.TableResult.failure:type_name -> gabion.v1.Failure
+	15, // 22: gabion.v1.BackupSet.started:type_name -> google.protobuf.Timestamp
+	15, // 23: gabion.v1.BackupSet.finished:type_name -> google.protobuf.Timestamp
+	13, // 24: gabion.v1.BackupSet.results:type_name -> gabion.v1.TableResult
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_disk_proto_init() }
@@ -1291,7 +1474,7 @@ func file_gabion_v1_disk_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_disk_proto_rawDesc), len(file_gabion_v1_disk_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -24,9 +24,11 @@ const (
 
 // Put stores value under key, replacing what was there. Answered by Committed.
 type Put struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// want_previous asks for what the key held before.
+	WantPrevious  bool                   `protobuf:"varint,3,opt,name=want_previous,json=wantPrevious,proto3" json:"want_previous,omitempty"`
 	Deadline      *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=deadline,proto3" json:"deadline,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -76,6 +78,13 @@ func (x *Put) GetValue() []byte {
 	return nil
 }
 
+func (x *Put) GetWantPrevious() bool {
+	if x != nil {
+		return x.WantPrevious
+	}
+	return false
+}
+
 func (x *Put) GetDeadline() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Deadline
@@ -85,8 +94,10 @@ func (x *Put) GetDeadline() *timestamppb.Timestamp {
 
 // Delete removes key; an absent key is not a failure. Answered by Committed.
 type Delete struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// want_previous asks for what the key held before.
+	WantPrevious  bool                   `protobuf:"varint,2,opt,name=want_previous,json=wantPrevious,proto3" json:"want_previous,omitempty"`
 	Deadline      *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=deadline,proto3" json:"deadline,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -127,6 +138,13 @@ func (x *Delete) GetKey() []byte {
 		return x.Key
 	}
 	return nil
+}
+
+func (x *Delete) GetWantPrevious() bool {
+	if x != nil {
+		return x.WantPrevious
+	}
+	return false
 }
 
 func (x *Delete) GetDeadline() *timestamppb.Timestamp {
@@ -456,7 +474,9 @@ func (x *Write) GetDeadline() *timestamppb.Timestamp {
 type Committed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// seq is the table's seq after the request's last operation.
-	Seq           uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// previous has one entry for each operation that asked for it, in their order.
+	Previous      []*Previous `protobuf:"bytes,2,rep,name=previous,proto3" json:"previous,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -498,6 +518,66 @@ func (x *Committed) GetSeq() uint64 {
 	return 0
 }
 
+func (x *Committed) GetPrevious() []*Previous {
+	if x != nil {
+		return x.Previous
+	}
+	return nil
+}
+
+// Previous is what a key held before an operation.
+type Previous struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Found         bool                   `protobuf:"varint,1,opt,name=found,proto3" json:"found,omitempty"`
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Previous) Reset() {
+	*x = Previous{}
+	mi := &file_gabion_v1_table_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Previous) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Previous) ProtoMessage() {}
+
+func (x *Previous) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_table_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Previous.ProtoReflect.Descriptor instead.
+func (*Previous) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_table_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Previous) GetFound() bool {
+	if x != nil {
+		return x.Found
+	}
+	return false
+}
+
+func (x *Previous) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
 // Get asks for one key. Answered by Value.
 type Get struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -509,7 +589,7 @@ type Get struct {
 
 func (x *Get) Reset() {
 	*x = Get{}
-	mi := &file_gabion_v1_table_proto_msgTypes[7]
+	mi := &file_gabion_v1_table_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -521,7 +601,7 @@ func (x *Get) String() string {
 func (*Get) ProtoMessage() {}
 
 func (x *Get) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_table_proto_msgTypes[7]
+	mi := &file_gabion_v1_table_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -534,7 +614,7 @@ func (x *Get) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Get.ProtoReflect.Descriptor instead.
 func (*Get) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_table_proto_rawDescGZIP(), []int{7}
+	return file_gabion_v1_table_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Get) GetKey() []byte {
@@ -565,7 +645,7 @@ type Value struct {
 
 func (x *Value) Reset() {
 	*x = Value{}
-	mi := &file_gabion_v1_table_proto_msgTypes[8]
+	mi := &file_gabion_v1_table_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +657,7 @@ func (x *Value) String() string {
 func (*Value) ProtoMessage() {}
 
 func (x *Value) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_table_proto_msgTypes[8]
+	mi := &file_gabion_v1_table_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +670,7 @@ func (x *Value) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Value.ProtoReflect.Descriptor instead.
 func (*Value) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_table_proto_rawDescGZIP(), []int{8}
+	return file_gabion_v1_table_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Value) GetFound() bool {
@@ -632,7 +712,7 @@ type Scan struct {
 
 func (x *Scan) Reset() {
 	*x = Scan{}
-	mi := &file_gabion_v1_table_proto_msgTypes[9]
+	mi := &file_gabion_v1_table_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +724,7 @@ func (x *Scan) String() string {
 func (*Scan) ProtoMessage() {}
 
 func (x *Scan) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_table_proto_msgTypes[9]
+	mi := &file_gabion_v1_table_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -657,7 +737,7 @@ func (x *Scan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Scan.ProtoReflect.Descriptor instead.
 func (*Scan) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_table_proto_rawDescGZIP(), []int{9}
+	return file_gabion_v1_table_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Scan) GetStart() []byte {
@@ -713,7 +793,7 @@ type Entry struct {
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_gabion_v1_table_proto_msgTypes[10]
+	mi := &file_gabion_v1_table_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +805,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_table_proto_msgTypes[10]
+	mi := &file_gabion_v1_table_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +818,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_table_proto_rawDescGZIP(), []int{10}
+	return file_gabion_v1_table_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Entry) GetKey() []byte {
@@ -768,7 +848,7 @@ type Page struct {
 
 func (x *Page) Reset() {
 	*x = Page{}
-	mi := &file_gabion_v1_table_proto_msgTypes[11]
+	mi := &file_gabion_v1_table_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -780,7 +860,7 @@ func (x *Page) String() string {
 func (*Page) ProtoMessage() {}
 
 func (x *Page) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_table_proto_msgTypes[11]
+	mi := &file_gabion_v1_table_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -793,7 +873,7 @@ func (x *Page) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Page.ProtoReflect.Descriptor instead.
 func (*Page) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_table_proto_rawDescGZIP(), []int{11}
+	return file_gabion_v1_table_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Page) GetEntries() []*Entry {
@@ -823,7 +903,7 @@ type Cut struct {
 
 func (x *Cut) Reset() {
 	*x = Cut{}
-	mi := &file_gabion_v1_table_proto_msgTypes[12]
+	mi := &file_gabion_v1_table_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -835,7 +915,7 @@ func (x *Cut) String() string {
 func (*Cut) ProtoMessage() {}
 
 func (x *Cut) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_table_proto_msgTypes[12]
+	mi := &file_gabion_v1_table_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -848,7 +928,7 @@ func (x *Cut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cut.ProtoReflect.Descriptor instead.
 func (*Cut) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_table_proto_rawDescGZIP(), []int{12}
+	return file_gabion_v1_table_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Cut) GetRunId() string {
@@ -881,7 +961,7 @@ type CutDone struct {
 
 func (x *CutDone) Reset() {
 	*x = CutDone{}
-	mi := &file_gabion_v1_table_proto_msgTypes[13]
+	mi := &file_gabion_v1_table_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +973,7 @@ func (x *CutDone) String() string {
 func (*CutDone) ProtoMessage() {}
 
 func (x *CutDone) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_table_proto_msgTypes[13]
+	mi := &file_gabion_v1_table_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +986,7 @@ func (x *CutDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutDone.ProtoReflect.Descriptor instead.
 func (*CutDone) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_table_proto_rawDescGZIP(), []int{13}
+	return file_gabion_v1_table_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CutDone) GetRunId() string {
@@ -941,14 +1021,16 @@ var File_gabion_v1_table_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_table_proto_rawDesc = "" +
 	"\n" +
-	"\x15gabion/v1/table.proto\x12\tgabion.v1\x1a\x14gabion/v1/disk.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"k\n" +
+	"\x15gabion/v1/table.proto\x12\tgabion.v1\x1a\x14gabion/v1/disk.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x01\n" +
 	"\x03Put\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value\x126\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\x12#\n" +
+	"\rwant_previous\x18\x03 \x01(\bR\fwantPrevious\x126\n" +
 	"\bdeadline\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\bdeadlineJ\x04\b\n" +
-	"\x10\x0f\"X\n" +
+	"\x10\x0f\"}\n" +
 	"\x06Delete\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\fR\x03key\x126\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12#\n" +
+	"\rwant_previous\x18\x02 \x01(\bR\fwantPrevious\x126\n" +
 	"\bdeadline\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\bdeadlineJ\x04\b\n" +
 	"\x10\x0f\"s\n" +
 	"\vDeleteRange\x12\x14\n" +
@@ -972,9 +1054,13 @@ const file_gabion_v1_table_proto_rawDesc = "" +
 	"conditions\x18\x02 \x03(\v2\x14.gabion.v1.ConditionR\n" +
 	"conditions\x126\n" +
 	"\bdeadline\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\bdeadlineJ\x04\b\n" +
-	"\x10\x0f\"\x1d\n" +
+	"\x10\x0f\"N\n" +
 	"\tCommitted\x12\x10\n" +
-	"\x03seq\x18\x01 \x01(\x04R\x03seq\"U\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12/\n" +
+	"\bprevious\x18\x02 \x03(\v2\x13.gabion.v1.PreviousR\bprevious\"6\n" +
+	"\bPrevious\x12\x14\n" +
+	"\x05found\x18\x01 \x01(\bR\x05found\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"U\n" +
 	"\x03Get\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x126\n" +
 	"\bdeadline\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\bdeadlineJ\x04\b\n" +
@@ -1018,7 +1104,7 @@ func file_gabion_v1_table_proto_rawDescGZIP() []byte {
 	return file_gabion_v1_table_proto_rawDescData
 }
 
-var file_gabion_v1_table_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_gabion_v1_table_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_gabion_v1_table_proto_goTypes = []any{
 	(*Put)(nil),                   // 0: gabion.v1.Put
 	(*Delete)(nil),                // 1: gabion.v1.Delete
@@ -1027,37 +1113,39 @@ var file_gabion_v1_table_proto_goTypes = []any{
 	(*Condition)(nil),             // 4: gabion.v1.Condition
 	(*Write)(nil),                 // 5: gabion.v1.Write
 	(*Committed)(nil),             // 6: gabion.v1.Committed
-	(*Get)(nil),                   // 7: gabion.v1.Get
-	(*Value)(nil),                 // 8: gabion.v1.Value
-	(*Scan)(nil),                  // 9: gabion.v1.Scan
-	(*Entry)(nil),                 // 10: gabion.v1.Entry
-	(*Page)(nil),                  // 11: gabion.v1.Page
-	(*Cut)(nil),                   // 12: gabion.v1.Cut
-	(*CutDone)(nil),               // 13: gabion.v1.CutDone
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*Position)(nil),              // 15: gabion.v1.Position
-	(*TableRecord)(nil),           // 16: gabion.v1.TableRecord
+	(*Previous)(nil),              // 7: gabion.v1.Previous
+	(*Get)(nil),                   // 8: gabion.v1.Get
+	(*Value)(nil),                 // 9: gabion.v1.Value
+	(*Scan)(nil),                  // 10: gabion.v1.Scan
+	(*Entry)(nil),                 // 11: gabion.v1.Entry
+	(*Page)(nil),                  // 12: gabion.v1.Page
+	(*Cut)(nil),                   // 13: gabion.v1.Cut
+	(*CutDone)(nil),               // 14: gabion.v1.CutDone
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*Position)(nil),              // 16: gabion.v1.Position
+	(*TableRecord)(nil),           // 17: gabion.v1.TableRecord
 }
 var file_gabion_v1_table_proto_depIdxs = []int32{
-	14, // 0: gabion.v1.Put.deadline:type_name -> google.protobuf.Timestamp
-	14, // 1: gabion.v1.Delete.deadline:type_name -> google.protobuf.Timestamp
-	14, // 2: gabion.v1.DeleteRange.deadline:type_name -> google.protobuf.Timestamp
+	15, // 0: gabion.v1.Put.deadline:type_name -> google.protobuf.Timestamp
+	15, // 1: gabion.v1.Delete.deadline:type_name -> google.protobuf.Timestamp
+	15, // 2: gabion.v1.DeleteRange.deadline:type_name -> google.protobuf.Timestamp
 	0,  // 3: gabion.v1.Op.put:type_name -> gabion.v1.Put
 	1,  // 4: gabion.v1.Op.delete:type_name -> gabion.v1.Delete
 	2,  // 5: gabion.v1.Op.delete_range:type_name -> gabion.v1.DeleteRange
 	3,  // 6: gabion.v1.Write.ops:type_name -> gabion.v1.Op
 	4,  // 7: gabion.v1.Write.conditions:type_name -> gabion.v1.Condition
-	14, // 8: gabion.v1.Write.deadline:type_name -> google.protobuf.Timestamp
-	14, // 9: gabion.v1.Get.deadline:type_name -> google.protobuf.Timestamp
-	14, // 10: gabion.v1.Scan.deadline:type_name -> google.protobuf.Timestamp
-	10, // 11: gabion.v1.Page.entries:type_name -> gabion.v1.Entry
-	15, // 12: gabion.v1.Cut.have:type_name -> gabion.v1.Position
-	16, // 13: gabion.v1.CutDone.record:type_name -> gabion.v1.TableRecord
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	15, // 8: gabion.v1.Write.deadline:type_name -> google.protobuf.Timestamp
+	7,  // 9: gabion.v1.Committed.previous:type_name -> gabion.v1.Previous
+	15, // 10: gabion.v1.Get.deadline:type_name -> google.protobuf.Timestamp
+	15, // 11: gabion.v1.Scan.deadline:type_name -> google.protobuf.Timestamp
+	11, // 12: gabion.v1.Page.entries:type_name -> gabion.v1.Entry
+	16, // 13: gabion.v1.Cut.have:type_name -> gabion.v1.Position
+	17, // 14: gabion.v1.CutDone.record:type_name -> gabion.v1.TableRecord
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_table_proto_init() }
@@ -1081,7 +1169,7 @@ func file_gabion_v1_table_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_table_proto_rawDesc), len(file_gabion_v1_table_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
