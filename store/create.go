@@ -85,13 +85,25 @@ func (d *Directory) writeFirstMark(path, lineage string) error {
 	return errors.Join(m.stamp(0, true), m.close())
 }
 
-// sweepUnfinished removes the lineages of a table without current, if all of them are unfinished
-// creations: nothing was ever acknowledged in them. Anything else is data that lost its current.
-func (d *Directory) sweepUnfinished(table string) error {
+// sweepUnfinished removes the lineages of a table without current that are no undo, if all of them are unfinished
+// creations: nothing was ever acknowledged in them. Anything else is data that lost its current. dropped tells
+// whether there is undo.
+func (d *Directory) sweepUnfinished(table string) (dropped bool, err error) {
 	lineages, err := d.Lineages(table)
 	if err != nil {
-		return err
+		return false, err
 	}
+	kept, err := d.Undo(table)
+	if err != nil {
+		return false, err
+	}
+	lineages = slices.DeleteFunc(lineages, func(lineage string) bool {
+		return slices.ContainsFunc(kept, func(r *messages.UndoRecord) bool { return r.GetLineage() == lineage })
+	})
+	return len(kept) > 0, d.sweepLineages(table, lineages)
+}
+
+func (d *Directory) sweepLineages(table string, lineages []string) error {
 	for _, lineage := range lineages {
 		if err := d.provesUnfinished(table, lineage); err != nil {
 			return messages.WithHint(fmt.Errorf("table has no %s file, but lineage %s holds data: %w: %w",

@@ -213,8 +213,21 @@ func (d *Directory) Staging(runID, table string) string {
 	return d.fs.PathJoin(d.path, stagingDir, runID, table)
 }
 
-// Tables lists the tables that have a directory, sorted, whatever state they are in.
+// Tables lists the tables that have a directory, sorted, whatever state they are in, but for those of which only
+// undo is left.
 func (d *Directory) Tables() ([]string, error) {
+	names, err := d.tableNames()
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		// One that cannot be told is listed: whoever opens it learns why.
+		dropped, err := d.isDropped(name)
+		return err == nil && dropped
+	}), nil
+}
+
+func (d *Directory) tableNames() ([]string, error) {
 	names, err := listIfExists(d.fs, d.fs.PathJoin(d.path, tablesDir))
 	if err != nil {
 		return nil, err

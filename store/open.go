@@ -15,8 +15,8 @@ import (
 
 // OpenOptions configures Open.
 type OpenOptions struct {
-	// Create lets a table that has no directory be made empty.
-	Create bool
+	// Create lets a table that has no directory be made empty, and Recreate one that was dropped, too.
+	Create, Recreate bool
 	// Newest returns the seq of the newest backup of a lineage; zero means that there is none. An
 	// error means unknown: the open goes on with a warning. Nil means that there are no backups.
 	Newest func(lineage string) (uint64, error)
@@ -80,11 +80,19 @@ func (d *Directory) open(table string, o OpenOptions) (*Store, error) {
 			return nil, messages.WithHint(err, "restore the table, or correct the file by hand")
 		}
 	}
-	if lineage == "" {
-		if err := d.sweepUnfinished(table); err != nil {
+	if lineage != "" {
+		if err := d.settleUndo(table, lineage); err != nil {
 			return nil, err
 		}
-		if !o.Create || d.readOnly {
+	} else {
+		dropped, err := d.sweepUnfinished(table)
+		if err != nil {
+			return nil, err
+		}
+		if dropped && !o.Recreate {
+			return nil, messages.WithHint(ErrDropped, "leave it out of the configuration, or create it empty with --create-empty")
+		}
+		if !o.Create && !o.Recreate || d.readOnly {
 			return nil, messages.WithHint(ErrMissing, "restore it from a backup, or create it empty with --create-empty")
 		}
 		if lineage, err = d.create(table); err != nil {

@@ -1,0 +1,216 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// undoSuffix ends the name of the file beside a lineage that serves no more and is kept until its life ends.
+const undoSuffix = ".undo"
+
+// UndoDropped is the reason of an UndoRecord that Drop writes.
+const UndoDropped = "dropped"
+
+// ErrDropped: the table was dropped. It matches ErrMissing.
+var ErrDropped = fmt.Errorf("table was dropped: %w", ErrMissing)
+
+// Has tells whether a table has a lineage that serves, or would.
+func (d *Directory) Has(table string) (bool, error) {
+	if err := messages.CheckTableName(table); err != nil {
+		return false, err
+	}
+	return Exists(d.fs, d.fs.PathJoin(d.tablePath(table), currentFile))
+}
+
+// Drop takes a table out of service and keeps its lineage as undo until the given time. Its store must be closed. A
+// crash leaves the table as it was, or dropped.
+func (d *Directory) Drop(table string, until time.Time) error {
+	if err := d.drop(table, until); err != nil {
+		return fmt.Errorf("drop table %q: %w", table, err)
+	}
+	return nil
+}
+
+func (d *Directory) drop(table string, until time.Time) error {
+	if d.readOnly {
+		return fmt.Errorf("directory is open for reading only: %w", messages.ErrInvalid)
+	}
+	lineage, err := d.current(table)
+	if err != nil {
+		return err
+	}
+	if lineage == "" {
+		return ErrMissing
+	}
+	record := &messages.UndoRecord{FormatVersion: FormatVersion, Table: table, Lineage: lineage, Reason: UndoDropped,
+		Since: timestamppb.Now(), Until: timestamppb.New(until)}
+	data, err := protojson.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("marshal undo: %w", err)
+	}
+	// The record first: without it, a table without current would be one that lost its current. A crash
+	// before current is gone leaves the record of a lineage that serves, which the next open removes.
+	if err := WriteDurably(d.fs, d.undoPath(table, lineage), data); err != nil {
+		return err
+	}
+	if err := d.fs.Remove(d.fs.PathJoin(d.tablePath(table), currentFile)); err != nil {
+		return fmt.Errorf("remove %s: %w", currentFile, err)
+	}
+	return SyncDir(d.fs, d.tablePath(table))
+}
+
+func (d *Directory) undoPath(table, lineage string) string {
+	return d.fs.PathJoin(d.tablePath(table), lineage+undoSuffix)
+}
+
+// Undo returns the lineages of a table that are kept as undo, oldest first.
+func (d *Directory) Undo(table string) ([]*messages.UndoRecord, error) {
+	serving, err := d.current(table)
+	if err != nil {
+		return nil, err
+	}
+	lineages, err := d.Lineages(table)
+	if err != nil {
+		return nil, err
+	}
+	var kept []*messages.UndoRecord
+	for _, lineage := range lineages {
+		record, err := d.readUndo(table, lineage)
+		if err != nil {
+			return nil, err
+		}
+		if record != nil && lineage != serving {
+			kept = append(kept, record)
+		}
+	}
+	return kept, nil
+}
+
+// readUndo returns the record of a lineage, nil where there is none.
+func (d *Directory) readUndo(table, lineage string) (*messages.UndoRecord, error) {
+	path := d.undoPath(table, lineage)
+	data, err := ReadFile(d.fs, path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var record messages.UndoRecord
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, &record); err != nil {
+		return nil, fmt.Errorf("parse %s: %w: %w", path, err, messages.ErrDataLoss)
+	}
+	if record.GetFormatVersion() > FormatVersion {
+		return nil, fmt.Errorf("%s: format version is %d: %w", path, record.GetFormatVersion(), ErrNewer)
+	}
+	if record.GetTable() != table || record.GetLineage() != lineage {
+		return nil, fmt.Errorf("%s is of table %q, lineage %s: %w", path, record.GetTable(), record.GetLineage(), messages.ErrDataLoss)
+	}
+	return &record, nil
+}
+
+// UndoBytes is what a lineage that is kept as undo costs on disk.
+func (d *Directory) UndoBytes(table, lineage string) (uint64, error) {
+	path := d.fs.PathJoin(d.tablePath(table), lineage)
+	names, err := listIfExists(d.fs, path)
+	if err != nil {
+		return 0, err
+	}
+	var bytes uint64
+	for _, name := range names {
+		info, err := d.fs.Stat(d.fs.PathJoin(path, name))
+		if err != nil {
+			return 0, fmt.Errorf("stat %s: %w", name, err)
+		}
+		bytes += uint64(info.Size())
+	}
+	return bytes, nil
+}
+
+// SweepUndo removes the lineages of a table whose life as undo has ended at now, and returns how many. The lineage
+// that serves is never one of them.
+func (d *Directory) SweepUndo(table string, now time.Time) (removed int, err error) {
+	kept, err := d.Undo(table)
+	if err != nil {
+		return 0, fmt.Errorf("sweep undo of table %q: %w", table, err)
+	}
+	for _, record := range kept {
+		if now.Before(record.GetUntil().AsTime()) {
+			continue
+		}
+		if err := d.removeUndo(record); err != nil {
+			return removed, fmt.Errorf("sweep undo of table %q: %w", table, err)
+		}
+		removed++
+		d.logger.Info("undo removed: its life has ended", "table", table, "lineage", record.GetLineage(),
+			"reason", record.GetReason(), "since", record.GetSince().AsTime())
+	}
+	return removed, nil
+}
+
+// removeUndo removes the record last: a crash before leaves a lineage that is still undo, and is swept again.
+func (d *Directory) removeUndo(record *messages.UndoRecord) error {
+	dir := d.tablePath(record.GetTable())
+	path := d.fs.PathJoin(dir, record.GetLineage())
+	for _, name := range []string{path, path + markSuffix} {
+		if err := d.fs.RemoveAll(name); err != nil {
+			return fmt.Errorf("remove %s: %w", name, err)
+		}
+	}
+	if err := SyncDir(d.fs, dir); err != nil {
+		return err
+	}
+	if err := d.fs.Remove(path + undoSuffix); err != nil {
+		return fmt.Errorf("remove %s: %w", path+undoSuffix, err)
+	}
+	return SyncDir(d.fs, dir)
+}
+
+// settleUndo removes the record of the lineage that serves: a drop that a crash cut short did not happen.
+func (d *Directory) settleUndo(table, lineage string) error {
+	path := d.undoPath(table, lineage)
+	exists, err := Exists(d.fs, path)
+	if err != nil || !exists || d.readOnly {
+		return err
+	}
+	if err := d.fs.Remove(path); err != nil {
+		return fmt.Errorf("remove %s: %w", path, err)
+	}
+	return SyncDir(d.fs, d.tablePath(table))
+}
+
+// isDropped tells whether all that a table has is undo.
+func (d *Directory) isDropped(table string) (bool, error) {
+	lineages, err := d.Lineages(table)
+	if err != nil || len(lineages) == 0 {
+		return false, err
+	}
+	if has, err := d.Has(table); err != nil || has {
+		return false, err
+	}
+	kept, err := d.Undo(table)
+	return len(kept) == len(lineages), err
+}
+
+// Dropped lists the tables of which only undo is left, sorted.
+func (d *Directory) Dropped() ([]string, error) {
+	names, err := d.tableNames()
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		dropped, dropErr := d.isDropped(name)
+		if err == nil {
+			err = dropErr
+		}
+		return !dropped
+	}), err
+}
