@@ -26,6 +26,8 @@ type Backup struct {
 	// hash or its place, or is of a newer format (store.ErrNewer). Nil says nothing about the
 	// other files; only a proof does.
 	Fault error
+	// Pinned says why retention must keep the backup, "" when it has no pin.
+	Pinned string
 	// Red is set when a verify found the backup not to be what its manifest says.
 	Red bool
 }
@@ -71,9 +73,14 @@ func (d *Directory) List(table string) ([]Backup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list backups of table %q: %w", table, err)
 	}
+	pins, err := d.pins(table)
+	if err != nil {
+		return nil, fmt.Errorf("list backups of table %q: %w", table, err)
+	}
 	backups := make([]Backup, len(ids))
 	for i, id := range ids {
 		backups[i] = d.read(table, id)
+		backups[i].Pinned = pins[id]
 	}
 	return backups, nil
 }

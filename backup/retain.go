@@ -80,6 +80,7 @@ func (t *table) candidate(b Backup) Candidate {
 		Started: b.Manifest.GetStarted().AsTime(),
 		Faulty:  b.Fault != nil,
 		Red:     b.Red,
+		Pinned:  b.Pinned != "",
 		InUse:   t.used(b.ID),
 	}
 }
