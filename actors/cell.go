@@ -35,6 +35,10 @@ type cell struct {
 	// serving is the committer of the open store; nil in every state but open.
 	serving  atomic.Pointer[committer]
 	restarts atomic.Uint32
+	// hidden tables are not listed, not backed up and not found by name: one that was dropped, or not served yet.
+	hidden atomic.Bool
+	// dropping refuses writes: the last backup must hold the last one.
+	dropping atomic.Bool
 	// usage is asked for by health; backups is asked for by an open.
 	usage, backups patience
 
@@ -72,9 +76,13 @@ type commandKind int
 const (
 	closeCommand commandKind = iota
 	openCommand
+	retryCommand  // open, also what is quarantined
+	createCommand // make it empty, and open it
+	dropCommand   // close it, and keep its data as undo
 	stopCommand
 )
 
+// newCell makes a cell whose store is opened at once.
 func newCell(t *tree, name string) *cell {
 	c := &cell{
 		name:     name,
@@ -193,6 +201,10 @@ func (c *cell) refusal() *messages.Failure {
 	text := "table is " + stateName(c.state)
 	if c.reason != "" {
 		text += ": " + c.reason
+	}
+	if c.hidden.Load() {
+		return messages.Failf(messages.Code_CODE_NOT_FOUND, "no such table any more").Of(c.name).
+			Advise("ListTables names the tables that are served")
 	}
 	return unavailable(c.name, text, wait).Advise(c.hint)
 }

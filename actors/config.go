@@ -49,6 +49,9 @@ type Config struct {
 	// Keep is how many complete backups of each table retention leaves. Zero means 3.
 	Keep int
 
+	// UndoLife is how long the data of a dropped table is kept. Zero means 7 days.
+	UndoLife time.Duration
+
 	// FS is the file system of both directories. Nil means the operating system's.
 	FS vfs.FS
 	// Logger receives structured logs. Nil means no logs.
@@ -114,6 +117,7 @@ func (c Config) withDefaults() Config {
 	c.ConcurrentBackups = cmp.Or(c.ConcurrentBackups, 4)
 	c.CutTimeout = cmp.Or(c.CutTimeout, 30*time.Second)
 	c.CopyTimeout = cmp.Or(c.CopyTimeout, 30*time.Second)
+	c.UndoLife = cmp.Or(c.UndoLife, 7*24*time.Hour)
 	c.FreezeAfter = cmp.Or(c.FreezeAfter, 30*time.Second)
 	c.MemTableBytes = cmp.Or(c.MemTableBytes, 4<<20)
 	return c
@@ -163,6 +167,7 @@ func (c Config) validate(system *actor.ActorSystem) error {
 		{"cut timeout", int64(c.CutTimeout)},
 		{"copy timeout", int64(c.CopyTimeout)},
 		{"freeze after", int64(c.FreezeAfter)},
+		{"undo life", int64(c.UndoLife)},
 		{"cache bytes", c.CacheBytes + 1},
 	} {
 		if bound.value < 1 {

@@ -51,6 +51,11 @@ func Start(ctx context.Context, system *actor.ActorSystem, config Config) (*Gabi
 		return nil, fmt.Errorf("start gabion: %w", errors.Join(err, g.Stop(grace)))
 	}
 	t.scheduler.start()
+	t.admin.Go(func() {
+		if _, err := patient(&t.tables, listTimeout, t.sweepUndo); err != nil {
+			config.Logger.Warn("undo whose life has ended is not removed", "error", err)
+		}
+	})
 	t.logStart()
 	return g, nil
 }
@@ -174,6 +179,7 @@ func (t *tree) spawn(ctx context.Context) (*Gabion, error) {
 			"give each Gabion of one actor system a Name of its own")
 	}
 	g.supervisor = pid
+	t.supervisor.Store(pid)
 	select {
 	case <-s.spawned:
 	case <-ctx.Done():
@@ -262,7 +268,7 @@ func (g *Gabion) stopActors(ctx context.Context) error {
 // messages of the table.
 func (g *Gabion) PID(table string) *actor.PID { return g.tree.members.owner(table) }
 
-// Supervisor is the PID that answers ListTables, CloseTable and OpenTable.
+// Supervisor is the PID that answers ListTables, CreateTable, OpenTable, CloseTable, RetryTable and DropTable.
 func (g *Gabion) Supervisor() *actor.PID { return g.supervisor }
 
 // Coordinator is the PID that answers BackupAll, ListBackups and HealthMetrics.
@@ -302,9 +308,29 @@ func (g *Gabion) CloseTable(ctx context.Context, table string) error {
 	return err
 }
 
-// OpenTable opens a closed table and waits until it serves, or has said why not.
+// OpenTable opens a closed table, or one on disk that Config.Tables does not name, and waits until it serves, or has said why not.
 func (g *Gabion) OpenTable(ctx context.Context, table string) error {
 	_, err := ask[*messages.TableList](ctx, g.tree.repliers, g.supervisor, &messages.OpenTable{Table: table})
+	return err
+}
+
+// CreateTable makes an empty table and serves it. A name that backups know, or that was dropped, is refused:
+// createEmpty makes it all the same. A table created so is served by the next start only if Config.Tables names it, or
+// OpenTable asks for it.
+func (g *Gabion) CreateTable(ctx context.Context, table string, createEmpty bool) error {
+	_, err := ask[*messages.TableList](ctx, g.tree.repliers, g.supervisor, &messages.CreateTable{Table: table, CreateEmpty: createEmpty})
+	return err
+}
+
+// DropTable backs a table up a last time, with a pin, takes it out of service and keeps its data for Config.UndoLife.
+func (g *Gabion) DropTable(ctx context.Context, table string) error {
+	_, err := ask[*messages.TableList](ctx, g.tree.repliers, g.supervisor, &messages.DropTable{Table: table})
+	return err
+}
+
+// RetryTable opens a quarantined table again, and waits until it serves, or has said why not.
+func (g *Gabion) RetryTable(ctx context.Context, table string) error {
+	_, err := ask[*messages.TableList](ctx, g.tree.repliers, g.supervisor, &messages.RetryTable{Table: table})
 	return err
 }
 

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -22,7 +23,7 @@ const (
 
 // health asks every table. It answers within its limits, whatever hangs.
 func (t *tree) health() *messages.HealthReport {
-	tables := t.members.list()
+	tables := t.members.shown()
 	report := &messages.HealthReport{
 		Dir: t.directory.Path(), BackupDir: t.backups.Path(), Tables: make([]*messages.TableHealth, len(tables)),
 		NextRun: t.scheduler.next()}
@@ -37,7 +38,7 @@ func (t *tree) health() *messages.HealthReport {
 	}
 	wg.Wait()
 	t.addBackups(report)
-	t.addUnconfigured(report)
+	t.addOnDisk(report)
 	return report
 }
 
@@ -110,16 +111,19 @@ func latest(a, b *timestamppb.Timestamp) *timestamppb.Timestamp {
 	return a
 }
 
-func (t *tree) addUnconfigured(report *messages.HealthReport) {
-	onDisk, err := t.directory.Tables()
-	if err != nil {
-		report.Faults = append(report.Faults, messages.FailureOf(err))
-		return
+func (t *tree) addOnDisk(report *messages.HealthReport) {
+	type found struct {
+		unconfigured []string
+		undo         []*messages.Undo
 	}
-	for _, name := range onDisk {
-		if t.members.find(name) == nil {
-			report.Unconfigured = append(report.Unconfigured, name)
-		}
+	onDisk, err := patient(&t.tables, listTimeout, func() (found, error) {
+		unconfigured, err := t.unconfigured()
+		undo, errUndo := t.undo()
+		return found{unconfigured, undo}, errors.Join(err, errUndo)
+	})
+	report.Unconfigured, report.Undo = onDisk.unconfigured, onDisk.undo
+	if err != nil {
+		report.Faults = append(report.Faults, messages.FailureOf(fmt.Errorf("list tables on disk: %w", err)))
 	}
 }
 
@@ -151,7 +155,7 @@ func (t *tree) readBackups(tables []string) (*messages.BackupList, error) {
 			return list, err
 		}
 		for _, b := range backups {
-			info := &messages.BackupInfo{Table: table, BackupId: b.ID}
+			info := &messages.BackupInfo{Table: table, BackupId: b.ID, Pinned: b.Pinned}
 			if b.Fault != nil {
 				info.Fault = b.Fault.Error()
 			}

@@ -98,7 +98,7 @@ func TestHealthBesideHungDisk(t *testing.T) {
 				if len(report.GetTables()) != 2 || report.GetTables()[0].GetState() != open {
 					t.Errorf("report = %v", report)
 				}
-				if (len(report.GetFaults()) > 0) != (what == "backups") {
+				if wantFault := what != "wal"; (len(report.GetFaults()) == 1) != wantFault {
 					t.Errorf("faults = %v", report.GetFaults())
 				}
 				release()

@@ -40,6 +40,9 @@ func (c *cell) keep() {
 	defer c.giveUp(nil)
 	k := &keeper{cell: c, retry: time.NewTimer(0)}
 	defer k.retry.Stop()
+	if c.showing() == messages.TableState_TABLE_STATE_CLOSED {
+		k.retry.Stop()
+	}
 	for {
 		select {
 		case command := <-c.commands:
@@ -64,20 +67,60 @@ func (k *keeper) obey(command command) bool {
 	case closeCommand:
 		k.rest("closed on request", "open it with OpenTable")
 		command.done <- nil
-	case openCommand:
+	case createCommand:
+		command.done <- k.create()
+	case dropCommand:
+		command.done <- k.drop()
+	case openCommand, retryCommand:
 		switch {
 		case k.served != nil:
 			command.done <- nil
-		case k.cause != nil:
-			command.done <- fmt.Errorf("table is %s: %w", stateName(k.showing()), k.cause)
+		case k.cause != nil && command.want == openCommand:
+			command.done <- messages.WithHint(fmt.Errorf("table is %s: %w", stateName(k.showing()), k.cause),
+				"RetryTable tries again at once")
+		case k.cause == nil && command.want == retryCommand:
+			command.done <- messages.WithHint(fmt.Errorf("table is %s: %w", stateName(k.showing()), messages.ErrUnavailable),
+				"open it with OpenTable")
 		default:
-			k.failures = nil
+			k.retry.Stop()
+			k.failures, k.cause = nil, nil
 			k.opener = command.done
 			k.setState(messages.TableState_TABLE_STATE_OPENING, "", "")
 			k.open()
 		}
 	}
 	return false
+}
+
+// create makes the table empty and serves it. One that fails is closed again.
+func (k *keeper) create() error {
+	if k.served != nil {
+		return messages.Failf(messages.Code_CODE_ALREADY_EXISTS, "table is served already").Of(k.name)
+	}
+	faults := make(chan error, 1)
+	s, err := k.tree.directory.Open(k.name, k.tree.openOptions(k.cell, faults, store.OpenOptions{Recreate: true}))
+	if err != nil {
+		return err
+	}
+	k.hidden.Store(false)
+	k.serve(s, faults)
+	return nil
+}
+
+// drop closes the store and keeps its data as undo. One that fails is opened again.
+func (k *keeper) drop() error {
+	k.rest("being dropped", "")
+	until := time.Now().Add(k.tree.config.UndoLife)
+	// One that is missing leaves nothing to keep.
+	if err := k.tree.directory.Drop(k.name, until); err != nil && !errors.Is(err, store.ErrMissing) {
+		k.open()
+		return err
+	}
+	k.hasServed = false
+	k.hidden.Store(true)
+	k.setState(messages.TableState_TABLE_STATE_CLOSED, "dropped", "create it with CreateTable")
+	k.logger.Info("table dropped", "undo_until", until)
+	return nil
 }
 
 // open makes one attempt to open the store.

@@ -162,7 +162,7 @@ func TestRunThatPanics(t *testing.T) {
 		h.put("b", "key", "again")
 		remove = panics(under(dir+"/tables", "list"))
 		report, err := h.g.BackupAll(h.Context(), "b")
-		if err != nil || len(report.GetFaults()) != 1 || !strings.Contains(report.GetFaults()[0], "panicked") {
+		if err != nil || len(report.GetFaults()) != 2 || !strings.Contains(report.GetFaults()[0], "panicked") {
 			t.Errorf("faults of a run whose retention panicked = %q, %v", report.GetFaults(), err)
 		}
 		remove()

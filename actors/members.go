@@ -52,6 +52,18 @@ func (s *members) list() []*member {
 	return s.sorted()
 }
 
+// shown returns the members that are not hidden, by name.
+func (s *members) shown() []*member {
+	return slices.DeleteFunc(s.list(), func(m *member) bool { return m.hidden.Load() })
+}
+
+// remove takes away a member whose owner could not be spawned.
+func (s *members) remove(m *member) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.all, m.name)
+}
+
 func (s *members) sorted() []*member {
 	all := make([]*member, 0, len(s.all))
 	for _, name := range slices.Sorted(maps.Keys(s.all)) {

@@ -81,11 +81,15 @@ func (o *owner) write(e *entry) {
 			Of(o.cell.name).Advise("send writes to the host that serves the directory"))
 		return
 	}
-	if m := o.cell.serving.Load(); m != nil {
+	m := o.cell.serving.Load()
+	switch {
+	case m == nil:
+		e.answer(o.cell.refusal())
+	case o.cell.dropping.Load():
+		e.answer(unavailable(o.cell.name, "table is being dropped; nothing was written", retryLate))
+	default:
 		m.submit(e)
-		return
 	}
-	e.answer(o.cell.refusal())
 }
 
 func (o *owner) read(e *entry) {

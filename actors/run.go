@@ -18,6 +18,7 @@ type run struct {
 	tree   *tree
 	id     string
 	label  string
+	pin    bool
 	tables []string
 	logger *slog.Logger
 	set    *messages.BackupSet
@@ -29,6 +30,7 @@ func newRun(t *tree, q *queuedRun) *run {
 		tree:   t,
 		id:     id,
 		label:  q.label,
+		pin:    q.pin,
 		tables: q.tables,
 		logger: t.config.Logger.With("run_id", id),
 		set: &messages.BackupSet{
@@ -58,6 +60,10 @@ func (r *run) do(ctx context.Context) *messages.BackupReport {
 		r.logger.Error("set not written: the backups of the run are complete without it", "error", err)
 	}
 	r.retain(report)
+	if _, err := within(limit, r.tree.sweepUndo); err != nil {
+		report.Faults = append(report.Faults, fmt.Sprintf("remove undo whose life has ended: %v", err))
+		r.logger.Error("undo whose life has ended is not removed", "error", err)
+	}
 	complete := r.complete(report)
 	r.logger.Info("backup complete", "backed_up", len(complete.GetBackedUp()), "failed", len(complete.GetFailed()),
 		"took", r.set.GetFinished().AsTime().Sub(r.set.GetStarted().AsTime()))

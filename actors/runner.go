@@ -36,12 +36,13 @@ type runner struct {
 	work     sync.WaitGroup
 }
 
-// queuedRun is a run that has not begun. Requests for the same tables and label share it: what they
+// queuedRun is a run that has not begun. Requests for the same tables, label and pin share it: what they
 // sent before is before its cuts.
 type queuedRun struct {
 	key    string
 	tables []string
 	label  string
+	pin    bool
 	askers []*request
 }
 
@@ -94,7 +95,7 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request) *messages.Failur
 	if len(tables) == 0 {
 		tables = r.tree.served()
 	}
-	key := strings.Join(tables, ",") + "\x00" + m.GetLabel()
+	key := fmt.Sprintf("%s\x00%s\x00%v", strings.Join(tables, ","), m.GetLabel(), m.GetPin())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stopping {
@@ -111,7 +112,7 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request) *messages.Failur
 		return messages.Failf(messages.Code_CODE_RESOURCE_EXHAUSTED, "%d different runs wait already", mostQueued).
 			After(time.Minute).Advise("wait for BackupComplete")
 	}
-	r.queue = append(r.queue, &queuedRun{key: key, tables: tables, label: m.GetLabel(), askers: []*request{asker}})
+	r.queue = append(r.queue, &queuedRun{key: key, tables: tables, label: m.GetLabel(), pin: m.GetPin(), askers: []*request{asker}})
 	asker.taken.Store(true)
 	if !r.running {
 		r.running = true

@@ -63,6 +63,20 @@ func newScheduler(t *tree) *scheduler {
 	return s
 }
 
+// serve tells which tables there are from now on.
+func (s *scheduler) serve(tables []string) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	s.plan.tables = tables
+	s.state.Retries = slices.DeleteFunc(s.state.Retries, func(r *messages.TableRetry) bool {
+		return !slices.Contains(tables, r.GetTable())
+	})
+	s.mu.Unlock()
+	s.save()
+}
+
 // load returns the state that was saved last. One that is lost is made anew from the sets.
 func (s *scheduler) load() *messages.ScheduleState {
 	logger := s.tree.config.Logger

@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -47,11 +48,21 @@ func (s *supervisor) Receive(c actor.Context) {
 		}
 		s.letStop()
 	case *messages.ListTables:
-		s.tree.outbox.send(c.Sender(), s.list())
+		s.beside(c, "", func(context.Context) (*messages.TableList, error) { return s.tree.listTables(), nil })
 	case *messages.CloseTable:
-		s.command(c, m.GetTable(), closeCommand)
+		s.change(c, m.GetTable(), func(ctx context.Context) error { return s.tree.command(ctx, m.GetTable(), closeCommand) })
+	case *messages.RetryTable:
+		s.change(c, m.GetTable(), func(ctx context.Context) error { return s.tree.command(ctx, m.GetTable(), retryCommand) })
 	case *messages.OpenTable:
-		s.command(c, m.GetTable(), openCommand)
+		s.change(c, m.GetTable(), func(ctx context.Context) error { return s.tree.openTable(ctx, m.GetTable()) })
+	case *messages.CreateTable:
+		s.change(c, m.GetTable(), func(ctx context.Context) error { return s.tree.createTable(ctx, m) })
+	case *messages.DropTable:
+		s.change(c, m.GetTable(), func(context.Context) error {
+			return s.tree.dropTable(s.tree.runner.ctx, m) // as long as its backup takes
+		})
+	case *adoption:
+		m.done <- s.adopt(c, m.member)
 	default:
 		s.tree.outbox.send(c.Sender(), notUnderstood("supervisor", m))
 	}
@@ -101,31 +112,57 @@ func (s *supervisor) letStop() {
 	s.tree.coordinator.mayStop.Store(true)
 }
 
-func (s *supervisor) list() *messages.TableList {
-	list := &messages.TableList{}
-	for _, m := range s.tree.members.list() {
-		list.Tables = append(list.Tables, m.info())
-	}
-	return list
-}
-
-// command gives a cell's keeper a command and answers when it is done, beside the supervisor's goroutine.
-func (s *supervisor) command(c actor.Context, table string, want commandKind) {
-	cell, failure := s.tree.find(table)
-	if failure != nil {
-		s.tree.outbox.send(c.Sender(), failure)
-		return
-	}
-	sender := c.Sender()
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
+// beside answers with what work returns, on a goroutine of its own: it may wait for a disk. Stop ends it.
+func (s *supervisor) beside(c actor.Context, table string, work func(context.Context) (*messages.TableList, error)) {
+	r := &request{out: s.tree.outbox, sender: c.Sender()}
+	s.tree.admin.Go(func() {
+		defer func() {
+			if reason := recover(); reason != nil {
+				s.tree.config.Logger.Error("supervisor's work panicked", "reason", reason, "stack", string(debug.Stack()))
+				r.answer(messages.Failf(messages.Code_CODE_INTERNAL, "request panicked: %v", reason).Of(table))
+			}
+		}()
+		ctx, cancel := context.WithTimeout(s.tree.runner.ctx, adminTimeout)
 		defer cancel()
-		if err := cell.ask(ctx, want); err != nil {
-			s.tree.outbox.send(sender, messages.FailureOf(err).Of(table))
+		list, err := work(ctx)
+		if err != nil {
+			r.answer(messages.FailureOf(err).Of(table))
 			return
 		}
-		s.tree.outbox.send(sender, &messages.TableList{Tables: []*messages.TableInfo{cell.info()}})
-	}()
+		r.answer(list)
+	})
+}
+
+// change is beside for what changes one table, and answers with its row.
+func (s *supervisor) change(c actor.Context, table string, work func(context.Context) error) {
+	s.beside(c, table, func(ctx context.Context) (*messages.TableList, error) {
+		if err := work(ctx); err != nil {
+			return nil, err
+		}
+		return &messages.TableList{Tables: []*messages.TableInfo{s.tree.members.find(table).info()}}, nil
+	})
+}
+
+// adoption asks the supervisor to spawn the owner of a table that is new.
+type adoption struct {
+	member *member
+	done   chan error
+}
+
+func (s *supervisor) adopt(c actor.Context, m *member) error {
+	if !s.tree.members.add(m) {
+		if s.tree.members.find(m.name) != nil {
+			return nil // somebody else was faster
+		}
+		return stoppedFailure()
+	}
+	go m.keep()
+	if err := s.spawnOwner(c, m); err != nil {
+		s.tree.members.remove(m)
+		go func() { _ = m.stop(context.Background()) }()
+		return fmt.Errorf("spawn owner: %w", err)
+	}
+	return nil
 }
 
 // HandleFailure implements actor.SupervisorStrategy for the supervisor's children: restart at once, whatever

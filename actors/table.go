@@ -24,20 +24,27 @@ import (
 type Table struct {
 	gabion *Gabion
 	name   string
-	cell   *cell // nil when the table is not served
+	found  atomic.Pointer[member] // nil until the table is known
 	// unanswered counts this handle's writes that were not answered: while there are any, a Get goes
 	// through the mailbox behind them.
 	unanswered atomic.Int64
 }
 
-// Table returns a handle on a table. One that is not served gives a handle whose calls fail with
-// messages.ErrNotFound. Order is kept between the calls on one handle, not between handles.
+// Table returns a handle on a table. While there is no such table its calls fail with messages.ErrNotFound. Order is kept between the calls on one handle, not between handles.
 func (g *Gabion) Table(name string) *Table {
-	t := &Table{gabion: g, name: name}
-	if m := g.tree.members.find(name); m != nil {
-		t.cell = m.cell
+	return &Table{gabion: g, name: name}
+}
+
+// cell returns the table's, nil while there is no such table.
+func (t *Table) cell() *cell {
+	m := t.found.Load()
+	if m == nil {
+		if m = t.gabion.tree.members.find(t.name); m == nil {
+			return nil
+		}
+		t.found.Store(m) // members stay
 	}
-	return t
+	return m.cell
 }
 
 // Name is the table's name.
@@ -125,11 +132,11 @@ func (t *Table) Get(ctx context.Context, key []byte) ([]byte, error) {
 // get reads on the caller's goroutine when it can: nothing of this handle waits ahead of it in the mailbox, and
 // no write of the key waits for its fsync.
 func (t *Table) get(ctx context.Context, key []byte) (*messages.Value, error) {
-	if t.cell != nil && t.unanswered.Load() == 0 {
+	if c := t.cell(); c != nil && t.unanswered.Load() == 0 {
 		if ctx.Err() != nil {
 			return nil, contextError(ctx)
 		}
-		if m := t.cell.serving.Load(); m != nil {
+		if m := c.serving.Load(); m != nil {
 			if bad := (&messages.Get{Key: key}).Check(); bad != nil {
 				return nil, bad.Of(t.name)
 			}
@@ -190,7 +197,7 @@ func (t *Table) pages(ctx context.Context, snapshot *store.Snapshot, m *messages
 	for {
 		page, err := snapshot.Page(scan)
 		if err != nil {
-			return t.cell.readers.failure(err)
+			return t.cell().readers.failure(err)
 		}
 		for _, entry := range page.GetEntries() {
 			if err := each(entry.GetKey(), entry.GetValue()); err != nil {
@@ -225,7 +232,7 @@ func (t *Table) snapshot(ctx context.Context) (*store.Snapshot, error) {
 
 // missing is the error of a table that is not served, or of a Gabion that has stopped.
 func (t *Table) missing() error {
-	if t.cell == nil {
+	if t.cell() == nil {
 		_, failure := t.gabion.tree.find(t.name)
 		return failure
 	}

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime/debug"
@@ -26,6 +27,12 @@ func (r *run) table(ctx context.Context, table string) (result *messages.TableRe
 		result.Finished = now()
 	}()
 	result, err := r.capture(ctx, table, started.AsTime())
+	if err == nil && r.pin {
+		// Before retention, and before anybody is told of the backup.
+		_, err = within(r.tree.config.CopyTimeout, func() (any, error) {
+			return nil, r.tree.backups.Pin(table, result.GetBackupId(), cmp.Or(r.label, "pinned by a backup without a label"))
+		})
+	}
 	if err != nil {
 		r.logger.Warn("table not backed up", "table", table, "error", err)
 		return r.failed(table, err)

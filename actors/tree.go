@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -39,8 +40,12 @@ type tree struct {
 	coordinator *mailbox
 	// opening bounds the opens that run at once.
 	opening chan struct{}
-	// listing is asked for by health and ListBackups.
-	listing patience
+	// listing is of the backup directory, asked for by health and ListBackups; tables is of DIR.
+	listing, tables patience
+	// supervisor is the supervisor's PID, once it was spawned.
+	supervisor atomic.Pointer[actor.PID]
+	// admin counts the requests of the supervisor that are worked on beside it.
+	admin sync.WaitGroup
 
 	stopOnce sync.Once
 	stopped  chan struct{} // closed when shutdown has ended
@@ -54,15 +59,19 @@ func (t *tree) openStore(c *cell, mayCreate bool, faults chan<- error) (*store.S
 	if err != nil {
 		c.logger.Warn("backups cannot be listed: a missing table is not created", "error", err)
 	}
-	return t.directory.Open(c.name, store.OpenOptions{
-		Create:  mayCreate && (t.config.CreateEmpty || err == nil && !known),
-		Newest:  func(lineage string) (uint64, error) { return t.newest(c, lineage) },
-		Context: c.opens,
-		OnFreeze: func(cause error) {
-			report(faults, fmt.Errorf("%w: %w", store.ErrFrozen, cause))
-		},
-		OnCorruption: func(err error) { c.logger.Error("damaged block met", "error", err) },
-	})
+	return t.directory.Open(c.name, t.openOptions(c, faults, store.OpenOptions{
+		Create:   mayCreate && (t.config.CreateEmpty || err == nil && !known),
+		Recreate: mayCreate && t.config.CreateEmpty,
+	}))
+}
+
+// openOptions completes o with what every open of a cell's store has.
+func (t *tree) openOptions(c *cell, faults chan<- error, o store.OpenOptions) store.OpenOptions {
+	o.Context = c.opens
+	o.Newest = func(lineage string) (uint64, error) { return t.newest(c, lineage) }
+	o.OnFreeze = func(cause error) { report(faults, fmt.Errorf("%w: %w", store.ErrFrozen, cause)) }
+	o.OnCorruption = func(err error) { c.logger.Error("damaged block met", "error", err) }
+	return o
 }
 
 // report tells the keeper why its store must be closed; one reason is enough.
@@ -88,7 +97,7 @@ func (t *tree) newest(c *cell, lineage string) (uint64, error) {
 // served are the names of the tables, sorted.
 func (t *tree) served() []string {
 	var names []string
-	for _, m := range t.members.list() {
+	for _, m := range t.members.shown() {
 		names = append(names, m.name)
 	}
 	return names
@@ -96,7 +105,7 @@ func (t *tree) served() []string {
 
 // find returns a table's cell, or a Failure that says which tables there are.
 func (t *tree) find(table string) (*cell, *messages.Failure) {
-	if m := t.members.find(table); m != nil {
+	if m := t.members.find(table); m != nil && !m.hidden.Load() {
 		return m.cell, nil
 	}
 	return nil, messages.Failf(messages.Code_CODE_NOT_FOUND, "no such table").Of(table).
@@ -146,6 +155,15 @@ func (t *tree) stop(ctx context.Context) {
 		})
 	}
 	wg.Wait()
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		t.admin.Wait()
+	}()
+	select {
+	case <-answered:
+	case <-ctx.Done():
+	}
 	t.outbox.flush(ctx)
 	for _, m := range tables {
 		m.outbox.flush(ctx)

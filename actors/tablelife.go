@@ -1,0 +1,158 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// command gives a table's keeper a command and waits until it is done.
+func (t *tree) command(ctx context.Context, table string, want commandKind) error {
+	c, failure := t.find(table)
+	if failure != nil {
+		return failure
+	}
+	return c.ask(ctx, want)
+}
+
+// openTable opens a table, also one that lies on disk and that nobody has asked for yet.
+func (t *tree) openTable(ctx context.Context, table string) error {
+	if _, failure := t.find(table); failure != nil {
+		if err := messages.CheckTableName(table); err != nil {
+			return err
+		}
+		has, err := patient(&t.tables, listTimeout, func() (bool, error) { return t.directory.Has(table) })
+		if err != nil {
+			return err
+		}
+		if !has {
+			return failure
+		}
+		m, err := t.adopt(ctx, table)
+		if err != nil {
+			return err
+		}
+		m.hidden.Store(false)
+		t.scheduler.serve(t.served())
+	}
+	return t.command(ctx, table, openCommand)
+}
+
+// createTable makes an empty table and serves it.
+func (t *tree) createTable(ctx context.Context, m *messages.CreateTable) error {
+	table := m.GetTable()
+	if err := messages.CheckTableName(table); err != nil {
+		return err
+	}
+	if t.config.ReadOnly {
+		return readOnlyFailure()
+	}
+	if err := t.checkNew(table, m.GetCreateEmpty()); err != nil {
+		return err
+	}
+	created, err := t.adopt(ctx, table)
+	if err != nil {
+		return err
+	}
+	if err := created.ask(ctx, createCommand); err != nil {
+		return err
+	}
+	t.scheduler.serve(t.served())
+	return nil
+}
+
+// checkNew returns why a table must not be made empty.
+func (t *tree) checkNew(table string, createEmpty bool) error {
+	exists := messages.Failf(messages.Code_CODE_ALREADY_EXISTS, "table exists already").Of(table)
+	if _, failure := t.find(table); failure == nil {
+		return exists
+	}
+	var has, dropped, backedUp bool
+	_, err := patient(&t.tables, listTimeout, func() (any, error) {
+		var errs [3]error
+		var undo []*messages.UndoRecord
+		has, errs[0] = t.directory.Has(table)
+		undo, errs[1] = t.directory.Undo(table)
+		backedUp, errs[2] = t.backups.Has(table)
+		dropped = len(undo) > 0
+		return nil, errors.Join(errs[:]...)
+	})
+	const hint = "restore it from a backup, or create it empty all the same with create_empty"
+	switch {
+	case err != nil:
+		return fmt.Errorf("find out whether the table exists: %w", err)
+	case has:
+		return exists.Advise("open it with OpenTable")
+	case dropped && !createEmpty:
+		return messages.Failf(messages.Code_CODE_FAILED_PRECONDITION, "table was dropped, and its data is kept").Of(table).Advise(hint)
+	case backedUp && !createEmpty:
+		return messages.Failf(messages.Code_CODE_FAILED_PRECONDITION, "table is missing, but backups of it exist").Of(table).Advise(hint)
+	}
+	return nil
+}
+
+// adopt returns the member of a table, with an owner; a new one is closed and hidden.
+func (t *tree) adopt(ctx context.Context, table string) (*member, error) {
+	if m := t.members.find(table); m != nil {
+		return m, nil
+	}
+	c := newCell(t, table)
+	c.state = messages.TableState_TABLE_STATE_CLOSED
+	c.hidden.Store(true)
+	a := &adoption{member: &member{cell: c, mailbox: newMailbox(c.outbox, table)}, done: make(chan error, 1)}
+	t.system.Root.Send(t.supervisor.Load(), a)
+	select {
+	case err := <-a.done:
+		return t.members.find(table), err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// dropTable takes a table out of service after a last backup.
+func (t *tree) dropTable(ctx context.Context, m *messages.DropTable) error {
+	c, failure := t.find(m.GetTable())
+	if failure != nil {
+		return failure
+	}
+	if t.config.ReadOnly {
+		return readOnlyFailure()
+	}
+	if !c.dropping.CompareAndSwap(false, true) {
+		return messages.Failf(messages.Code_CODE_UNAVAILABLE, "table is being dropped already").Of(c.name).After(retryLate)
+	}
+	defer c.dropping.Store(false)
+	if !m.GetWithoutBackup() {
+		if err := t.lastBackup(ctx, c.name); err != nil {
+			return messages.WithHint(fmt.Errorf("last backup before the drop: %w", err),
+				"the table was not dropped; without_backup drops it all the same")
+		}
+	}
+	if err := c.ask(ctx, dropCommand); err != nil {
+		return err
+	}
+	t.scheduler.serve(t.served())
+	return nil
+}
+
+// lastBackup backs one table up, with a pin.
+func (t *tree) lastBackup(ctx context.Context, table string) error {
+	report, err := ask[*messages.BackupReport](ctx, t.repliers, t.members.backup(),
+		&messages.BackupAll{Tables: []string{table}, Label: "before drop", Pin: true})
+	if err != nil {
+		return err
+	}
+	for _, result := range report.GetSet().GetResults() {
+		if result.GetOutcome() == messages.Outcome_OUTCOME_FAILED {
+			return result.GetFailure()
+		}
+	}
+	return nil
+}
+
+func readOnlyFailure() *messages.Failure {
+	return messages.Failf(messages.Code_CODE_FAILED_PRECONDITION, "directory is open for reading only").
+		Advise("ask the host that serves the directory")
+}
