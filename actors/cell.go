@@ -46,7 +46,7 @@ type cell struct {
 	// settled is closed when the first open has succeeded, or has said why not.
 	settled chan struct{}
 	once    sync.Once
-	// stopping is closed when the cell is told to stop: whatever fails from then on, the store is not opened again.
+	// stopping is closed when the cell is told to stop: who waits for a turn to open gives up.
 	stopping chan struct{}
 	stopOnce sync.Once
 	// opens ends when the time to stop is over: an open that lasts is given up.
@@ -137,16 +137,6 @@ func (c *cell) stop(ctx context.Context) error {
 	}
 	go c.readers.abandon()
 	return fmt.Errorf("table %q is not closed yet", c.name)
-}
-
-// isStopping tells whether the cell was told to stop.
-func (c *cell) isStopping() bool {
-	select {
-	case <-c.stopping:
-		return true
-	default:
-		return false
-	}
 }
 
 // showing is the state that ListTables shows.

@@ -242,11 +242,7 @@ func (m *committer) fail(cause error, stack []byte) {
 }
 
 // faulted has the keeper close the store and open it again. Called by whichever goroutine met the fault.
-func (m *committer) faulted(cause error) {
-	if !m.cell.isStopping() {
-		report(m.faults, cause)
-	}
-}
+func (m *committer) faulted(cause error) { report(m.faults, cause) }
 
 // close refuses new requests, commits and answers what is pending, and waits until both goroutines are gone.
 func (m *committer) close() {

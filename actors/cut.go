@@ -1,8 +1,6 @@
 package actors
 
 import (
-	"time"
-
 	"google.golang.org/protobuf/proto"
 
 	"github.com/gabiondb/gabion/messages"
@@ -16,15 +14,15 @@ func (c *cell) cut(e *entry) {
 		e.answer(c.refusal())
 		return
 	}
-	c.readers.start(e, func() {
+	c.readers.start(e, func() *committer {
 		have := e.message.(*messages.Cut).GetHave()
 		if !proto.Equal(m.store.Record().GetPosition(), have) {
 			if err := m.store.Flush(); err != nil {
 				e.answer(messages.FailureOf(err).Of(c.name))
-				return
+				return nil
 			}
 		}
-		m.submit(e)
+		return m
 	})
 }
 
@@ -38,10 +36,6 @@ func (m *committer) cut(e *entry) {
 		}
 	}()
 	request := e.message.(*messages.Cut)
-	if e.expired(time.Now()) {
-		e.answer(expiredFailure(m.cell.name))
-		return
-	}
 	m.mu.Lock()
 	for len(m.inFlight) > 0 && m.failed == nil {
 		m.drained.Wait()

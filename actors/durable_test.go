@@ -3,6 +3,8 @@ package actors_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/gabiondb/gabion/actors"
@@ -52,6 +54,34 @@ func TestReadsWaitForFsync(t *testing.T) {
 		}
 		handle.want(h, "get by handle", "new")
 		walk.want(h, "walk", "key=new untouched=here ")
+	})
+}
+
+// TestScanLooksAgain: a write that is applied between a scan's request and its snapshot is not shown before its fsync.
+func TestScanLooksAgain(t *testing.T) {
+	bubble(t, actors.Config{Readers: 1}, func(h *host) {
+		for i := range 20 {
+			h.put("tasks", fmt.Sprintf("%02d", i), strings.Repeat("v", 8<<10))
+		}
+		h.stop()
+		h.start() // anew, its rows are in blocks that nobody has read
+		release := h.fs.hang(h.T, func(o fileOp) bool { return o.kind == "read" && strings.HasSuffix(o.path, ".sst") })
+		h.send(h.pid("tasks"), get("10")) // keeps the one reader busy
+		h.settle()
+		scan := h.send(h.pid("tasks"), &messages.Scan{Prefix: []byte("new")})
+		h.settle()
+		syncs := h.fs.hang(h.T, walSync("tasks"))
+		write := h.send(h.pid("tasks"), put("new", "value"))
+		h.settle()
+		release()
+		h.settle()
+		write.none("put")
+		scan.none("scan")
+		syncs()
+		h.settle()
+		if page, ok := scan.one("scan").(*messages.Page); !ok || len(page.GetEntries()) != 1 {
+			t.Errorf("scan was answered %v", scan.answers())
+		}
 	})
 }
 

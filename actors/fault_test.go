@@ -91,6 +91,7 @@ func TestFailedFsync(t *testing.T) {
 func TestBackOff(t *testing.T) {
 	bubble(t, actors.Config{Tables: []string{"tasks", "other"}}, func(h *host) {
 		h.put("tasks", "key", "value")
+		h.settle() // Start sweeps undo beside
 		var tries []time.Time
 		// The first file that an open reads.
 		repair := h.fs.on(under(dir+"/tables/tasks/current", "open"), func(fileOp) error {

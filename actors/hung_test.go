@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"github.com/oklog/ulid/v2"
 
 	"github.com/gabiondb/gabion/actors"
@@ -192,6 +193,71 @@ func TestReadsOfFailingDisk(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestOpenTableBesideTheFirstOpen: a request that comes before the keeper's own first try opens the store once.
+func TestOpenTableBesideTheFirstOpen(t *testing.T) {
+	var names []string
+	for i := range 100 {
+		names = append(names, fmt.Sprintf("t%04d", i))
+	}
+	for range 5 {
+		stoppedBubble(t, actors.Config{Tables: names}, func(h *host) {
+			h.config.Spawn = func(p *actor.Props, name string) (*actor.PID, error) {
+				pid, err := h.system.Root.SpawnNamed(p, name)
+				for _, n := range names {
+					h.system.Root.Send(pid, &messages.OpenTable{Table: n})
+				}
+				return pid, err
+			}
+			h.start()
+			pass(time.Second)
+			h.settle()
+			list, err := h.g.ListTables(h.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, info := range list {
+				if info.GetState() != open {
+					t.Fatalf("table %s is %v: %s", info.GetTable(), info.GetState(), info.GetReason())
+				}
+			}
+		})
+	}
+}
+
+// TestReopenedTableHasNewBudget: a table that somebody opened again after its quarantine may fail as often as any other.
+func TestReopenedTableHasNewBudget(t *testing.T) {
+	for what, again := range map[string]func(h *host) error{
+		"close and open": func(h *host) error {
+			return errors.Join(h.g.CloseTable(h.Context(), "tasks"), h.g.OpenTable(h.Context(), "tasks"))
+		},
+		"retry": func(h *host) error { return h.g.RetryTable(h.Context(), "tasks") },
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, actors.Config{}, func(h *host) {
+				fault := func() {
+					fail := h.fs.fail(walSync("tasks"))
+					h.send(h.pid("tasks"), put("key", "value"))
+					h.settle()
+					fail()
+					pass(35 * time.Second)
+					h.settle()
+				}
+				for range 11 {
+					fault()
+				}
+				h.wantState("tasks", quarantined)
+				if err := again(h); err != nil {
+					t.Fatal(err)
+				}
+				for range 5 {
+					fault()
+				}
+				h.wantState("tasks", open)
+			})
+		})
+	}
 }
 
 // hookHandler calls a function with every record that is logged.

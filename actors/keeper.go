@@ -28,7 +28,6 @@ type keeper struct {
 	faults chan error  // of the open store; nil without one
 	retry  *time.Timer // runs in state reopening
 	cause  error       // why the table is reopening or quarantined
-	opener chan error  // who waits for the open that is under way
 
 	failures  []time.Time // of the faults within the window
 	hasServed bool        // the table has been open: its directory is never made again
@@ -52,7 +51,7 @@ func (c *cell) keep() {
 		case fault := <-k.faults:
 			k.reopen(fault)
 		case <-k.retry.C:
-			k.open()
+			_ = k.open() // which logs it
 		}
 	}
 }
@@ -82,11 +81,9 @@ func (k *keeper) obey(command command) bool {
 			command.done <- messages.WithHint(fmt.Errorf("table is %s: %w", stateName(k.showing()), messages.ErrUnavailable),
 				"open it with OpenTable")
 		default:
-			k.retry.Stop()
 			k.failures, k.cause = nil, nil
-			k.opener = command.done
 			k.setState(messages.TableState_TABLE_STATE_OPENING, "", "")
-			k.open()
+			command.done <- k.open()
 		}
 	}
 	return false
@@ -97,6 +94,7 @@ func (k *keeper) create() error {
 	if k.served != nil {
 		return messages.Failf(messages.Code_CODE_ALREADY_EXISTS, "table is served already").Of(k.name)
 	}
+	k.retry.Stop()
 	faults := make(chan error, 1)
 	s, err := k.tree.directory.Open(k.name, k.tree.openOptions(k.cell, faults, store.OpenOptions{Recreate: true}))
 	if err != nil {
@@ -113,8 +111,7 @@ func (k *keeper) drop() error {
 	until := time.Now().Add(k.tree.config.UndoLife)
 	// One that is missing leaves nothing to keep.
 	if err := k.tree.directory.Drop(k.name, until); err != nil && !errors.Is(err, store.ErrMissing) {
-		k.open()
-		return err
+		return errors.Join(err, k.open())
 	}
 	k.hasServed = false
 	k.hidden.Store(true)
@@ -123,14 +120,15 @@ func (k *keeper) drop() error {
 	return nil
 }
 
-// open makes one attempt to open the store.
-func (k *keeper) open() {
+// open makes one attempt to open the store; when it fails the table is opened again later, or quarantined.
+func (k *keeper) open() error {
+	// A command may come before the timer that would have opened the store.
+	k.retry.Stop()
 	// Only a few tables open at once: each replays its WAL.
 	select {
 	case k.tree.opening <- struct{}{}:
 	case <-k.stopping:
-		k.answerOpener(errors.New("gabion is stopping"))
-		return
+		return stoppedFailure()
 	}
 	// One for each store: what a store reports once it is closed is nobody's concern.
 	faults := make(chan error, 1)
@@ -146,6 +144,7 @@ func (k *keeper) open() {
 		k.logger.Warn("table did not open", "error", err)
 		k.wait(err)
 	}
+	return err
 }
 
 func (k *keeper) serve(s *store.Store, faults chan error) {
@@ -154,7 +153,6 @@ func (k *keeper) serve(s *store.Store, faults chan error) {
 	k.closing.Store(m)
 	k.serving.Store(m)
 	k.setState(messages.TableState_TABLE_STATE_OPEN, "", "")
-	k.answerOpener(nil)
 }
 
 // reopen closes the store after a fault, and has it opened again in a while.
@@ -184,7 +182,6 @@ func (k *keeper) wait(cause error) {
 	k.cause = cause
 	k.setState(messages.TableState_TABLE_STATE_REOPENING, cause.Error(), joinHints(cause))
 	k.settle()
-	k.answerOpener(cause)
 	pause := min(backoffFirst<<(n-1), backoffMost)
 	pause += time.Duration((rand.Float64() - 0.5) * 0.4 * float64(pause))
 	k.retry.Reset(pause)
@@ -197,7 +194,6 @@ func (k *keeper) quarantine(cause error) {
 	k.logger.Error("table is quarantined: it is not served, its directory is kept untouched",
 		"error", cause, "hint", joinHints(cause))
 	k.settle()
-	k.answerOpener(cause)
 }
 
 // rest closes the store, and keeps the table closed.
@@ -226,12 +222,4 @@ func (k *keeper) shut(fault error) {
 		k.logger.Warn("store closed with an error", "error", err)
 	}
 	k.closing.Store(nil)
-}
-
-// answerOpener tells who asked for the open how it went.
-func (k *keeper) answerOpener(err error) {
-	if k.opener != nil {
-		k.opener <- err
-		k.opener = nil
-	}
 }

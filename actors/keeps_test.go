@@ -142,7 +142,7 @@ func TestRunsAreOrdered(t *testing.T) {
 		}
 		h.start()
 		h.put("tasks", "key", "again")
-		for range 2 {
+		for range 5 {
 			report, err := h.g.BackupAll(h.Context())
 			if err != nil {
 				t.Fatal(err)

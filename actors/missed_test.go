@@ -61,7 +61,7 @@ func TestStopAnswersHungReads(t *testing.T) {
 		if err := h.g.OpenTable(h.Context(), "tasks"); err != nil {
 			h.Fatal(err)
 		}
-		open := h.fs.hang(h.T, under("/data/tables/tasks", "open", "readat"))
+		open := h.fs.hang(h.T, under("/data/tables/tasks", "open", "read"))
 		var senders []*sender
 		for range 4 {
 			senders = append(senders, h.send(h.pid("tasks"), get("k")))

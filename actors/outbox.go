@@ -25,9 +25,11 @@ type outbox struct {
 	slow map[string][]letter
 }
 
+// letter is an answer, or, with flushed, a mark in the queue.
 type letter struct {
-	to    *actor.PID
-	reply any
+	to      *actor.PID
+	reply   any
+	flushed chan struct{}
 }
 
 // courier is one goroutine that sends.
@@ -37,8 +39,6 @@ type courier struct {
 	seen int    // what sent was when the watch looked last
 	// watch looks, while the courier works, whether it moves.
 	watch *time.Timer
-	// idle is closed when nothing is queued any more; a courier that takes over takes it too.
-	idle chan struct{}
 }
 
 func newOutbox(system *actor.ActorSystem) *outbox {
@@ -50,22 +50,25 @@ func (o *outbox) send(to *actor.PID, reply any) {
 	if to == nil {
 		return
 	}
-	// Only a replier's PID has a request id, and it takes its answer at once.
-	if to.GetRequestId() != 0 {
-		deliver(o.system, to, reply)
+	if r := replierAt(o.system, to); r != nil {
+		r.SendUserMessage(to, reply) // which takes it at once
 		return
 	}
+	o.put(letter{to: to, reply: reply})
+}
+
+func (o *outbox) put(l letter) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.queue = append(o.queue, letter{to, reply})
+	o.queue = append(o.queue, l)
 	if o.running == nil {
-		o.start(make(chan struct{}))
+		o.start()
 	}
 }
 
 // start makes a courier. mu is held.
-func (o *outbox) start(idle chan struct{}) {
-	c := &courier{idle: idle}
+func (o *outbox) start() {
+	c := &courier{}
 	c.watch = time.AfterFunc(sendPatience, func() { o.look(c) })
 	o.running = c
 	go o.run(c)
@@ -100,6 +103,10 @@ func (o *outbox) next(c *courier) (letter, bool) {
 		l := o.queue[0]
 		o.queue[0] = letter{}
 		o.queue = o.queue[1:]
+		if l.flushed != nil {
+			close(l.flushed)
+			continue
+		}
 		c.to = address(l.to)
 		line, blocks := o.slow[c.to]
 		if !blocks {
@@ -110,7 +117,6 @@ func (o *outbox) next(c *courier) (letter, bool) {
 	o.queue = nil
 	o.running = nil
 	c.watch.Stop()
-	close(c.idle)
 	return letter{}, false
 }
 
@@ -125,20 +131,16 @@ func (o *outbox) look(c *courier) {
 		c.watch.Reset(sendPatience)
 	default:
 		o.slow[c.to] = nil
-		o.start(c.idle)
+		o.start()
 	}
 }
 
-// flush waits until everything queued was sent, but for what waits for senders that block, or ctx ends.
+// flush waits until everything queued before was sent, but for what waits for senders that block, or ctx ends.
 func (o *outbox) flush(ctx context.Context) {
-	o.mu.Lock()
-	running := o.running
-	o.mu.Unlock()
-	if running == nil {
-		return
-	}
+	mark := letter{flushed: make(chan struct{})}
+	o.put(mark)
 	select {
-	case <-running.idle:
+	case <-mark.flushed:
 	case <-ctx.Done():
 	}
 }

@@ -3,6 +3,7 @@ package actors_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,6 +103,51 @@ func TestSenderThatBlocks(t *testing.T) {
 	})
 }
 
+// TestSenderWithRequestID: a PID that looks like a handle's, as the framework's remote makes them, is a sender like any other.
+func TestSenderWithRequestID(t *testing.T) {
+	bubble(t, actors.Config{}, func(h *host) {
+		s := h.blockingSender()
+		h.system.Root.RequestWithCustomSender(h.pid("tasks"), put("a", "v"),
+			&actor.PID{Address: s.pid.Address, Id: s.pid.Id, RequestId: 7})
+		ctx, cancel := context.WithTimeout(h.Context(), 30*time.Second)
+		defer cancel()
+		if _, err := h.g.Table("tasks").Put(ctx, []byte("b"), []byte("v")); err != nil {
+			t.Error(err)
+		}
+		close(s.gate)
+		h.settle()
+		s.committed("put")
+	})
+}
+
+// eagerSender sends its request again while it is given the answer.
+type eagerSender struct {
+	*sender
+	ended atomic.Bool
+}
+
+func (s *eagerSender) SendUserMessage(pid *actor.PID, message any) {
+	s.sender.SendUserMessage(pid, message)
+	if !s.ended.Load() {
+		s.h.system.Root.RequestWithCustomSender(s.h.pid("tasks"), put("k", "v"), s.pid)
+	}
+}
+
+// TestSenderThatNeverRests: a sender that asks again at once does not hold up Stop, for all that it is answered.
+func TestSenderThatNeverRests(t *testing.T) {
+	h := newHost(t, actors.Config{})
+	s := &eagerSender{sender: &sender{h: h}}
+	s.pid, _ = h.system.ProcessRegistry.Add(s, "eager")
+	h.system.Root.RequestWithCustomSender(h.pid("tasks"), put("k", "v"), s.pid)
+	h.put("tasks", "other", "v")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := h.g.Stop(ctx); err != nil {
+		t.Errorf("stop = %v", err)
+	}
+	s.ended.Store(true)
+}
+
 // TestBoundedMailbox: the same with the framework's own mailbox that blocks.
 func TestBoundedMailbox(t *testing.T) {
 	h := newHost(t, actors.Config{})
@@ -185,5 +231,26 @@ func TestMiddlewareThatAnswersToo(t *testing.T) {
 		release()
 		h.settle()
 		second.want(h, "the next put", "2")
+	})
+}
+
+// TestWalkThatMiddlewareAnswers leaves no snapshot open.
+func TestWalkThatMiddlewareAnswers(t *testing.T) {
+	denied := func(next actor.ReceiverFunc) actor.ReceiverFunc {
+		return func(c actor.ReceiverContext, e *actor.MessageEnvelope) {
+			c.ActorSystem().Root.Send(e.Sender, messages.Failf(messages.Code_CODE_PERMISSION_DENIED, "denied"))
+			next(c, e)
+		}
+	}
+	bubble(t, actors.Config{Middleware: []actor.ReceiverMiddleware{denied}}, func(h *host) {
+		for range 5 {
+			if err := h.g.Table("tasks").Walk(h.Context(), nil, func(_, _ []byte) error { return nil }); err == nil {
+				t.Error("the first answer was not taken")
+			}
+		}
+		h.settle()
+		if n := h.g.Snapshots("tasks"); n != 0 {
+			t.Errorf("%d snapshots are open", n)
+		}
 	})
 }

@@ -61,29 +61,38 @@ func (r *readers) run() {
 	}
 }
 
-// start runs read for a request, which is answered whatever happens.
-func (r *readers) start(e *entry, read func()) {
+// start runs read for a request, which is answered whatever happens. read returns nil when it has answered, or the
+// committer whose requests the request must join.
+func (r *readers) start(e *entry, read func() *committer) {
 	r.mu.Lock()
 	r.waiting[e] = struct{}{}
 	r.mu.Unlock()
-	guarded := func() {
-		defer r.forget(e)
-		defer func() {
-			if reason := recover(); reason != nil {
-				r.cell.logger.Error("read panicked", "reason", reason, "stack", string(debug.Stack()))
-				e.answer(messages.Failf(messages.Code_CODE_INTERNAL, "read panicked: %v", reason).Of(r.cell.name))
-			}
-		}()
-		read()
-	}
-	if r.do(guarded) {
-		e.taken.Store(true)
-	} else {
+	whole := func() {
+		joins := r.guarded(e, read)
+		// Before the request is in other hands, which may come back here with it.
 		r.forget(e)
-		e.answer(messages.Failf(messages.Code_CODE_RESOURCE_EXHAUSTED, "too many reads wait already").
-			Of(r.cell.name).After(retrySoon).Advise("send slower, or raise MaxPendingOps and Readers"))
-		e.closeSnapshot()
+		if joins != nil {
+			joins.submit(e)
+		}
 	}
+	if r.do(whole) {
+		e.taken.Store(true)
+		return
+	}
+	r.forget(e)
+	e.answer(messages.Failf(messages.Code_CODE_RESOURCE_EXHAUSTED, "too many reads wait already").
+		Of(r.cell.name).After(retrySoon).Advise("send slower, or raise MaxPendingOps and Readers"))
+	e.closeSnapshot()
+}
+
+func (r *readers) guarded(e *entry, read func() *committer) *committer {
+	defer func() {
+		if reason := recover(); reason != nil {
+			r.cell.logger.Error("read panicked", "reason", reason, "stack", string(debug.Stack()))
+			e.answer(messages.Failf(messages.Code_CODE_INTERNAL, "read panicked: %v", reason).Of(r.cell.name))
+		}
+	}()
+	return read()
 }
 
 func (r *readers) forget(e *entry) {
@@ -110,16 +119,17 @@ func (r *readers) get(m *committer, e *entry) {
 		m.submit(e)
 		return
 	}
-	r.start(e, func() {
+	r.start(e, func() *committer {
 		reply, err := m.read(key)
 		switch {
 		case errors.Is(err, errTouched):
-			m.submit(e)
+			return m
 		case err != nil:
 			e.answer(r.failure(err))
 		default:
 			e.answer(reply)
 		}
+		return nil
 	})
 }
 
@@ -145,25 +155,30 @@ func (r *readers) scan(m *committer, e *entry) {
 		m.submit(e)
 		return
 	}
-	r.start(e, func() {
+	r.start(e, func() *committer {
 		snapshot, err := m.store.Snapshot()
 		if err != nil {
 			e.answer(r.failure(err))
-			return
+			return nil
 		}
 		// After the snapshot, for the same reason as in get.
 		if m.unacked.Load() > 0 {
 			_ = snapshot.Close()
-			m.submit(e)
-			return
+			return m
 		}
 		e.snapshot = snapshot
 		r.finish(e)
+		return nil
 	})
 }
 
 // page answers a scan whose group is durable. Called by the acker.
-func (r *readers) page(e *entry) { r.start(e, func() { r.finish(e) }) }
+func (r *readers) page(e *entry) {
+	r.start(e, func() *committer {
+		r.finish(e)
+		return nil
+	})
+}
 
 // finish answers a scan from its snapshot.
 func (r *readers) finish(e *entry) {

@@ -10,6 +10,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
 )
 
 // replier is a process that waits for one answer at a time. It is pooled, and goes back to the pool only
@@ -49,7 +50,23 @@ func (r *replier) SendUserMessage(pid *actor.PID, message any) {
 			r.late(reply)
 		}
 		r.pool.put(r)
+		return
 	}
+	// Nobody waits any more, as when the host's middleware has answered before.
+	if snapshot, ok := reply.(*store.Snapshot); ok {
+		_ = snapshot.Close()
+	}
+}
+
+// replierAt returns the replier that a PID names, nil when it is somebody else's. A request id alone proves nothing: the
+// framework's remote sets them too.
+func replierAt(system *actor.ActorSystem, pid *actor.PID) *replier {
+	if pid.GetRequestId() == 0 {
+		return nil
+	}
+	process, _ := system.ProcessRegistry.Get(pid)
+	r, _ := process.(*replier)
+	return r
 }
 
 // goes changes the state of the wait that pid names from the first of from that it is in; false when it is in none, or is
@@ -122,7 +139,7 @@ func (p *repliers) get() *replier {
 		// The registry's ids never repeat, so this one is free.
 		r.id, _ = p.system.ProcessRegistry.Add(r, p.prefix+p.system.ProcessRegistry.NextId())
 	}
-	// Never 0: a PID without a request id is not a replier's.
+	// Never 0, for replierAt.
 	wait := max(1, uint32(r.state.Load()>>replierShift)+1)
 	r.state.Store(uint64(wait)<<replierShift | replierWaiting)
 	r.pid = &actor.PID{Address: r.id.GetAddress(), Id: r.id.GetId(), RequestId: wait}
@@ -142,7 +159,6 @@ func (p *repliers) take() *replier {
 }
 
 func (p *repliers) put(r *replier) {
-	r.late = nil
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || len(p.free) >= mostFree {

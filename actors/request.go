@@ -42,12 +42,8 @@ func (r *request) answer(reply proto.Message) {
 // claim is called once, before a write is carried out; false means that its sender has given up and was told that
 // nothing was written. Any other sender can only set a deadline.
 func (r *request) claim() bool {
-	if r.sender.GetRequestId() == 0 {
-		return true
-	}
-	process, _ := r.out.system.ProcessRegistry.Get(r.sender)
-	replier, ok := process.(*replier)
-	return !ok || replier.claim(r.sender)
+	replier := replierAt(r.out.system, r.sender)
+	return replier == nil || replier.claim(r.sender)
 }
 
 // hand sends the snapshot itself, which the receiver closes; one that nobody waits for stays the request's.

@@ -125,6 +125,7 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request) *messages.Failur
 func (r *runner) drain() {
 	for {
 		r.mu.Lock()
+		r.active = nil
 		if len(r.queue) == 0 {
 			r.running = false
 			r.mu.Unlock()
@@ -184,7 +185,7 @@ func (r *runner) stop(ctx context.Context) error {
 		active := r.active
 		r.mu.Unlock()
 		if active == nil {
-			return errors.New("run still waits for its disk")
+			return nil
 		}
 		for _, asker := range active.askers {
 			asker.answer(stoppedFailure())

@@ -109,11 +109,16 @@ func next(last, following []byte, reverse bool) []byte {
 
 // walk calls each with the entries of scan, in its order, until it returns false. The slices are valid
 // during the call only.
-func (n *Snapshot) walk(scan *messages.Scan, each func(key, value []byte) bool) error {
+func (n *Snapshot) walk(scan *messages.Scan, each func(key, value []byte) bool) (err error) {
 	if !n.s.handle.enter() {
 		return ErrClosed
 	}
 	defer n.s.handle.leave()
+	defer func() {
+		if r := recover(); r != nil { // a page is read on its caller's goroutine
+			err = panicked(r)
+		}
+	}()
 	lower, upper := bounds(scan)
 	if bytes.Compare(lower, upper) >= 0 {
 		return nil

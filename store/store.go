@@ -73,6 +73,11 @@ func (s *Store) Get(key []byte) (value []byte, found bool, err error) {
 		return nil, false, ErrClosed
 	}
 	defer s.handle.leave()
+	defer func() {
+		if r := recover(); r != nil { // a read runs on its caller's goroutine
+			err = panicked(r)
+		}
+	}()
 	return s.get(s.db, key)
 }
 
