@@ -92,7 +92,8 @@ func (k *keeper) obey(command command) bool {
 // create makes the table empty and serves it. One that fails is closed again.
 func (k *keeper) create() error {
 	if k.served != nil {
-		return messages.Failf(messages.Code_CODE_ALREADY_EXISTS, "table is served already").Of(k.name)
+		return messages.Failf(messages.Code_CODE_ALREADY_EXISTS, "table is served already").Of(k.name).
+			Advise("ListTables tells its state")
 	}
 	k.retry.Stop()
 	faults := make(chan error, 1)

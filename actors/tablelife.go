@@ -65,7 +65,8 @@ func (t *tree) createTable(ctx context.Context, m *messages.CreateTable) error {
 
 // checkNew returns why a table must not be made empty.
 func (t *tree) checkNew(table string, createEmpty bool) error {
-	exists := messages.Failf(messages.Code_CODE_ALREADY_EXISTS, "table exists already").Of(table)
+	exists := messages.Failf(messages.Code_CODE_ALREADY_EXISTS, "table exists already").Of(table).
+		Advise("ListTables tells its state")
 	if _, failure := t.find(table); failure == nil {
 		return exists
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -93,12 +94,15 @@ func (f *Failure) Advise(hint string) *Failure {
 	return f
 }
 
-// FailureOf turns any error into a Failure. An error that wraps a Failure keeps its code; one
+// FailureOf turns any error into a Failure. A Failure is copied. An error that wraps a Failure keeps its code; one
 // that matches sentinels gets the code of the lowest number; one of a context gets its code; any other, such as one
 // of a disk, is UNAVAILABLE. Hints found on the way are joined. A nil error is a nil Failure.
 func FailureOf(err error) *Failure {
 	if err == nil {
 		return nil
+	}
+	if f, ok := err.(*Failure); ok {
+		return proto.CloneOf(f)
 	}
 	failure := &Failure{Code: Code_CODE_UNAVAILABLE, Message: err.Error()}
 	var inner *Failure
