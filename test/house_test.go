@@ -352,6 +352,7 @@ var diskUses = map[string]string{
 	"backup": "os.ErrExist os.ErrNotExist",
 	"store": "os.ErrExist os.ErrNotExist os.ErrPermission os.FileMode os.LinkError syscall.EAGAIN syscall.Errno vfs.Default " +
 		"os.Args os.Getpid os.Hostname filepath.Abs filepath.Base filepath.Dir filepath.EvalSymlinks filepath.Join",
+	"gabiontest":             "syscall.EIO syscall.ENOSPC",
 	"store/identity_unix.go": "os.Stat syscall.Stat_t",
 }
 
