@@ -59,6 +59,7 @@ var rules = []rule{
 		"sundry/a.go":       "package sundry",
 		"store/mem/a.go":    "package mem\nimport _ \"" + module + "/ops\"",
 		"gabiontest/ops.go": "package gabiontest\nimport _ \"" + module + "/ops\"",
+		"cmd/gabion/kit.go": "package main\nimport _ \"" + module + "/gabiontest\"",
 	}},
 	{"names say what is inside", each(findName), map[string]string{
 		"store/types.go":         "package store",
@@ -214,7 +215,7 @@ func findArrow(s *source) (faults []string) {
 			continue
 		}
 		room := strings.Split(inside, "/")[0]
-		if room != s.room && floors[room] >= floor {
+		if room != s.room && (floors[room] >= floor || room == "gabiontest" && !s.test) {
 			faults = append(faults, fmt.Sprintf("%s: %s imports %s", s.at(spec), s.dir, inside))
 		}
 	}
@@ -339,37 +340,6 @@ func isExported(receiver *ast.FieldList) (exported bool) {
 		return !ok
 	})
 	return exported
-}
-
-// disk names what reaches the operating system's files: of a package all, or the names listed.
-var disk = map[string][]string{
-	"io/ioutil": nil, "os": nil, "os/exec": nil, "path/filepath": nil, "syscall": nil, "golang.org/x/sys/unix": nil,
-	"github.com/cockroachdb/pebble/v2/vfs": {"Default"},
-}
-
-// diskUses are the uses that a room, or one file, may make of disk. cmd and test may make any.
-var diskUses = map[string]string{
-	"backup": "os.ErrExist os.ErrNotExist",
-	"store": "os.ErrExist os.ErrNotExist os.ErrPermission os.FileMode os.LinkError syscall.EAGAIN syscall.Errno vfs.Default " +
-		"os.Args os.Getpid os.Hostname filepath.Abs filepath.Base filepath.Dir filepath.EvalSymlinks filepath.Join",
-	"gabiontest":             "syscall.EIO syscall.ENOSPC",
-	"store/identity_unix.go": "os.Stat syscall.Stat_t",
-}
-
-func findDisk(s *source) (faults []string) {
-	if s.test || floors[s.room] >= floors["cmd"] {
-		return nil
-	}
-	allowed := strings.Fields(diskUses[s.room] + " " + diskUses[s.path])
-	for from, names := range disk {
-		for use, name := range uses(s, from) {
-			full := path.Base(from) + "." + name
-			if (names == nil || slices.Contains(names, name)) && !slices.Contains(allowed, full) {
-				faults = append(faults, fmt.Sprintf("%s: uses %s", s.at(use), full))
-			}
-		}
-	}
-	return faults
 }
 
 // localName is what the file calls a package that it imports, empty when it does not.

@@ -1,0 +1,39 @@
+package test
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// disk names what reaches the operating system's files: of a package all, or the names listed.
+var disk = map[string][]string{
+	"io/ioutil": nil, "os": nil, "os/exec": nil, "path/filepath": nil, "syscall": nil, "golang.org/x/sys/unix": nil,
+	"github.com/cockroachdb/pebble/v2/vfs": {"Default"},
+}
+
+// diskUses are the uses that a room, or one file, may make of disk. cmd and test may make any.
+var diskUses = map[string]string{
+	"backup": "os.ErrExist os.ErrNotExist",
+	"store": "os.ErrExist os.ErrNotExist os.ErrPermission os.FileMode os.LinkError syscall.EAGAIN syscall.Errno vfs.Default " +
+		"os.Args os.Getpid os.Hostname filepath.Abs filepath.Base filepath.Dir filepath.EvalSymlinks filepath.Join",
+	"gabiontest":             "syscall.EIO syscall.ENOSPC",
+	"store/identity_unix.go": "os.Stat syscall.Stat_t",
+}
+
+func findDisk(s *source) (faults []string) {
+	if s.test || floors[s.room] >= floors["cmd"] {
+		return nil
+	}
+	allowed := strings.Fields(diskUses[s.room] + " " + diskUses[s.path])
+	for from, names := range disk {
+		for use, name := range uses(s, from) {
+			full := path.Base(from) + "." + name
+			if (names == nil || slices.Contains(names, name)) && !slices.Contains(allowed, full) {
+				faults = append(faults, fmt.Sprintf("%s: uses %s", s.at(use), full))
+			}
+		}
+	}
+	return faults
+}
