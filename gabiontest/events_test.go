@@ -108,3 +108,21 @@ func TestMonth(t *testing.T) {
 		}
 	})
 }
+
+// TestOpenMeansServing: a table that failed and still shows as open is not waited for in vain, nor too briefly.
+func TestOpenMeansServing(t *testing.T) {
+	bubble(t, func(t *testing.T, k *gabiontest.Kit) {
+		for i := range 50 {
+			heal := k.FailWrites("tasks")
+			if err := tryPut(k, "tasks", "key", "lost"); err == nil {
+				t.Fatal("put to a disk that fails")
+			}
+			heal()
+			k.WaitState("tasks", open, time.Minute)
+			if err := tryPut(k, "tasks", "key", "value"); err != nil {
+				t.Fatalf("round %d: put to an open table: %v", i, err)
+			}
+			time.Sleep(2 * time.Minute) // faults that lie further apart are never too many
+		}
+	})
+}

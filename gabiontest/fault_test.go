@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/gabiondb/gabion/gabiontest"
 	"github.com/gabiondb/gabion/messages"
 )
@@ -190,4 +192,29 @@ func TestFault(t *testing.T) {
 			t.Errorf("seen %v, want %v", seen, want)
 		}
 	})
+}
+
+// TestFaultsSpareLiveSstables: Pebble would try to write one again without a pause, and a bubble's time would stop.
+func TestFaultsSpareLiveSstables(t *testing.T) {
+	for what, fault := range map[string]func(*gabiontest.Disk){
+		"FailWrites": func(d *gabiontest.Disk) { d.FailWrites("tasks") },
+		"FillDisk":   func(d *gabiontest.Disk) { d.FillDisk() },
+		"Crash":      (*gabiontest.Disk).Crash,
+	} {
+		disk := gabiontest.NewDisk()
+		fs := disk.FS()
+		if err := fs.MkdirAll("/gabion/tables/tasks", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		fault(disk)
+		for name, spared := range map[string]bool{"000001.sst": true, "000002.log": false, "MANIFEST-000003": false} {
+			file, err := fs.Create("/gabion/tables/tasks/"+name, vfs.WriteCategoryUnspecified)
+			if err == nil {
+				err = errors.Join(file.Sync(), file.Close())
+			}
+			if (err == nil) != spared {
+				t.Errorf("%s: writing %s = %v", what, name, err)
+			}
+		}
+	}
 }

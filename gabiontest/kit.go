@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -109,17 +109,14 @@ func newKit(t testing.TB, config actors.Config, framework *slog.Logger) (*Kit, e
 }
 
 // makeParents makes what Gabion wants to be there, and durable.
-func makeParents(fs vfs.FS, dir, backups string) error {
-	for _, path := range []string{dir, backups} {
-		var missing []string
-		for parent := fs.PathDir(path); parent != "/" && parent != "." && parent != dir; parent = fs.PathDir(parent) {
-			missing = append(missing, parent)
+func makeParents(fs vfs.FS, paths ...string) error {
+	for _, path := range paths {
+		var parents []string
+		for parent := fs.PathDir(path); parent != "/" && parent != "."; parent = fs.PathDir(parent) {
+			parents = append(parents, parent)
 		}
-		for i := len(missing) - 1; i >= 0; i-- {
-			if strings.HasPrefix(missing[i], dir+"/") {
-				continue
-			}
-			if err := store.MkdirDurably(fs, missing[i]); err != nil {
+		for _, parent := range slices.Backward(parents) {
+			if err := store.MkdirDurably(fs, parent); err != nil {
 				return err
 			}
 		}

@@ -25,6 +25,9 @@ func TestNew(t *testing.T) {
 	}
 	put(t, k, "tasks", "key", "value")
 	want(t, k, "tasks", "key", "value")
+	if report, err := k.Gabion().Health(t.Context()); err != nil || report.GetNextRun() != nil {
+		t.Errorf("next run = %v, %v, want none", report.GetNextRun(), err)
+	}
 	if err := errors.Join(k.Close(), k.Close()); err != nil {
 		t.Error(err)
 	}
@@ -34,6 +37,13 @@ func TestNew(t *testing.T) {
 	if !k.System().IsStopped() {
 		t.Error("the actor system runs on")
 	}
+}
+
+// TestDeadLetter: one that the program sends last keeps no bubble from ending.
+func TestDeadLetter(t *testing.T) {
+	bubble(t, func(t *testing.T, k *gabiontest.Kit) {
+		k.System().Root.Send(k.System().NewLocalPID("absent"), "letter")
+	})
 }
 
 // TestConfig: a faulty configuration is an error, and the directories may lie anywhere.
