@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/gabiontest"
@@ -166,5 +167,49 @@ func TestDisk(t *testing.T) {
 	}
 	if err := stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPowerLossIsAnInstant: a Sync that succeeds beside the loss is of what is left, and a Link beside it stops nothing.
+func TestPowerLossIsAnInstant(t *testing.T) {
+	for range 200 {
+		disk := gabiontest.NewDisk()
+		fs := disk.FS()
+		root, err := fs.OpenDir("/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var writers sync.WaitGroup
+		var synced [4]int64
+		begun := make(chan struct{}, len(synced))
+		for w := range synced {
+			name := fmt.Sprintf("/%d", w)
+			file, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+			if err := errors.Join(err, root.Sync()); err != nil {
+				t.Fatal(err)
+			}
+			writers.Go(func() {
+				for i := int64(1); ; i++ {
+					_, err := file.Write([]byte{1})
+					if errors.Join(err, file.Sync()) != nil {
+						return
+					}
+					synced[w] = i
+					_ = fs.Link(name, fmt.Sprintf("%s-%d", name, i))
+					if i == 3 {
+						begun <- struct{}{}
+					}
+				}
+			})
+		}
+		<-begun
+		disk.Crash()
+		writers.Wait()
+		for w, n := range synced {
+			info, err := disk.FS().Stat(fmt.Sprintf("/%d", w))
+			if err != nil || info.Size() < n {
+				t.Fatalf("%d bytes were synced, left is %v, %v", n, info, err)
+			}
+		}
 	}
 }

@@ -51,8 +51,8 @@ func TestPanicOn(t *testing.T) {
 		disarm()
 		put(t, k, "tasks", "key", "value")
 		disarm = k.PanicOn("tasks", func(m proto.Message) bool {
-			m, ok := m.(*messages.Delete)
-			return ok && m != nil
+			_, ok := m.(*messages.Delete)
+			return ok
 		})
 		put(t, k, "tasks", "key", "value")
 		for _, wanted := range []error{messages.ErrInternal, nil} {
