@@ -46,9 +46,9 @@ type cell struct {
 	// settled is closed when the first open has succeeded, or has said why not.
 	settled chan struct{}
 	once    sync.Once
-	// stopping is closed when the cell is told to stop: who waits for a turn to open gives up.
-	stopping chan struct{}
-	stopOnce sync.Once
+	// live ends when the cell is told to stop.
+	live context.Context
+	end  context.CancelCauseFunc
 	// opens ends when the time to stop is over: an open that lasts is given up.
 	opens  context.Context
 	giveUp context.CancelCauseFunc
@@ -91,11 +91,11 @@ func newCell(t *tree, name string) *cell {
 		outbox:   newOutbox(t.system),
 		commands: make(chan command),
 		settled:  make(chan struct{}),
-		stopping: make(chan struct{}),
 		gone:     make(chan struct{}),
 		state:    messages.TableState_TABLE_STATE_OPENING,
 		since:    time.Now(),
 	}
+	c.live, c.end = context.WithCancelCause(context.Background())
 	c.opens, c.giveUp = context.WithCancelCause(context.Background())
 	c.readers = newReaders(c, t.config.Readers)
 	return c
@@ -122,7 +122,7 @@ func (c *cell) ask(ctx context.Context, want commandKind) error {
 // stop makes the keeper close the store and end. When ctx ends first, all that still waits is answered, and the
 // store is closed once the call it hangs in returns.
 func (c *cell) stop(ctx context.Context) error {
-	c.stopOnce.Do(func() { close(c.stopping) })
+	c.end(errors.New("gabion is stopping"))
 	go func() { _ = c.ask(context.Background(), stopCommand) }()
 	select {
 	case <-c.gone:

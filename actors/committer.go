@@ -189,20 +189,23 @@ func (m *committer) write(g *store.Group, e *entry) error {
 			}
 			previous = append(previous, &messages.Previous{Found: found, Value: value})
 		}
-		var err error
-		switch o := op.GetOp().(type) {
-		case *messages.Op_Put:
-			err = g.Put(o.Put.GetKey(), o.Put.GetValue())
-		case *messages.Op_Delete:
-			err = g.Delete(o.Delete.GetKey())
-		case *messages.Op_DeleteRange:
-			err = g.DeleteRange(o.DeleteRange.GetStart(), o.DeleteRange.GetEnd(), nil)
-		}
-		if err != nil {
+		if err := applyOp(g, op); err != nil {
 			return err
 		}
 	}
 	e.reply = &messages.Committed{Seq: g.Seq(), Previous: previous}
+	return nil
+}
+
+func applyOp(g *store.Group, op *messages.Op) error {
+	switch o := op.GetOp().(type) {
+	case *messages.Op_Put:
+		return g.Put(o.Put.GetKey(), o.Put.GetValue())
+	case *messages.Op_Delete:
+		return g.Delete(o.Delete.GetKey())
+	case *messages.Op_DeleteRange:
+		return g.DeleteRange(o.DeleteRange.GetStart(), o.DeleteRange.GetEnd(), nil)
+	}
 	return nil
 }
 

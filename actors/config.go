@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -49,6 +50,8 @@ type Config struct {
 	// Keep is how many complete backups of each table retention leaves. Zero means 3.
 	Keep int
 
+	// Schemas are the versions of the tables' rows that the program understands, by table. See Schema.
+	Schemas map[string]Schema
 	// UndoLife is how long the data of a dropped table is kept. Zero means 7 days.
 	UndoLife time.Duration
 
@@ -143,6 +146,13 @@ func (c Config) validate(system *actor.ActorSystem) error {
 			faults = append(faults, err)
 		} else if slices.Contains(c.Tables[:i], table) {
 			fault("name each table once", "table %q is named twice", table)
+		}
+	}
+	for _, table := range slices.Sorted(maps.Keys(c.Schemas)) {
+		if err := messages.CheckTableName(table); err != nil {
+			faults = append(faults, fmt.Errorf("schema: %w", err))
+		} else if c.Schemas[table].Version == 0 {
+			fault("versions begin at 1", "schema of table %q has version 0", table)
 		}
 	}
 	if c.Cron != "" {

@@ -241,7 +241,7 @@ func TestReopenedTableHasNewBudget(t *testing.T) {
 					h.send(h.pid("tasks"), put("key", "value"))
 					h.settle()
 					fail()
-					pass(35 * time.Second)
+					pass(37 * time.Second) // more than the longest pause
 					h.settle()
 				}
 				for range 11 {

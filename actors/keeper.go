@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -37,6 +38,7 @@ type keeper struct {
 func (c *cell) keep() {
 	defer close(c.gone)
 	defer c.giveUp(nil)
+	defer c.end(nil)
 	k := &keeper{cell: c, retry: time.NewTimer(0)}
 	defer k.retry.Stop()
 	if c.showing() == messages.TableState_TABLE_STATE_CLOSED {
@@ -128,18 +130,23 @@ func (k *keeper) open() error {
 	// Only a few tables open at once: each replays its WAL.
 	select {
 	case k.tree.opening <- struct{}{}:
-	case <-k.stopping:
+	case <-k.live.Done():
 		return stoppedFailure()
 	}
 	// One for each store: what a store reports once it is closed is nobody's concern.
 	faults := make(chan error, 1)
 	s, err := k.tree.openStore(k.cell, !k.hasServed, faults)
 	<-k.tree.opening
+	if err == nil {
+		if err = k.migrate(s); err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}
 	switch {
 	case err == nil:
 		k.serve(s, faults)
 	case errors.Is(err, messages.ErrDataLoss), errors.Is(err, store.ErrMissing), errors.Is(err, store.ErrNewer),
-		k.tree.directory.ReadOnly():
+		errors.Is(err, errSchema), k.tree.directory.ReadOnly():
 		k.quarantine(err)
 	default:
 		k.logger.Warn("table did not open", "error", err)
@@ -219,6 +226,10 @@ func (k *keeper) shut(fault error) {
 		m.fail(fault, nil)
 	}
 	m.close()
+	// Who asked for the close may take it that all before was answered.
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	k.outbox.flush(ctx)
 	if err := m.store.Close(); err != nil {
 		k.logger.Warn("store closed with an error", "error", err)
 	}

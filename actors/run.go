@@ -21,12 +21,14 @@ type run struct {
 	pin    bool
 	tables []string
 	logger *slog.Logger
-	set    *messages.BackupSet
+	// cut captures a table that is no longer at position have.
+	cut func(ctx context.Context, table string, have *messages.Position) (*messages.CutDone, error)
+	set *messages.BackupSet
 }
 
 func newRun(t *tree, q *queuedRun) *run {
 	id := t.runner.nextID()
-	return &run{
+	r := &run{
 		tree:   t,
 		id:     id,
 		label:  q.label,
@@ -41,6 +43,8 @@ func newRun(t *tree, q *queuedRun) *run {
 			Started:       now(),
 		},
 	}
+	r.cut = r.askOwner
+	return r
 }
 
 // do backs up the tables, a few at once, best effort; then writes the set, lets retention remove what is

@@ -185,19 +185,28 @@ func (t *Table) walk(ctx context.Context, m *messages.Scan, first uint32, each f
 	}
 	// Also when each panics.
 	defer func() { err = errors.Join(err, snapshot.Close()) }()
-	return t.pages(ctx, snapshot, m, first, each)
+	page := func(scan *messages.Scan) (*messages.Page, error) {
+		page, err := snapshot.Page(scan)
+		if err != nil {
+			return nil, t.cell().readers.failure(err)
+		}
+		return page, nil
+	}
+	return pages(ctx, page, m, first, each)
 }
 
-func (t *Table) pages(ctx context.Context, snapshot *store.Snapshot, m *messages.Scan, first uint32, each func(key, value []byte) error) error {
+// pages calls each for every entry of the pages that read returns, the first one of up to first entries.
+func pages(ctx context.Context, read func(*messages.Scan) (*messages.Page, error), m *messages.Scan, first uint32,
+	each func(key, value []byte) error) error {
 	scan := &messages.Scan{}
 	if m != nil {
 		scan = proto.CloneOf(m)
 	}
 	scan.Limit = first
 	for {
-		page, err := snapshot.Page(scan)
+		page, err := read(scan)
 		if err != nil {
-			return t.cell().readers.failure(err)
+			return err
 		}
 		for _, entry := range page.GetEntries() {
 			if err := each(entry.GetKey(), entry.GetValue()); err != nil {

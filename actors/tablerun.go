@@ -78,8 +78,8 @@ func (r *run) newestPosition(table string) (*messages.Position, error) {
 	return newest.Manifest.GetRecord().GetPosition(), err
 }
 
-// cut asks the owner for a cut. An answer that comes after the deadline is of this run, and is removed.
-func (r *run) cut(ctx context.Context, table string, have *messages.Position) (*messages.CutDone, error) {
+// askOwner asks the owner for a cut. An answer that comes after the deadline is of this run, and is removed.
+func (r *run) askOwner(ctx context.Context, table string, have *messages.Position) (*messages.CutDone, error) {
 	limit := r.tree.config.CutTimeout
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer in %v", limit))
 	defer cancel()

@@ -15,7 +15,7 @@ import (
 
 // create makes an empty table and returns its lineage. The record is durable before current names the
 // lineage; a crash in between leaves an unfinished creation, which sweepUnfinished removes.
-func (d *Directory) create(table string) (string, error) {
+func (d *Directory) create(table string, schemaVersion uint64) (string, error) {
 	lineage := ulid.Make().String()
 	path := d.fs.PathJoin(d.tablePath(table), lineage)
 	if err := MkdirDurably(d.fs, d.tablePath(table)); err != nil {
@@ -30,6 +30,7 @@ func (d *Directory) create(table string) (string, error) {
 		Table:         table,
 		Position:      &messages.Position{Lineage: lineage},
 		Accounting:    messages.Accounting_ACCOUNTING_EXACT,
+		SchemaVersion: schemaVersion,
 		Created:       now,
 		Committed:     now,
 	}

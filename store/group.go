@@ -172,6 +172,12 @@ func (g *Group) forget(key, value []byte) {
 	g.next.Fingerprint -= g.s.fingerprint.Row(key, value)
 }
 
+// SetSchemaVersion adds the operation that changes the user's schema version in the table's record.
+func (g *Group) SetSchemaVersion(version uint64) {
+	g.operation()
+	g.next.SchemaVersion = version
+}
+
 // Refuses returns why the conditions do not hold after the operations so far, nil when they do.
 func (g *Group) Refuses(conditions []*messages.Condition) (*messages.Failure, error) {
 	for i, c := range conditions {

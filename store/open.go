@@ -17,6 +17,8 @@ import (
 type OpenOptions struct {
 	// Create lets a table that has no directory be made empty, and Recreate one that was dropped, too.
 	Create, Recreate bool
+	// SchemaVersion is the user's schema version of a table that is made.
+	SchemaVersion uint64
 	// Newest returns the seq of the newest backup of a lineage; zero means that there is none. An
 	// error means unknown: the open goes on with a warning. Nil means that there are no backups.
 	Newest func(lineage string) (uint64, error)
@@ -95,7 +97,7 @@ func (d *Directory) open(table string, o OpenOptions) (*Store, error) {
 		if !o.Create && !o.Recreate || d.readOnly {
 			return nil, messages.WithHint(ErrMissing, "restore it from a backup, or create it empty with --create-empty")
 		}
-		if lineage, err = d.create(table); err != nil {
+		if lineage, err = d.create(table, o.SchemaVersion); err != nil {
 			return nil, err
 		}
 	}
