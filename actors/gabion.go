@@ -51,7 +51,7 @@ func Start(ctx context.Context, system *actor.ActorSystem, config Config) (*Gabi
 		return nil, fmt.Errorf("start gabion: %w", errors.Join(err, g.Stop(grace)))
 	}
 	t.scheduler.start()
-	t.admin.Go(func() {
+	t.admin.start(func() {
 		if _, err := patient(&t.tables, listTimeout, t.sweepUndo); err != nil {
 			config.Logger.Warn("undo whose life has ended is not removed", "error", err)
 		}

@@ -126,8 +126,7 @@ type eagerSender struct {
 	ended atomic.Bool
 }
 
-func (s *eagerSender) SendUserMessage(pid *actor.PID, message any) {
-	s.sender.SendUserMessage(pid, message)
+func (s *eagerSender) SendUserMessage(*actor.PID, any) {
 	if !s.ended.Load() {
 		s.h.system.Root.RequestWithCustomSender(s.h.pid("tasks"), put("k", "v"), s.pid)
 	}

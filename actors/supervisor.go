@@ -115,7 +115,7 @@ func (s *supervisor) letStop() {
 // beside answers with what work returns, on a goroutine of its own: it may wait for a disk. Stop ends it.
 func (s *supervisor) beside(c actor.Context, table string, work func(context.Context) (*messages.TableList, error)) {
 	r := &request{out: s.tree.outbox, sender: c.Sender()}
-	s.tree.admin.Go(func() {
+	s.tree.admin.start(func() {
 		defer func() {
 			if reason := recover(); reason != nil {
 				s.tree.config.Logger.Error("supervisor's work panicked", "reason", reason, "stack", string(debug.Stack()))

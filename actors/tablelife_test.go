@@ -96,6 +96,7 @@ func TestCreateTableRefuses(t *testing.T) {
 		}
 		h.config.Tables = []string{"tasks"}
 		h.start()
+		h.settle()
 		before := h.tree(dir + "/tables")
 		wantCode(t, "create of a missing table", h.g.CreateTable(h.Context(), "lost", false), messages.Code_CODE_FAILED_PRECONDITION)
 		for _, name := range []string{"", "No", "backup", "../x"} {

@@ -44,8 +44,8 @@ type tree struct {
 	listing, tables patience
 	// supervisor is the supervisor's PID, once it was spawned.
 	supervisor atomic.Pointer[actor.PID]
-	// admin counts the requests of the supervisor that are worked on beside it.
-	admin sync.WaitGroup
+	// admin is what is done beside the supervisor.
+	admin admin
 
 	stopOnce sync.Once
 	stopped  chan struct{} // closed when shutdown has ended
@@ -156,15 +156,7 @@ func (t *tree) stop(ctx context.Context) {
 		})
 	}
 	wg.Wait()
-	answered := make(chan struct{})
-	go func() {
-		defer close(answered)
-		t.admin.Wait()
-	}()
-	select {
-	case <-answered:
-	case <-ctx.Done():
-	}
+	t.admin.wait(ctx)
 	t.outbox.flush(ctx)
 	for _, m := range tables {
 		m.outbox.flush(ctx)
