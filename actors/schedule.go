@@ -38,6 +38,12 @@ type plan struct {
 	jitter  float64
 }
 
+// CheckCron returns what is wrong with a Config.Cron, with a hint, or nil.
+func CheckCron(expression string) error {
+	_, err := parseCron(expression)
+	return err
+}
+
 // parseCron reads five fields. An expression that names no time, such as the 30th of February, is an error.
 func parseCron(expression string) (cron.Schedule, error) {
 	bad := func(format string, args ...any) error {

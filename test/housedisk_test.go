@@ -16,6 +16,7 @@ var disk = map[string][]string{
 // diskUses are the uses that a room, or one file, may make of disk. cmd and test may make any.
 var diskUses = map[string]string{
 	"backup": "os.ErrExist os.ErrNotExist",
+	"ops":    "os.ErrPermission",
 	"store": "os.ErrExist os.ErrNotExist os.ErrPermission os.FileMode os.LinkError syscall.EAGAIN syscall.Errno vfs.Default " +
 		"os.Args os.Getpid os.Hostname filepath.Abs filepath.Base filepath.Dir filepath.EvalSymlinks filepath.Join",
 	"gabiontest":             "syscall.EIO syscall.ENOSPC",

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"strconv"
@@ -41,6 +42,8 @@ func (m leakChecked) Run() int {
 //	fill DIR                     makes a directory with the tables fruit, bytes and empty, and two backup sets
 //	hold DIR                     serves DIR from the process of the test until release, or the script's end
 //	release                      stops what hold started
+//
+// and those of cmd_serve_test.go.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
@@ -48,15 +51,20 @@ func TestScript(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GABION_DIR", "")
 			env.Values[holderKey{}] = &holder{}
+			env.Values[servedKey{}] = make(map[string]*served)
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits":   exits,
-			"fill":    fillCommand,
-			"hold":    hold,
-			"release": release,
-		},
+		Cmds: scriptCommands(),
 	})
+}
+
+func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
+	commands := maps.Clone(serveCommands)
+	commands["exits"] = exits
+	commands["fill"] = fillCommand
+	commands["hold"] = hold
+	commands["release"] = release
+	return commands
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {

@@ -16,7 +16,7 @@ import (
 
 // The manners that every command keeps:
 //
-//   - Results go to stdout, everything else to stderr. Nothing is logged.
+//   - Results go to stdout, everything else to stderr. Nothing is logged, but by serve.
 //   - An error is "gabion: ..." in lower case without a full stop, one line for each fault, then a "hint:" line
 //     for each thing that can be done about it. A usage error is followed by the command's usage.
 //   - --json gives one JSON document, or one to a line where rows or events come one after another. Names are
@@ -63,6 +63,11 @@ func usagef(hint, format string, args ...any) error {
 	return usageError{messages.WithHint(fmt.Errorf(format, args...), hint)}
 }
 
+// loggedError is an error that a JSON log has told already: its reader wants nothing but JSON.
+type loggedError struct{ error }
+
+func (e loggedError) Unwrap() error { return e.error }
+
 func exitCode(err error) int {
 	var usage usageError
 	switch {
@@ -85,7 +90,8 @@ func isClosedPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
 
 // complain writes an error, its hints and, after a usage error, the usage of cmd.
 func complain(stderr io.Writer, cmd *cobra.Command, err error) {
-	if err == nil || isClosedPipe(err) {
+	var logged loggedError
+	if err == nil || isClosedPipe(err) || errors.As(err, &logged) {
 		return
 	}
 	for _, fault := range faults(err) {

@@ -15,7 +15,7 @@ func newRoot(out *output) *cobra.Command {
 		Use:   "gabion COMMAND [FLAGS]",
 		Short: "Durable tables that back themselves up",
 		Long: `Gabion gives an actor system durable tables which back themselves up. This program shows what it does
-(gabion demo) and looks into the directory of a host that is not running.`,
+(gabion demo), serves tables (gabion serve), and looks into the directory of a host that is not running.`,
 		Args:          cobra.ArbitraryArgs, // so that we may name the closest command ourselves
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -39,6 +39,8 @@ func newRoot(out *output) *cobra.Command {
 ` + exitCodes)
 	root.AddCommand(
 		newDemo(out),
+		newServe(out),
+		newConfig(out),
 		newTables(out),
 		newGet(out),
 		newScan(out),

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops"
+)
+
+func newServe(*output) *cobra.Command {
+	var flags configFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve tables and back them up until a signal",
+		Long: `Serve tables and back them up until SIGTERM or Ctrl-C. The first signal drains: what was accepted is committed
+and answered, then every table is closed. The second cuts the drain short; so does --stop-timeout.
+
+The configuration comes from flags, the environment and a YAML file; gabion config show shows what it comes to,
+docs/config.md lists every key. The log goes to stderr; "ready" is the line that says that the tables are served.`,
+		Example: "  gabion serve --config /etc/gabion.yaml\n  gabion serve --dir DIR --tables tasks,mailbox --log-format json",
+		Args:    exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := flags.load()
+			if err != nil {
+				return err
+			}
+			if config.Gabion.Dir == "" {
+				return usagef("add --dir DIR, set GABION_DIR, or write dir: DIR into the file", "no directory given")
+			}
+			if len(config.Gabion.Tables) == 0 {
+				return usagef("add --tables A,B, set GABION_TABLES, or write tables: [A, B] into the file", "no tables given")
+			}
+			if err := checkUser(config.Gabion.Dir); err != nil {
+				return err
+			}
+			logger := config.Logger(cmd.ErrOrStderr())
+			err = serve(cmd.Context(), config, logger)
+			if err != nil && config.LogFormat == ops.LogJSON {
+				logger.Error("serve ended", "error", err.Error(), "hints", messages.Hints(err))
+				return loggedError{err}
+			}
+			return err
+		},
+	}
+	flags.addFlags(cmd)
+	return cmd
+}
+
+// serve runs a server until the first signal, and stops it. ctx ends by that signal too, but does not tell it from
+// the second; so it counts only until the signals are caught here.
+func serve(ctx context.Context, config *ops.Config, logger *slog.Logger) error {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	uncut, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	running, drain := context.WithCancel(uncut)
+	defer drain()
+	go func() {
+		for _, step := range []struct {
+			text string
+			end  context.CancelFunc
+		}{{"draining; another signal cuts it short", drain}, {"drain is cut short", cut}} {
+			select {
+			case s := <-signals:
+				logger.Info(step.text, "signal", s.String(), "timeout", config.StopTimeout.String())
+				step.end()
+			case <-uncut.Done():
+				return
+			}
+		}
+	}()
+	server, err := ops.Start(running, config, logger)
+	if err != nil {
+		return err
+	}
+	logger.Info("ready", "pid", os.Getpid(), "dir", config.Gabion.Dir)
+	<-running.Done()
+	stopping, end := context.WithTimeout(uncut, config.StopTimeout)
+	defer end()
+	err = server.Stop(stopping)
+	if stopping.Err() != nil {
+		// What hangs is to be read, not that a context ended.
+		return messages.WithHint(errors.New(err.Error()), strings.Join(messages.Hints(err), "; "))
+	}
+	return err
+}

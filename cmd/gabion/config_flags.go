@@ -1,0 +1,71 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/gabiondb/gabion/ops"
+)
+
+// configVariable names the configuration file when --config does not.
+const configVariable = "GABION_CONFIG"
+
+// configFlags are those of a command that reads the configuration.
+type configFlags struct {
+	file  string
+	flags *pflag.FlagSet
+}
+
+func (c *configFlags) addFlags(cmd *cobra.Command) {
+	c.flags = cmd.Flags()
+	c.flags.SortFlags = false
+	c.flags.StringVar(&c.file, "config", "", "read the configuration from `FILE` (default $"+configVariable+")")
+	for _, s := range ops.Settings() {
+		value := &settingFlag{setting: s}
+		usage := s.Usage
+		if s.Default != "" && s.Kind != ops.Bool {
+			usage += " (default " + s.Default + ")"
+		}
+		flag := c.flags.VarPF(value, s.Flag(), "", usage)
+		if s.Kind == ops.Bool {
+			flag.NoOptDefVal = "true"
+		}
+	}
+}
+
+// load reads the configuration from the flags, the environment and the file.
+func (c *configFlags) load() (*ops.Config, error) {
+	s := ops.Sources{Flags: make(map[string]string), Environment: os.LookupEnv, File: c.file}
+	if s.File == "" {
+		s.File = os.Getenv(configVariable)
+	}
+	c.flags.Visit(func(f *pflag.Flag) {
+		if value, ok := f.Value.(*settingFlag); ok {
+			s.Flags[value.setting.Key] = value.text
+		}
+	})
+	return ops.LoadConfig(s)
+}
+
+// settingFlag takes any text: LoadConfig tells all that is wrong at once.
+type settingFlag struct {
+	setting ops.Setting
+	text    string
+}
+
+func (f *settingFlag) String() string { return f.text }
+
+func (f *settingFlag) Set(text string) error {
+	f.text = text
+	return nil
+}
+
+// Type keeps "=true" out of the usage of a Bool.
+func (f *settingFlag) Type() string {
+	if f.setting.Kind == ops.Bool {
+		return "bool"
+	}
+	return string(f.setting.Kind)
+}
