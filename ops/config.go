@@ -18,6 +18,8 @@ type Config struct {
 	Gabion actors.Config
 	// StopTimeout is how long a stop may drain before it is cut short. Zero means 30 s.
 	StopTimeout time.Duration
+	// DisableSocket leaves Dir/gabion.sock out.
+	DisableSocket bool
 	// LogFormat is LogText or LogJSON. Empty means LogText.
 	LogFormat string
 	// LogLevel is debug, info, warn or error. Empty means info.

@@ -76,6 +76,8 @@ func Settings() []Setting {
 			field: func(c *Config) any { return &c.Gabion.DisableSchedule }},
 		{Key: "keep", Kind: Number, Default: "3", Min: 1, Max: 1 << 31, Usage: "keep the newest `N` backups of each table",
 			field: func(c *Config) any { return &c.Gabion.Keep }},
+		{Key: "disable_socket", Kind: Bool, Default: "false", Usage: "do not open gabion.sock in --dir, for the other commands",
+			field: func(c *Config) any { return &c.DisableSocket }},
 		{Key: "stop_timeout", Kind: Duration, Default: "30s", Min: 1e6, Usage: "give a stop `DURATION` to drain",
 			field: func(c *Config) any { return &c.StopTimeout }},
 		{Key: "log.format", Kind: Text, Default: LogText, Usage: "log as `text|json`, to stderr",

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops"
 )
 
 func newBackups(out *output) *cobra.Command {
@@ -22,7 +22,7 @@ func newBackups(out *output) *cobra.Command {
 		Example: "  gabion backups --dir DIR",
 		Args:    exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return at.read(cmd.Context(), nil, func(g *actors.Gabion) error {
+			return at.read(cmd.Context(), nil, func(g *ops.Session) error {
 				list, err := g.ListBackups(cmd.Context())
 				if err != nil {
 					return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops"
 )
 
 func newDemo(out *output) *cobra.Command {
@@ -95,7 +96,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 			return fmt.Errorf("make directory: %w", err)
 		}
 	}
-	if err := checkUser(d.dir); err != nil {
+	if err := ops.CheckUser(d.dir); err != nil {
 		return err
 	}
 	if err := patiently(ctx, func() error { return checkDemoDir(d.dir) }); err != nil {

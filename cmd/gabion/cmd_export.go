@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/gabiondb/gabion/actors"
+	"github.com/gabiondb/gabion/ops"
 )
 
 func newExport(out *output) *cobra.Command {
@@ -21,7 +21,7 @@ is not valid UTF-8 is given as key_base64 or value_base64 instead.`,
 			if err != nil {
 				return err
 			}
-			return at.readTable(cmd.Context(), args[0], func(t *actors.Table) error {
+			return at.readTable(cmd.Context(), args[0], func(t ops.TableAccess) error {
 				return t.Walk(cmd.Context(), m, func(key, value []byte) error { return out.line(newEntry(key, value)) })
 			})
 		},

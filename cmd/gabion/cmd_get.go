@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/gabiondb/gabion/actors"
+	"github.com/gabiondb/gabion/ops"
 )
 
 func newGet(out *output) *cobra.Command {
@@ -22,7 +22,7 @@ key and value, or key_base64 and value_base64 where they are not valid UTF-8.
 			if err != nil {
 				return err
 			}
-			return at.readTable(cmd.Context(), args[0], func(t *actors.Table) error {
+			return at.readTable(cmd.Context(), args[0], func(t ops.TableAccess) error {
 				value, err := t.Get(cmd.Context(), key)
 				if err != nil {
 					return err

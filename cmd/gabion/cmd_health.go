@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops"
 )
 
 func newHealth(out *output) *cobra.Command {
@@ -23,7 +23,7 @@ is not live data (fragmentation; - when unknown), and its backups. The exit code
 		Example: "  gabion health --dir DIR",
 		Args:    exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return at.read(cmd.Context(), nil, func(g *actors.Gabion) error {
+			return at.read(cmd.Context(), nil, func(g *ops.Session) error {
 				report, err := g.Health(cmd.Context())
 				if err != nil {
 					return err

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops"
 )
 
 // errLimit ends a walk at --limit.
@@ -57,7 +57,7 @@ characters is quoted as in Go. With --json each row is an object on a line of it
 			if err != nil {
 				return err
 			}
-			return at.readTable(cmd.Context(), args[0], func(t *actors.Table) error {
+			return at.readTable(cmd.Context(), args[0], func(t ops.TableAccess) error {
 				return scan(cmd.Context(), t, m, flags.limit, out, cmd.ErrOrStderr())
 			})
 		},
@@ -72,7 +72,7 @@ characters is quoted as in Go. With --json each row is an object on a line of it
 }
 
 // scan prints the rows of m up to limit, and says on notes whether more follow.
-func scan(ctx context.Context, t *actors.Table, m *messages.Scan, limit uint, out *output, notes io.Writer) error {
+func scan(ctx context.Context, t ops.TableAccess, m *messages.Scan, limit uint, out *output, notes io.Writer) error {
 	var rows uint
 	err := t.Walk(ctx, m, func(key, value []byte) error {
 		if limit > 0 && rows == limit {

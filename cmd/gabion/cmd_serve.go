@@ -38,7 +38,7 @@ docs/config.md lists every key. The log goes to stderr; "ready" is the line that
 			if len(config.Gabion.Tables) == 0 {
 				return usagef("add --tables A,B, set GABION_TABLES, or write tables: [A, B] into the file", "no tables given")
 			}
-			if err := checkUser(config.Gabion.Dir); err != nil {
+			if err := ops.CheckUser(config.Gabion.Dir); err != nil {
 				return err
 			}
 			logger := config.Logger(cmd.ErrOrStderr())

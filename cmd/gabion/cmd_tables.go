@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops"
 )
 
 func newTables(out *output) *cobra.Command {
@@ -17,7 +17,7 @@ func newTables(out *output) *cobra.Command {
 		Example: "  gabion tables --dir DIR",
 		Args:    exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return at.read(cmd.Context(), nil, func(g *actors.Gabion) error {
+			return at.read(cmd.Context(), nil, func(g *ops.Session) error {
 				infos, err := g.ListTables(cmd.Context())
 				if err != nil {
 					return err

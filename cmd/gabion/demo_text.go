@@ -39,46 +39,17 @@ func (t textTeller) imported(i imported) error {
 }
 
 func (t textTeller) event(event proto.Message) error {
-	switch e := event.(type) {
-	case *messages.BackupStarted:
-		return t.say("  event: backup started: run %s, %s\n", e.GetRunId(), plural(len(e.GetTables()), "table"))
-	case *messages.TableBackedUp:
-		return t.say("  event: table %s: %s\n", outcomeName(e.GetResult().GetOutcome()), e.GetResult().GetTable())
-	case *messages.BackupComplete:
-		return t.say("  event: backup complete: %d backed up, %d failed, in %v\n", len(e.GetBackedUp()), len(e.GetFailed()),
-			e.GetFinished().AsTime().Sub(e.GetStarted().AsTime()).Round(time.Millisecond))
-	case *messages.TableStateChanged:
-		return t.say("  event: table %s: %s, was %s\n", stateName(e.GetTo()), e.GetTable(), stateName(e.GetFrom()))
-	}
-	return nil
+	return t.say("  event: %s\n", eventText(event))
 }
 
 func (t textTeller) report(_ int, report *messages.BackupReport) error {
-	var rows [][]string
-	for _, r := range report.GetSet().GetResults() {
-		row := []string{r.GetTable(), outcomeName(r.GetOutcome()), "-", "-", "-", "-"}
-		if failure := r.GetFailure(); failure != nil {
-			row = append(row, failure.GetMessage())
-		} else {
-			copy(row[2:], []string{r.GetBackupId(), strconv.FormatUint(r.GetCount(), 10), size(r.GetBytes()), size(r.GetCopiedBytes())})
-		}
-		rows = append(rows, row)
-	}
-	kept, removed := 0, 0
-	for _, decision := range report.GetRetained() {
-		if decision.GetKeep() {
-			kept++
-		} else {
-			removed++
-		}
-	}
 	if err := t.say("\n"); err != nil {
 		return err
 	}
-	if err := t.out.table("  ", []string{"TABLE", "OUTCOME", "BACKUP", "ROWS", "SIZE", "COPIED", "REASON"}, rows); err != nil {
+	if err := printReport(t.out, "  ", report); err != nil {
 		return err
 	}
-	return t.say("  retention: %d kept, %d removed\n", kept, removed)
+	return t.out.flush()
 }
 
 // retained prints a row for each table and each way retention decided, with how many backups and why.

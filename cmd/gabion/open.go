@@ -13,19 +13,23 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gabiondb/gabion/actors"
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops"
 	"github.com/gabiondb/gabion/store"
 )
 
 const (
 	// dirVariable names the directory when --dir does not.
 	dirVariable = "GABION_DIR"
-	// patience is how long a command waits for a directory that is held: another reader is soon gone.
+	// backupDirVariable names the backup directory when --backup-dir does not.
+	backupDirVariable = "GABION_BACKUP_DIR"
+	// patience is how long demo waits for a directory that is held: a reader is soon gone.
 	patience = 3 * time.Second
 	// stopTimeout bounds the end of a command whose disk hangs.
 	stopTimeout = 30 * time.Second
 )
 
-// place is the directory that a command reads.
+// place is the directory that a command works on.
 type place struct {
 	dir       string
 	backupDir string
@@ -33,37 +37,57 @@ type place struct {
 
 func (p *place) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&p.dir, "dir", "", "tables lie in `DIR` (default $"+dirVariable+")")
-	cmd.Flags().StringVar(&p.backupDir, "backup-dir", "", "backups lie in `DIR` (default backups in --dir)")
+	cmd.Flags().StringVar(&p.backupDir, "backup-dir", "", "backups lie in `DIR` (default $"+backupDirVariable+", or backups in --dir)")
 }
 
-// read starts a Gabion read-only in place, with the tables named or with all that lie in the directory, calls
-// use, and stops it.
-func (p *place) read(ctx context.Context, tables []string, use func(*actors.Gabion) error) error {
+// read calls use with access to the directory, through the server that holds it or read-only in place, where the
+// tables named, or all, are served.
+func (p *place) read(ctx context.Context, tables []string, use func(*ops.Session) error) error {
+	return p.open(ctx, ops.OpenOptions{Tables: tables}, use)
+}
+
+// readTable is read for one table.
+func (p *place) readTable(ctx context.Context, name string, use func(ops.TableAccess) error) error {
+	return p.read(ctx, []string{name}, func(s *ops.Session) error { return use(s.Table(name)) })
+}
+
+// writeTable is readTable for changes.
+func (p *place) writeTable(ctx context.Context, name string, use func(ops.TableAccess) error) error {
+	if err := messages.CheckTableName(name); err != nil {
+		return err
+	}
+	return p.open(ctx, ops.OpenOptions{Tables: []string{name}, Write: true},
+		func(s *ops.Session) error { return use(s.Table(name)) })
+}
+
+func (p *place) open(ctx context.Context, o ops.OpenOptions, use func(*ops.Session) error) error {
+	if err := p.named(); err != nil {
+		return err
+	}
+	o.Dir, o.BackupDir = p.dir, p.backupDir
+	s, err := ops.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	err = use(s)
+	// Also when ctx has ended: that is what a Ctrl-C does.
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return errors.Join(err, s.Close(stopping))
+}
+
+// named returns an error unless a directory is given, by the flag or the variable.
+func (p *place) named() error {
 	if p.dir == "" {
 		p.dir = os.Getenv(dirVariable)
+	}
+	if p.backupDir == "" {
+		p.backupDir = os.Getenv(backupDirVariable)
 	}
 	if p.dir == "" {
 		return usagef("add --dir DIR, or set "+dirVariable, "no directory given")
 	}
-	if err := checkUser(p.dir); err != nil {
-		return err
-	}
-	var g *actors.Gabion
-	err := patiently(ctx, func() (err error) {
-		g, err = actors.Start(ctx, quietSystem(), actors.Config{
-			Dir: p.dir, BackupDir: p.backupDir, Tables: tables, ReadOnly: true, DisableSchedule: true,
-		})
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return errors.Join(use(g), stop(ctx, g))
-}
-
-// readTable is read for one table.
-func (p *place) readTable(ctx context.Context, name string, use func(*actors.Table) error) error {
-	return p.read(ctx, []string{name}, func(g *actors.Gabion) error { return use(g.Table(name)) })
+	return nil
 }
 
 // patiently calls try until the directory is no longer held, or patience ends.

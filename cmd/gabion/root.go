@@ -15,7 +15,8 @@ func newRoot(out *output) *cobra.Command {
 		Use:   "gabion COMMAND [FLAGS]",
 		Short: "Durable tables that back themselves up",
 		Long: `Gabion gives an actor system durable tables which back themselves up. This program shows what it does
-(gabion demo), serves tables (gabion serve), and looks into the directory of a host that is not running.`,
+(gabion demo), serves tables (gabion serve), and asks and
+changes what a directory holds: through the server that holds it, or in place where there is none.`,
 		Args:          cobra.ArbitraryArgs, // so that we may name the closest command ourselves
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -43,10 +44,14 @@ func newRoot(out *output) *cobra.Command {
 		newConfig(out),
 		newTables(out),
 		newGet(out),
+		newPut(out),
+		newDelete(out),
 		newScan(out),
 		newExport(out),
 		newHealth(out),
+		newBackup(out),
 		newBackups(out),
+		newEvents(out),
 		newVersion(out),
 	)
 	return root
@@ -122,13 +127,20 @@ func suggestion(candidates []string, otherwise string) string {
 // exactly is for a command whose arguments are those of its Use line.
 func exactly(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == n {
-			return nil
-		}
 		// The Use line names the command, then its arguments in capitals.
 		want := strings.Join(strings.Fields(cmd.Use)[1:], " ")
 		if want == "" {
 			want = "no arguments"
+		}
+		return exactlyFor(want, n)(cmd, args)
+	}
+}
+
+// exactlyFor is exactly where the Use line does not tell what is wanted.
+func exactlyFor(want string, n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == n {
+			return nil
 		}
 		return usagef(cmd.CommandPath()+" --help shows an example", "%s takes %s, got %s", cmd.Name(), want, plural(len(args), "argument"))
 	}

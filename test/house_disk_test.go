@@ -16,7 +16,10 @@ var disk = map[string][]string{
 // diskUses are the uses that a room, or one file, may make of disk. cmd and test may make any.
 var diskUses = map[string]string{
 	"backup": "os.ErrExist os.ErrNotExist",
-	"ops":    "os.ErrPermission",
+	"ops":    "os.ErrDeadlineExceeded os.ErrNotExist os.ErrPermission os.FileInfo syscall.ECONNREFUSED syscall.ENOTDIR",
+	"ops/socketpath.go": "os.Chmod os.Lstat os.MkdirTemp os.Mkdir os.ModeSocket os.Remove os.RemoveAll os.Rename " +
+		"os.SameFile os.Symlink os.TempDir filepath.Base filepath.Dir filepath.Join",
+	"ops/user_unix.go": "os.Geteuid os.Stat syscall.Stat_t",
 	"store": "os.ErrExist os.ErrNotExist os.ErrPermission os.FileMode os.LinkError syscall.EAGAIN syscall.Errno vfs.Default " +
 		"os.Args os.Getpid os.Hostname filepath.Abs filepath.Base filepath.Dir filepath.EvalSymlinks filepath.Join",
 	"gabiontest":             "syscall.EIO syscall.ENOSPC",

@@ -1,6 +1,6 @@
 //go:build !windows
 
-package main
+package ops
 
 import (
 	"fmt"
@@ -10,9 +10,9 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// checkUser refuses a directory that belongs to another user: the lock files of root would keep the service
+// CheckUser refuses a directory that belongs to another user: the lock files of root would keep the service
 // from its own directory. One that cannot be looked at is left to the open.
-func checkUser(dir string) error {
+func CheckUser(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return nil

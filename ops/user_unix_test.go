@@ -1,6 +1,6 @@
 //go:build !windows
 
-package main
+package ops
 
 import (
 	"os"
@@ -11,11 +11,11 @@ import (
 
 func TestCheckUser(t *testing.T) {
 	dir := t.TempDir()
-	if err := checkUser(dir); err != nil {
+	if err := CheckUser(dir); err != nil {
 		t.Errorf("a directory of our own is refused: %v", err)
 	}
-	if err := checkUser(dir + "/missing"); err != nil {
-		t.Errorf("a missing directory is not for checkUser to refuse: %v", err)
+	if err := CheckUser(dir + "/missing"); err != nil {
+		t.Errorf("a missing directory is not for CheckUser to refuse: %v", err)
 	}
 	err := compareUsers("d", 1000, 0)
 	if err == nil || err.Error() != "directory d belongs to user 1000, this is user 0" || len(messages.Hints(err)) != 1 {
@@ -27,7 +27,7 @@ func TestCheckUser(t *testing.T) {
 	if err := os.Chown(dir, 12345, -1); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkUser(dir); err == nil {
+	if err := CheckUser(dir); err == nil {
 		t.Error("a directory of somebody else passes")
 	}
 }

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops"
+)
+
+func newBackup(out *output) *cobra.Command {
+	var at place
+	var label string
+	cmd := &cobra.Command{
+		Use:   "backup [TABLE...]",
+		Short: "Back up all tables, or those named, now",
+		Long: `Back up all tables, or those named, now, and print what became of each. A table that has not changed is carried
+forward. The exit code is 3 when a table failed; it keeps its old backups.`,
+		Example: "  gabion backup --label before-upgrade --dir DIR",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			m := &messages.BackupAll{Tables: args, Label: label}
+			if bad := m.Check(); bad != nil {
+				return bad
+			}
+			return at.open(cmd.Context(), ops.OpenOptions{Tables: args, Write: true}, func(s *ops.Session) error {
+				report, err := s.Backup(cmd.Context(), m)
+				if err != nil {
+					return err
+				}
+				if out.json {
+					err = out.message(report)
+				} else {
+					err = printReport(out, "", report)
+				}
+				return errors.Join(err, failed(report))
+			})
+		},
+	}
+	at.addFlags(cmd)
+	cmd.Flags().StringVar(&label, "label", "", "keep `LABEL` with the backups")
+	return cmd
+}
+
+// failed returns an errPartial unless the run did all that it was to do.
+func failed(report *messages.BackupReport) error {
+	var faults []error
+	for _, result := range report.GetSet().GetResults() {
+		if failure := result.GetFailure(); failure != nil {
+			fault := partialError(fmt.Sprintf("table %q was not backed up", result.GetTable()))
+			faults = append(faults, messages.WithHint(fault, failure.GetHint()))
+		}
+	}
+	for _, fault := range report.GetFaults() {
+		faults = append(faults, partialError(fault))
+	}
+	return errors.Join(faults...)
+}
+
+// printReport prints a row for each table of a run, and what retention did.
+func printReport(out *output, indent string, report *messages.BackupReport) error {
+	var rows [][]string
+	for _, r := range report.GetSet().GetResults() {
+		row := []string{r.GetTable(), outcomeName(r.GetOutcome()), "-", "-", "-", "-"}
+		if failure := r.GetFailure(); failure != nil {
+			row = append(row, failure.GetMessage())
+		} else {
+			copy(row[2:], []string{r.GetBackupId(), strconv.FormatUint(r.GetCount(), 10), size(r.GetBytes()), size(r.GetCopiedBytes())})
+		}
+		rows = append(rows, row)
+	}
+	kept, removed := 0, 0
+	for _, decision := range report.GetRetained() {
+		if decision.GetKeep() {
+			kept++
+		} else {
+			removed++
+		}
+	}
+	err := out.table(indent, []string{"TABLE", "OUTCOME", "BACKUP", "ROWS", "SIZE", "COPIED", "REASON"}, rows)
+	if err != nil {
+		return err
+	}
+	return out.printf("%sretention: %d kept, %d removed\n", indent, kept, removed)
+}

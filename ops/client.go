@@ -1,0 +1,123 @@
+package ops
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops/messagesconnect"
+)
+
+// Client speaks to the server of a directory. It is safe for concurrent use. Errors match the sentinels of package
+// messages, as those of actors.Gabion do; a write that was sent and not answered matches messages.ErrOutcomeUnknown.
+type Client struct {
+	transport *http.Transport
+	service   messagesconnect.GabionServiceClient
+	info      *messages.InfoResponse
+}
+
+// Dial connects to the server that holds dir, and asks who it is. Where none listens the error matches ErrNoServer; a
+// server of another protocol version is an error that says which side to upgrade.
+func Dial(ctx context.Context, dir string) (*Client, error) {
+	path, err := socketPath(dir)
+	if err != nil {
+		return nil, fmt.Errorf("dial: %w", err)
+	}
+	c := &Client{transport: &http.Transport{
+		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return connectTo(ctx, path) },
+		DisableCompression: true,
+	}}
+	// The host's name is not looked at.
+	c.service = messagesconnect.NewGabionServiceClient(&http.Client{Transport: c.transport}, "http://gabion",
+		connect.WithInterceptors(protocolInterceptor{}), connect.WithAcceptCompression("gzip", nil, nil))
+	if c.info, err = c.service.Info(ctx, &messages.InfoRequest{}); err != nil {
+		err = fromConnect(ctx, err, false)
+	} else {
+		err = checkProtocol(protocolMajor, uint64(c.info.GetProtocolMajor()))
+	}
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("dial: %w", err)
+	}
+	return c, nil
+}
+
+// Close closes the connections that no call uses.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// Info tells who answered Dial.
+func (c *Client) Info() *messages.InfoResponse { return c.info }
+
+// ListTables returns the state of every table, by name.
+func (c *Client) ListTables(ctx context.Context) ([]*messages.TableInfo, error) {
+	list, err := c.service.ListTables(ctx, &messages.ListTables{})
+	return list.GetTables(), fromConnect(ctx, err, false)
+}
+
+// OpenTable opens a closed table and waits until it serves, or has said why not.
+func (c *Client) OpenTable(ctx context.Context, table string) error {
+	_, err := c.service.OpenTable(ctx, &messages.OpenTable{Table: table})
+	return fromConnect(ctx, err, false)
+}
+
+// CloseTable closes a table until OpenTable.
+func (c *Client) CloseTable(ctx context.Context, table string) error {
+	_, err := c.service.CloseTable(ctx, &messages.CloseTable{Table: table})
+	return fromConnect(ctx, err, false)
+}
+
+// Backup runs m and waits for the report. The run goes on when ctx ends.
+func (c *Client) Backup(ctx context.Context, m *messages.BackupAll) (*messages.BackupReport, error) {
+	report, err := c.service.BackupAll(ctx, m)
+	return report, fromConnect(ctx, err, false)
+}
+
+// ListBackups lists the complete backups of all tables, or those named, and the sets.
+func (c *Client) ListBackups(ctx context.Context, tables ...string) (*messages.BackupList, error) {
+	list, err := c.service.ListBackups(ctx, &messages.ListBackups{Tables: tables})
+	return list, fromConnect(ctx, err, false)
+}
+
+// Health reports on every table, also on those that cannot answer.
+func (c *Client) Health(ctx context.Context) (*messages.HealthReport, error) {
+	report, err := c.service.HealthMetrics(ctx, &messages.HealthMetrics{})
+	return report, fromConnect(ctx, err, false)
+}
+
+// Events calls each for every event after the one with m's id that the server remembers, and with follow for those to
+// come, until each returns an error, which Events returns, or the server stops.
+func (c *Client) Events(ctx context.Context, m *messages.EventsRequest, each func(*messages.Event) error) error {
+	stream, err := c.service.Events(ctx, m)
+	return receive(ctx, stream, err, each)
+}
+
+// receive calls each for every message of a stream.
+func receive[T any](ctx context.Context, stream *connect.ServerStreamForClient[T], err error, each func(*T) error) error {
+	if err != nil {
+		return fromConnect(ctx, err, false)
+	}
+	for stream.Receive() {
+		if err := each(stream.Msg()); err != nil {
+			// The rest of the stream is of no use, nor is what closing it says.
+			_ = stream.Close()
+			return err
+		}
+	}
+	err = stream.Err()
+	_ = stream.Close()
+	return fromConnect(ctx, err, false)
+}
+
+// checkSize refuses what the server would refuse, before it is sent.
+func checkSize(m proto.Message) error {
+	if size := proto.Size(m); size > maxRequest {
+		return messages.Failf(messages.Code_CODE_INVALID_ARGUMENT, "request has %d B, maximum is %d B", size, maxRequest).
+			Advise("split the Write: it may hold up to 64 MiB of keys and values")
+	}
+	return nil
+}

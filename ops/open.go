@@ -1,0 +1,194 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/gabiondb/gabion/actors"
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// Access is what can be asked of a Gabion, wherever it runs. The methods are those of actors.Gabion.
+type Access interface {
+	// ListTables returns the state of every table, by name.
+	ListTables(ctx context.Context) ([]*messages.TableInfo, error)
+	// Backup runs m and waits for the report.
+	Backup(ctx context.Context, m *messages.BackupAll) (*messages.BackupReport, error)
+	// ListBackups lists the complete backups of all tables, or those named, and the sets.
+	ListBackups(ctx context.Context, tables ...string) (*messages.BackupList, error)
+	// Health reports on every table, also on those that cannot answer.
+	Health(ctx context.Context) (*messages.HealthReport, error)
+}
+
+// TableAccess is what can be asked of a table. The methods are those of actors.Table.
+type TableAccess interface {
+	// Put stores value under key.
+	Put(ctx context.Context, key, value []byte) (seq uint64, err error)
+	// Delete removes key.
+	Delete(ctx context.Context, key []byte) (seq uint64, err error)
+	// DeleteRange removes every key in [start, end).
+	DeleteRange(ctx context.Context, start, end []byte) (seq uint64, err error)
+	// Write carries out all ops or none.
+	Write(ctx context.Context, m *messages.Write) (seq uint64, err error)
+	// Get returns the value of key.
+	Get(ctx context.Context, key []byte) ([]byte, error)
+	// Scan returns one page.
+	Scan(ctx context.Context, m *messages.Scan) (*messages.Page, error)
+	// Walk calls each for every entry, as of one instant.
+	Walk(ctx context.Context, m *messages.Scan, each func(key, value []byte) error) error
+}
+
+var (
+	_ Access      = (*actors.Gabion)(nil)
+	_ Access      = (*Client)(nil)
+	_ TableAccess = (*actors.Table)(nil)
+	_ TableAccess = (*ClientTable)(nil)
+)
+
+// patience is how long Open waits for a directory that is held: another reader is soon gone, and a server that starts
+// soon listens.
+const patience = 3 * time.Second
+
+// OpenOptions configures Open.
+type OpenOptions struct {
+	// Dir holds the tables.
+	Dir string
+	// BackupDir holds the backups. Empty means Dir/backups. A server knows its own.
+	BackupDir string
+	// Tables are those that are needed, all of which must exist. Empty means every table of the directory. A
+	// server serves its own.
+	Tables []string
+	// Write opens in place for changes. Without it nothing in the directories changes but lock files.
+	Write bool
+}
+
+// Session is access to a directory: through the server that holds it, or in place.
+type Session struct {
+	Access
+	client *Client
+	local  *actors.Gabion
+	system *actor.ActorSystem
+}
+
+// Open gives access to a directory: through DIR/gabion.sock where a server holds it, else in place, without a
+// schedule, and only for the user who owns it. No table and no directory is made. A directory that is held by a
+// host without a socket is an error that matches store.ErrHeld and names the holder.
+func Open(ctx context.Context, o OpenOptions) (*Session, error) {
+	deadline := time.Now().Add(patience)
+	for {
+		client, err := Dial(ctx, o.Dir)
+		if err == nil {
+			return &Session{Access: client, client: client}, nil
+		}
+		if !errors.Is(err, ErrNoServer) {
+			return nil, err
+		}
+		s, err := openInPlace(ctx, o)
+		if err == nil {
+			return s, nil
+		}
+		if !errors.Is(err, store.ErrHeld) {
+			return nil, err
+		}
+		if time.Now().After(deadline) {
+			return nil, messages.WithHint(err, "or let the host call ops.ListenSocket: then commands go through it")
+		}
+		// Readers that began together must not meet again and again.
+		timer := time.NewTimer(20*time.Millisecond + rand.N(80*time.Millisecond))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func openInPlace(ctx context.Context, o OpenOptions) (*Session, error) {
+	if err := CheckUser(o.Dir); err != nil {
+		return nil, err
+	}
+	tables := o.Tables
+	if o.Write {
+		// A name that is only meant to be there would otherwise get an empty table.
+		var err error
+		if tables, err = existing(o); err != nil {
+			return nil, err
+		}
+	}
+	s := &Session{system: actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
+		return slog.New(slog.DiscardHandler)
+	}))}
+	var err error
+	s.local, err = actors.Start(ctx, s.system, actors.Config{
+		Dir: o.Dir, BackupDir: o.BackupDir, Tables: tables, ReadOnly: !o.Write, DisableSchedule: true,
+	})
+	if err != nil {
+		s.system.Shutdown()
+		return nil, err
+	}
+	s.Access = s.local
+	return s, nil
+}
+
+// existing returns the tables that are needed, or that there are.
+func existing(o OpenOptions) (_ []string, err error) {
+	d, err := store.OpenDirectory(store.DirectoryOptions{FS: store.RealFS(), Path: o.Dir, ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	there, err := d.Tables()
+	if err != nil {
+		return nil, err
+	}
+	if len(o.Tables) == 0 {
+		return there, nil
+	}
+	return o.Tables, missing(o.Tables, there)
+}
+
+// Table returns a handle on a table.
+func (s *Session) Table(name string) TableAccess {
+	if s.client != nil {
+		return s.client.Table(name)
+	}
+	return s.local.Table(name)
+}
+
+// Client is the connection to the server, nil in place.
+func (s *Session) Client() *Client { return s.client }
+
+// Close ends the access; in place it closes the tables and gives the directory free, bounded by ctx.
+func (s *Session) Close(ctx context.Context) error {
+	if s.client != nil {
+		s.client.Close()
+		return nil
+	}
+	if err := s.local.Stop(ctx); err != nil {
+		return err
+	}
+	s.system.Shutdown()
+	return nil
+}
+
+// missing returns an error for each of the tables that is not there.
+func missing(tables, there []string) error {
+	var errs []error
+	for _, table := range tables {
+		if !slices.Contains(there, table) {
+			errs = append(errs, messages.WithHint(fmt.Errorf("table %q: %w", table, messages.ErrNotFound),
+				"the directory has the tables "+strings.Join(there, ", ")))
+		}
+	}
+	return errors.Join(errs...)
+}

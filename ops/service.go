@@ -1,0 +1,213 @@
+package ops
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gabiondb/gabion/actors"
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops/messagesconnect"
+)
+
+// service answers the RPCs of GabionService.
+type service struct {
+	gabion *actors.Gabion
+	info   *messages.InfoResponse
+	events *hub
+	logger *slog.Logger
+	// ending is cancelled when the service ends: what could take long is answered UNAVAILABLE then.
+	ending context.Context
+}
+
+var _ messagesconnect.GabionServiceHandler = (*service)(nil)
+
+// Info implements messagesconnect.GabionServiceHandler.
+func (s *service) Info(context.Context, *messages.InfoRequest) (*messages.InfoResponse, error) {
+	return s.info, nil
+}
+
+// Put implements messagesconnect.GabionServiceHandler.
+func (s *service) Put(ctx context.Context, m *messages.PutRequest) (*messages.Committed, error) {
+	ctx, cancel := until(ctx, m.GetPut().GetDeadline())
+	defer cancel()
+	return committed(s.gabion.Table(m.GetTable()).Put(ctx, m.GetPut().GetKey(), m.GetPut().GetValue()))
+}
+
+// Delete implements messagesconnect.GabionServiceHandler.
+func (s *service) Delete(ctx context.Context, m *messages.DeleteRequest) (*messages.Committed, error) {
+	ctx, cancel := until(ctx, m.GetDelete().GetDeadline())
+	defer cancel()
+	return committed(s.gabion.Table(m.GetTable()).Delete(ctx, m.GetDelete().GetKey()))
+}
+
+// DeleteRange implements messagesconnect.GabionServiceHandler.
+func (s *service) DeleteRange(ctx context.Context, m *messages.DeleteRangeRequest) (*messages.Committed, error) {
+	ctx, cancel := until(ctx, m.GetDeleteRange().GetDeadline())
+	defer cancel()
+	return committed(s.gabion.Table(m.GetTable()).DeleteRange(ctx, m.GetDeleteRange().GetStart(), m.GetDeleteRange().GetEnd()))
+}
+
+// Write implements messagesconnect.GabionServiceHandler.
+func (s *service) Write(ctx context.Context, m *messages.WriteRequest) (*messages.Committed, error) {
+	return committed(s.gabion.Table(m.GetTable()).Write(ctx, cmp.Or(m.GetWrite(), &messages.Write{})))
+}
+
+func committed(seq uint64, err error) (*messages.Committed, error) {
+	return &messages.Committed{Seq: seq}, err
+}
+
+// until bounds ctx by a request's deadline, where it has one.
+func until(ctx context.Context, deadline *timestamppb.Timestamp) (context.Context, context.CancelFunc) {
+	if deadline == nil {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, deadline.AsTime())
+}
+
+// Get implements messagesconnect.GabionServiceHandler.
+func (s *service) Get(ctx context.Context, m *messages.GetRequest) (*messages.Value, error) {
+	ctx, cancel := until(ctx, m.GetGet().GetDeadline())
+	defer cancel()
+	value, err := s.gabion.Table(m.GetTable()).Get(ctx, m.GetGet().GetKey())
+	var failure *messages.Failure
+	if errors.Is(err, messages.ErrNotFound) && !errors.As(err, &failure) {
+		return &messages.Value{}, nil // the table is there, the key is not
+	}
+	return &messages.Value{Found: true, Value: value}, err
+}
+
+// Scan implements messagesconnect.GabionServiceHandler.
+func (s *service) Scan(ctx context.Context, m *messages.ScanRequest) (*messages.Page, error) {
+	return s.gabion.Table(m.GetTable()).Scan(ctx, cmp.Or(m.GetScan(), &messages.Scan{}))
+}
+
+// Walk implements messagesconnect.GabionServiceHandler.
+func (s *service) Walk(ctx context.Context, m *messages.WalkRequest, stream *connect.ServerStream[messages.Page]) error {
+	if bad := cmp.Or(m.GetScan(), &messages.Scan{}).Check(); bad != nil {
+		return bad.Of(m.GetTable())
+	}
+	ctx, cancel := s.untilEnd(ctx)
+	defer cancel()
+	page, size := &messages.Page{}, 0
+	err := s.gabion.Table(m.GetTable()).Walk(ctx, m.GetScan(), func(key, value []byte) error {
+		page.Entries = append(page.Entries, &messages.Entry{Key: key, Value: value})
+		if size += len(key) + len(value); size < messages.MaxPage {
+			return nil
+		}
+		full := page
+		page, size = &messages.Page{}, 0
+		return stream.Send(full)
+	})
+	if err == nil && len(page.GetEntries()) > 0 {
+		err = stream.Send(page)
+	}
+	return s.orEnding(err)
+}
+
+// ListTables implements messagesconnect.GabionServiceHandler.
+func (s *service) ListTables(ctx context.Context, _ *messages.ListTables) (*messages.TableList, error) {
+	infos, err := s.gabion.ListTables(ctx)
+	return &messages.TableList{Tables: infos}, err
+}
+
+// OpenTable implements messagesconnect.GabionServiceHandler.
+func (s *service) OpenTable(ctx context.Context, m *messages.OpenTable) (*messages.TableList, error) {
+	if err := s.gabion.OpenTable(ctx, m.GetTable()); err != nil {
+		return nil, err
+	}
+	return s.one(ctx, m.GetTable())
+}
+
+// CloseTable implements messagesconnect.GabionServiceHandler.
+func (s *service) CloseTable(ctx context.Context, m *messages.CloseTable) (*messages.TableList, error) {
+	if err := s.gabion.CloseTable(ctx, m.GetTable()); err != nil {
+		return nil, err
+	}
+	return s.one(ctx, m.GetTable())
+}
+
+// one is the state of one table.
+func (s *service) one(ctx context.Context, table string) (*messages.TableList, error) {
+	infos, err := s.gabion.ListTables(ctx)
+	infos = slices.DeleteFunc(infos, func(info *messages.TableInfo) bool { return info.GetTable() != table })
+	return &messages.TableList{Tables: infos}, err
+}
+
+// BackupAll implements messagesconnect.GabionServiceHandler.
+func (s *service) BackupAll(ctx context.Context, m *messages.BackupAll) (*messages.BackupReport, error) {
+	ctx, cancel := s.untilEnd(ctx)
+	defer cancel()
+	report, err := s.gabion.Backup(ctx, m)
+	return report, s.orEnding(err)
+}
+
+// ListBackups implements messagesconnect.GabionServiceHandler.
+func (s *service) ListBackups(ctx context.Context, m *messages.ListBackups) (*messages.BackupList, error) {
+	return s.gabion.ListBackups(ctx, m.GetTables()...)
+}
+
+// HealthMetrics implements messagesconnect.GabionServiceHandler.
+func (s *service) HealthMetrics(ctx context.Context, _ *messages.HealthMetrics) (*messages.HealthReport, error) {
+	return s.gabion.Health(ctx)
+}
+
+// Events implements messagesconnect.GabionServiceHandler.
+func (s *service) Events(ctx context.Context, m *messages.EventsRequest, stream *connect.ServerStream[messages.Event]) error {
+	ctx, cancel := s.untilEnd(ctx)
+	defer cancel()
+	for last := m.GetAfter(); ; {
+		events, grown := s.events.after(last)
+		for _, event := range events {
+			if err := stream.Send(event); err != nil {
+				return s.orEnding(err)
+			}
+			last = event.GetId()
+		}
+		if !m.GetFollow() {
+			return nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return s.orEnding(context.Cause(ctx))
+		}
+	}
+}
+
+// untilEnd is ctx, ended by the end of the service too.
+func (s *service) untilEnd(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.ending, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// orEnding is err, or that the service ends where that is the reason.
+func (s *service) orEnding(err error) error {
+	if err == nil || s.ending.Err() == nil {
+		return err
+	}
+	return messages.Failf(messages.Code_CODE_UNAVAILABLE, "the server is stopping")
+}
+
+// recovered is what a request is answered on which the service panicked.
+func (s *service) recovered(procedure string, reason any) error {
+	s.logger.Error("request panicked", "procedure", procedure, "reason", fmt.Sprint(reason), "stack", string(debug.Stack()))
+	return messages.Failf(messages.Code_CODE_INTERNAL, "the server panicked on the request: %v", reason)
+}
+
+// subscribe lets the hub hear every event from now on.
+func (s *service) subscribe() (cancel func()) {
+	return s.gabion.Subscribe(func(event proto.Message) { s.events.add(event) })
+}

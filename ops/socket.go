@@ -1,0 +1,134 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gabiondb/gabion/actors"
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops/messagesconnect"
+)
+
+// SocketOptions configures ListenSocket. The zero value is ready to use.
+type SocketOptions struct {
+	// Logger receives what goes wrong while serving. Nil means no logs.
+	Logger *slog.Logger
+
+	// bounds are what tests make smaller.
+	bounds bounds
+}
+
+// Socket answers GabionService on DIR/gabion.sock for a Gabion of this process.
+type Socket struct {
+	dir      string
+	info     os.FileInfo
+	server   *http.Server
+	requests atomic.Int64 // under way
+	end      context.CancelFunc
+	cancel   func() // ends the subscription
+	served   chan struct{}
+	closing  sync.Once
+	closed   error
+}
+
+// ListenSocket opens DIR/gabion.sock, with the directory of g, and answers GabionService on it, so that the command
+// gabion and Dial reach g. Only the user of this process can connect. Close it before g stops, or beside it.
+//
+// What a killed server left in its place is replaced: the lock on DIR, which g holds, says that it is dead. The
+// file system of g must be the operating system's.
+func ListenSocket(ctx context.Context, g *actors.Gabion, o SocketOptions) (*Socket, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.bounds == (bounds{}) {
+		o.bounds = bounds{request: maxRequest, stall: stallTimeout}
+	}
+	health, err := g.Health(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listen on socket: %w", err)
+	}
+	path, err := socketPath(health.GetDir())
+	if err != nil {
+		return nil, fmt.Errorf("listen on socket: %w", err)
+	}
+	if conn, err := connectTo(ctx, path); err == nil {
+		return nil, errors.Join(messages.WithHint(fmt.Errorf("listen on socket: %s is served already", path),
+			"call ListenSocket once for each Gabion"), conn.Close())
+	}
+	listener, info, err := bind(health.GetDir())
+	if err != nil {
+		return nil, fmt.Errorf("listen on socket: %w", err)
+	}
+	start := time.Now()
+	ending, end := context.WithCancel(context.WithoutCancel(ctx))
+	answering := &service{gabion: g, events: newHub(start), logger: o.Logger, ending: ending, info: &messages.InfoResponse{
+		Version: moduleVersion(), ProtocolMajor: protocolMajor, ProtocolMinor: protocolMinor,
+		Dir: health.GetDir(), BackupDir: health.GetBackupDir(), Started: timestamppb.New(start),
+	}}
+	s := &Socket{dir: health.GetDir(), info: info, end: end, cancel: answering.subscribe(), served: make(chan struct{})}
+	s.server = &http.Server{
+		Handler:           s.counted(bounded(ending, o.bounds, handler(answering, o.bounds))),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		defer close(s.served)
+		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			o.Logger.Error("socket is no longer served", "socket", path, "error", err)
+		}
+	}()
+	o.Logger.Info("listening", "socket", path)
+	return s, nil
+}
+
+// handler answers the RPCs.
+func handler(s *service, b bounds) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(messagesconnect.NewGabionServiceHandler(s,
+		connect.WithReadMaxBytes(int(b.request)), // also of what is compressed
+		connect.WithInterceptors(protocolInterceptor{}),
+		connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, reason any) error {
+			return toConnect(s.recovered(spec.Procedure, reason))
+		})))
+	return mux
+}
+
+// counted counts the requests under way.
+func (s *Socket) counted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.requests.Add(1)
+		defer s.requests.Add(-1)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Close removes the socket, refuses new requests, ends walks, waits for runs and streams of events with UNAVAILABLE,
+// and waits for the other answers. When ctx ends first, it cuts their connections and returns an error. Calling it
+// again returns what the first call did.
+func (s *Socket) Close(ctx context.Context) error {
+	s.closing.Do(func() { s.closed = s.close(ctx) })
+	return s.closed
+}
+
+func (s *Socket) close(ctx context.Context) error {
+	err := unbind(s.dir, s.info)
+	s.end()
+	if shutdown := s.server.Shutdown(ctx); shutdown != nil {
+		err = errors.Join(err, fmt.Errorf("close socket: %d requests are unanswered: %w", s.requests.Load(), shutdown), s.server.Close())
+	}
+	<-s.served
+	s.cancel()
+	return err
+}
