@@ -34,6 +34,7 @@ const (
 // bounds is what a handler allows its clients.
 type bounds struct {
 	request int64         // bytes
+	header  time.Duration // for the head of a request
 	stall   time.Duration // without progress, in either direction
 }
 
@@ -44,7 +45,7 @@ func bounded(ending context.Context, b bounds, next http.Handler) http.Handler {
 		control := http.NewResponseController(w)
 		writer := &boundedWriter{ResponseWriter: w, control: control, stall: b.stall, ending: ending}
 		defer context.AfterFunc(ending, func() { _ = control.SetWriteDeadline(time.Now().Add(endGrace)) })()
-		r.Body = &boundedBody{body: r.Body, control: control, bounds: b, declared: r.ContentLength}
+		r.Body = &boundedBody{body: r.Body, control: control, bounds: b}
 		next.ServeHTTP(writer, r)
 	})
 }
@@ -52,18 +53,14 @@ func bounded(ending context.Context, b bounds, next http.Handler) http.Handler {
 // boundedBody is a request's body: it must keep coming, and end in time. The deadline lies on the
 // connection, and is set anew by each read.
 type boundedBody struct {
-	body     io.ReadCloser
-	control  *http.ResponseController
-	bounds   bounds
-	declared int64 // the length, -1 when it is not known
-	read     int64
+	body    io.ReadCloser
+	control *http.ResponseController
+	bounds  bounds
+	read    int64
 }
 
 // Read implements io.Reader.
 func (b *boundedBody) Read(p []byte) (int, error) {
-	if b.declared > b.bounds.request || b.read > b.bounds.request {
-		return 0, b.tooLarge()
-	}
 	_ = b.control.SetReadDeadline(time.Now().Add(b.bounds.stall)) // every connection of ours has one
 	n, err := b.body.Read(p)
 	b.read += int64(n)
@@ -75,8 +72,9 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		err = toConnect(messages.Failf(messages.Code_CODE_DEADLINE_EXCEEDED,
 			"the request stopped after %d B: nothing came for %v", b.read, b.bounds.stall))
-	case err == nil && b.read > b.bounds.request:
-		return n, b.tooLarge()
+	}
+	if b.read > b.bounds.request && (err == nil || err == io.EOF) {
+		err = b.tooLarge()
 	}
 	return n, err
 }

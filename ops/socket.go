@@ -51,7 +51,7 @@ func ListenSocket(ctx context.Context, g *actors.Gabion, o SocketOptions) (*Sock
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.bounds == (bounds{}) {
-		o.bounds = bounds{request: maxRequest, stall: stallTimeout}
+		o.bounds = bounds{request: maxRequest, header: headerTimeout, stall: stallTimeout}
 	}
 	health, err := g.Health(ctx)
 	if err != nil {
@@ -78,7 +78,7 @@ func ListenSocket(ctx context.Context, g *actors.Gabion, o SocketOptions) (*Sock
 	s := &Socket{dir: health.GetDir(), info: info, end: end, cancel: answering.subscribe(), served: make(chan struct{})}
 	s.server = &http.Server{
 		Handler:           s.counted(bounded(ending, o.bounds, handler(answering, o.bounds))),
-		ReadHeaderTimeout: headerTimeout,
+		ReadHeaderTimeout: o.bounds.header,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),

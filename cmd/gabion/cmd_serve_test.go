@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +18,7 @@ import (
 // patienceForScript bounds what a script waits for.
 const patienceForScript = 30 * time.Second
 
-// served is a "gabion serve" that a script started, and its log so far.
+// served is a gabion that a script started, and its log so far.
 type served struct {
 	cmd *exec.Cmd
 
@@ -64,11 +63,13 @@ type servedKey struct{}
 // serveCommands are the commands of scripts around "gabion serve":
 //
 //	serve NAME ARGS...     runs gabion serve with ARGS in the background until its log says ready
+//	follow NAME ARGS...    runs gabion with ARGS in the background; its output is its log
 //	signal NAME SIGNAL     sends INT, TERM or KILL to it
 //	logged NAME REGEXP     waits until its log matches
 //	ended NAME CODE        waits for its end, with that exit code; a killed one has -1
 //	hangmanifest DIR       makes whoever reads a backup of DIR wait for ever
 var serveCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"follow":       followCommand,
 	"serve":        serveCommand,
 	"signal":       signalCommand,
 	"logged":       loggedCommand,
@@ -80,24 +81,37 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: serve NAME ARGS...")
 	}
-	cmd := exec.Command("gabion", append([]string{"serve"}, args[1:]...)...)
+	s := background(ts, args[0], append([]string{"serve"}, args[1:]...))
+	if found, log := s.logged(regexp.MustCompile(`(?m)msg"?[=:]"?ready`)); !found {
+		ts.Fatalf("gabion serve did not get ready:\n%s", log)
+	}
+}
+
+func followCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: follow NAME ARGS...")
+	}
+	background(ts, args[0], args[1:])
+}
+
+// background runs gabion until it ends, or the script does.
+func background(ts *testscript.TestScript, name string, args []string) *served {
+	cmd := exec.Command("gabion", args...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = append(os.Environ(), "GABION_DIR="+ts.Getenv("GABION_DIR"))
 	s := &served{cmd: cmd, grown: make(chan struct{}), ended: make(chan struct{})}
-	cmd.Stderr, cmd.Stdout = s, io.Discard
+	cmd.Stderr, cmd.Stdout = s, s
 	ts.Check(cmd.Start())
 	go func() {
 		defer close(s.ended)
 		_ = cmd.Wait() // the exit code is read from the process's state
 	}()
-	ts.Value(servedKey{}).(map[string]*served)[args[0]] = s
+	ts.Value(servedKey{}).(map[string]*served)[name] = s
 	ts.Defer(func() {
 		_ = cmd.Process.Kill() // it may have ended
 		<-s.ended
 	})
-	if found, log := s.logged(regexp.MustCompile(`(?m)msg"?[=:]"?ready`)); !found {
-		ts.Fatalf("gabion serve did not get ready:\n%s", log)
-	}
+	return s
 }
 
 func theServed(ts *testscript.TestScript, args []string, want int, usage string) *served {
