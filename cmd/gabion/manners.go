@@ -23,8 +23,9 @@ import (
 //     those of the .proto files; 64-bit numbers are strings, as protobuf's JSON has them.
 //   - The exit code says what a script wants to know; see exitCodes.
 //   - A reader that goes away, as in "gabion export t | head -1", is not an error.
-//   - A command that reads opens the directory in place and read-only: it creates nothing but the lock files of
-//     a directory that is there, and it waits a little for another reader to finish.
+//   - A command goes through the server that holds the directory, with the same output. Where none does, one that
+//     reads opens the directory in place and read-only: it creates nothing but the lock files of a directory that
+//     is there. It waits a little for another reader to finish. No command makes a table by a slip of the pen.
 
 // exitCodes is part of every help text.
 const exitCodes = `Exit codes:
@@ -33,7 +34,7 @@ const exitCodes = `Exit codes:
   2   usage: the command line, or a name or key on it, is not valid
   3   partial: some tables are not open
   10  not found: the directory, the table or the key
-  11  busy: another process holds the directory
+  11  busy: another process holds the directory and opened no socket
 `
 
 const (
