@@ -142,6 +142,30 @@ func TestWalkInPages(t *testing.T) {
 	if err != nil || seen != rows {
 		t.Errorf("saw %d rows, %v", seen, err)
 	}
+	stream, err := c.service.Walk(t.Context(), &messages.WalkRequest{Table: "fruit"})
+	pages := 0
+	err = receive(t.Context(), stream, err, func(page *messages.Page) error {
+		if pages++; len(page.GetEntries()) > 11 {
+			t.Errorf("a page has %d rows of 100 KiB", len(page.GetEntries()))
+		}
+		return nil
+	})
+	if err != nil || pages != 4 {
+		t.Errorf("%d pages, %v", pages, err)
+	}
+}
+
+// On the wire a key that is absent is a Value, and a table that is absent is an error.
+func TestAbsentKeyIsAValue(t *testing.T) {
+	_, c := serving(t)
+	value, err := c.service.Get(t.Context(), &messages.GetRequest{Table: "fruit", Get: &messages.Get{Key: []byte("absent")}})
+	if err != nil || value.GetFound() {
+		t.Errorf("absent key: %v, %v", value, err)
+	}
+	_, err = c.service.Get(t.Context(), &messages.GetRequest{Table: "none", Get: &messages.Get{Key: []byte("k")}})
+	if connect.CodeOf(err) != connect.CodeNotFound {
+		t.Errorf("absent table: %v", err)
+	}
 }
 
 // Every Failure arrives as it was: code, hint, time to wait, unknown outcome.

@@ -3,6 +3,7 @@ package ops
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -197,5 +198,53 @@ func TestLargestWrite(t *testing.T) {
 	_, err := c.Table("fruit").Write(t.Context(), m)
 	if err == nil || !strings.Contains(err.Error(), "write has 67108865 B, maximum is 67108864 B") {
 		t.Errorf("one byte more: %v", err)
+	}
+}
+
+// What waits for something else than its client is not given up, however long it takes.
+func TestQuietStream(t *testing.T) {
+	h := newHost(t, filepath.Join(t.TempDir(), "d")).listen(t, quick)
+	c := dial(t, h.dir)
+	begun := make(chan struct{})
+	got := make(chan error, 1)
+	go func() {
+		got <- c.Events(t.Context(), &messages.EventsRequest{Follow: true}, func(e *messages.Event) error {
+			if e.GetTableStateChanged().GetTo() == messages.TableState_TABLE_STATE_CLOSED {
+				close(begun)
+				return nil
+			}
+			return errEnough
+		})
+	}()
+	if err := h.CloseTable(t.Context(), "fruit"); err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	<-time.After(3 * quick.stall) // the deadline lies on a socket: it knows real time alone
+	if err := h.OpenTable(t.Context(), "fruit"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; !errors.Is(err, errEnough) {
+		t.Errorf("events: %v", err)
+	}
+}
+
+// A connection that was quiet between two requests serves the second, also when that one asks first.
+func TestQuietConnection(t *testing.T) {
+	h := newHost(t, filepath.Join(t.TempDir(), "d")).listen(t, quick)
+	conn := connectRaw(t, h)
+	text := `{"table":"fruit","put":{"key":"aw==","value":"dg=="}}`
+	writeRaw(t, conn, putHead(len(text))+text)
+	if status, body := answer(t, conn); status != http.StatusOK {
+		t.Fatalf("answer is %d %s", status, body)
+	}
+	<-time.After(2 * quick.stall)
+	writeRaw(t, conn, strings.Replace(putHead(len(text)), "\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n", 1))
+	if status, _ := answer(t, conn); status != http.StatusContinue {
+		t.Fatalf("status is %d", status)
+	}
+	writeRaw(t, conn, text)
+	if status, body := answer(t, conn); status != http.StatusOK || body != `{"seq":"2"}` {
+		t.Errorf("answer is %d %s", status, body)
 	}
 }
