@@ -204,7 +204,8 @@ func TestNoAnswer(t *testing.T) {
 	if errors.Is(err, messages.ErrOutcomeUnknown) || !errors.Is(err, messages.ErrUnavailable) {
 		t.Errorf("get: %v", err)
 	}
-	f.put = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	hangs := &fakeService{major: 1, put: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
+	c = dial(t, hangs.serve(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
 	_, err = c.Table("fruit").Put(ctx, []byte("k"), nil)

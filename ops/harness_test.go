@@ -60,7 +60,7 @@ func (h *host) listen(t *testing.T, b bounds) *host {
 
 func (h *host) close(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := h.socket.Close(ctx); err != nil {
 		t.Error(err)
