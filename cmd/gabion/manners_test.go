@@ -85,6 +85,7 @@ func TestBrokenStdout(t *testing.T) {
 	}
 	for _, command := range []string{
 		"tables", "health", "backups", "get fruit banana", "scan fruit", "export fruit",
+		"put fruit banana yellow", "delete fruit none", "backup",
 		"version", "health --json", "demo --dir " + t.TempDir(),
 	} {
 		args := strings.Fields(command)
@@ -109,7 +110,8 @@ func TestInterrupted(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, command := range []string{"tables", "health", "backups", "get fruit banana", "scan fruit", "export fruit"} {
+	for _, command := range []string{"tables", "health", "backups", "get fruit banana", "scan fruit", "export fruit",
+		"put fruit banana yellow", "delete fruit banana", "backup", "events"} {
 		var stderr bytes.Buffer
 		code := execute(ctx, append(strings.Fields(command), "--dir", dir), nil, io.Discard, &stderr)
 		if code != exitError || stderr.String() != "gabion: interrupted\n" {
