@@ -324,7 +324,12 @@ func (g *Gabion) CreateTable(ctx context.Context, table string, createEmpty bool
 
 // DropTable backs a table up a last time, with a pin, takes it out of service and keeps its data for Config.UndoLife.
 func (g *Gabion) DropTable(ctx context.Context, table string) error {
-	_, err := ask[*messages.TableList](ctx, g.tree.repliers, g.supervisor, &messages.DropTable{Table: table})
+	return g.Drop(ctx, &messages.DropTable{Table: table})
+}
+
+// Drop is DropTable, without the last backup where m says so. It goes on when ctx ends.
+func (g *Gabion) Drop(ctx context.Context, m *messages.DropTable) error {
+	_, err := ask[*messages.TableList](ctx, g.tree.repliers, g.supervisor, m)
 	return err
 }
 

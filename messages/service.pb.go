@@ -754,7 +754,7 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"\x0ftable_backed_up\x18\x04 \x01(\v2\x18.gabion.v1.TableBackedUpH\x00R\rtableBackedUp\x12D\n" +
 	"\x0fbackup_complete\x18\x05 \x01(\v2\x19.gabion.v1.BackupCompleteH\x00R\x0ebackupComplete\x12N\n" +
 	"\x13table_state_changed\x18\x06 \x01(\v2\x1c.gabion.v1.TableStateChangedH\x00R\x11tableStateChangedB\a\n" +
-	"\x05event2\x89\a\n" +
+	"\x05event2\xba\b\n" +
 	"\rGabionService\x12<\n" +
 	"\x04Info\x12\x16.gabion.v1.InfoRequest\x1a\x17.gabion.v1.InfoResponse\"\x03\x90\x02\x01\x122\n" +
 	"\x03Put\x12\x15.gabion.v1.PutRequest\x1a\x14.gabion.v1.Committed\x128\n" +
@@ -768,7 +768,11 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"ListTables\x12\x15.gabion.v1.ListTables\x1a\x14.gabion.v1.TableList\"\x03\x90\x02\x01\x127\n" +
 	"\tOpenTable\x12\x14.gabion.v1.OpenTable\x1a\x14.gabion.v1.TableList\x129\n" +
 	"\n" +
-	"CloseTable\x12\x15.gabion.v1.CloseTable\x1a\x14.gabion.v1.TableList\x12:\n" +
+	"CloseTable\x12\x15.gabion.v1.CloseTable\x1a\x14.gabion.v1.TableList\x12;\n" +
+	"\vCreateTable\x12\x16.gabion.v1.CreateTable\x1a\x14.gabion.v1.TableList\x129\n" +
+	"\n" +
+	"RetryTable\x12\x15.gabion.v1.RetryTable\x1a\x14.gabion.v1.TableList\x127\n" +
+	"\tDropTable\x12\x14.gabion.v1.DropTable\x1a\x14.gabion.v1.TableList\x12:\n" +
 	"\tBackupAll\x12\x14.gabion.v1.BackupAll\x1a\x17.gabion.v1.BackupReport\x12A\n" +
 	"\vListBackups\x12\x16.gabion.v1.ListBackups\x1a\x15.gabion.v1.BackupList\"\x03\x90\x02\x01\x12G\n" +
 	"\rHealthMetrics\x12\x18.gabion.v1.HealthMetrics\x1a\x17.gabion.v1.HealthReport\"\x03\x90\x02\x01\x126\n" +
@@ -813,16 +817,19 @@ var file_gabion_v1_service_proto_goTypes = []any{
 	(*ListTables)(nil),            // 22: gabion.v1.ListTables
 	(*OpenTable)(nil),             // 23: gabion.v1.OpenTable
 	(*CloseTable)(nil),            // 24: gabion.v1.CloseTable
-	(*BackupAll)(nil),             // 25: gabion.v1.BackupAll
-	(*ListBackups)(nil),           // 26: gabion.v1.ListBackups
-	(*HealthMetrics)(nil),         // 27: gabion.v1.HealthMetrics
-	(*Committed)(nil),             // 28: gabion.v1.Committed
-	(*Value)(nil),                 // 29: gabion.v1.Value
-	(*Page)(nil),                  // 30: gabion.v1.Page
-	(*TableList)(nil),             // 31: gabion.v1.TableList
-	(*BackupReport)(nil),          // 32: gabion.v1.BackupReport
-	(*BackupList)(nil),            // 33: gabion.v1.BackupList
-	(*HealthReport)(nil),          // 34: gabion.v1.HealthReport
+	(*CreateTable)(nil),           // 25: gabion.v1.CreateTable
+	(*RetryTable)(nil),            // 26: gabion.v1.RetryTable
+	(*DropTable)(nil),             // 27: gabion.v1.DropTable
+	(*BackupAll)(nil),             // 28: gabion.v1.BackupAll
+	(*ListBackups)(nil),           // 29: gabion.v1.ListBackups
+	(*HealthMetrics)(nil),         // 30: gabion.v1.HealthMetrics
+	(*Committed)(nil),             // 31: gabion.v1.Committed
+	(*Value)(nil),                 // 32: gabion.v1.Value
+	(*Page)(nil),                  // 33: gabion.v1.Page
+	(*TableList)(nil),             // 34: gabion.v1.TableList
+	(*BackupReport)(nil),          // 35: gabion.v1.BackupReport
+	(*BackupList)(nil),            // 36: gabion.v1.BackupList
+	(*HealthReport)(nil),          // 37: gabion.v1.HealthReport
 }
 var file_gabion_v1_service_proto_depIdxs = []int32{
 	11, // 0: gabion.v1.InfoResponse.started:type_name -> google.protobuf.Timestamp
@@ -849,27 +856,33 @@ var file_gabion_v1_service_proto_depIdxs = []int32{
 	22, // 21: gabion.v1.GabionService.ListTables:input_type -> gabion.v1.ListTables
 	23, // 22: gabion.v1.GabionService.OpenTable:input_type -> gabion.v1.OpenTable
 	24, // 23: gabion.v1.GabionService.CloseTable:input_type -> gabion.v1.CloseTable
-	25, // 24: gabion.v1.GabionService.BackupAll:input_type -> gabion.v1.BackupAll
-	26, // 25: gabion.v1.GabionService.ListBackups:input_type -> gabion.v1.ListBackups
-	27, // 26: gabion.v1.GabionService.HealthMetrics:input_type -> gabion.v1.HealthMetrics
-	9,  // 27: gabion.v1.GabionService.Events:input_type -> gabion.v1.EventsRequest
-	1,  // 28: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
-	28, // 29: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
-	28, // 30: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
-	28, // 31: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
-	28, // 32: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
-	29, // 33: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
-	30, // 34: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
-	30, // 35: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
-	31, // 36: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
-	31, // 37: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
-	31, // 38: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
-	32, // 39: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
-	33, // 40: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
-	34, // 41: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
-	10, // 42: gabion.v1.GabionService.Events:output_type -> gabion.v1.Event
-	28, // [28:43] is the sub-list for method output_type
-	13, // [13:28] is the sub-list for method input_type
+	25, // 24: gabion.v1.GabionService.CreateTable:input_type -> gabion.v1.CreateTable
+	26, // 25: gabion.v1.GabionService.RetryTable:input_type -> gabion.v1.RetryTable
+	27, // 26: gabion.v1.GabionService.DropTable:input_type -> gabion.v1.DropTable
+	28, // 27: gabion.v1.GabionService.BackupAll:input_type -> gabion.v1.BackupAll
+	29, // 28: gabion.v1.GabionService.ListBackups:input_type -> gabion.v1.ListBackups
+	30, // 29: gabion.v1.GabionService.HealthMetrics:input_type -> gabion.v1.HealthMetrics
+	9,  // 30: gabion.v1.GabionService.Events:input_type -> gabion.v1.EventsRequest
+	1,  // 31: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
+	31, // 32: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
+	31, // 33: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
+	31, // 34: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
+	31, // 35: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
+	32, // 36: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
+	33, // 37: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
+	33, // 38: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
+	34, // 39: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
+	34, // 40: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
+	34, // 41: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
+	34, // 42: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
+	34, // 43: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
+	34, // 44: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
+	35, // 45: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
+	36, // 46: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
+	37, // 47: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
+	10, // 48: gabion.v1.GabionService.Events:output_type -> gabion.v1.Event
+	31, // [31:49] is the sub-list for method output_type
+	13, // [13:31] is the sub-list for method input_type
 	13, // [13:13] is the sub-list for extension type_name
 	13, // [13:13] is the sub-list for extension extendee
 	0,  // [0:13] is the sub-list for field type_name

@@ -71,6 +71,24 @@ func (c *Client) CloseTable(ctx context.Context, table string) error {
 	return fromConnect(ctx, err, false)
 }
 
+// CreateTable makes an empty table and serves it; createEmpty, also one that backups know or that was dropped.
+func (c *Client) CreateTable(ctx context.Context, table string, createEmpty bool) error {
+	_, err := c.service.CreateTable(ctx, &messages.CreateTable{Table: table, CreateEmpty: createEmpty})
+	return fromConnect(ctx, err, false)
+}
+
+// RetryTable opens a quarantined table again, and waits until it serves, or has said why not.
+func (c *Client) RetryTable(ctx context.Context, table string) error {
+	_, err := c.service.RetryTable(ctx, &messages.RetryTable{Table: table})
+	return fromConnect(ctx, err, false)
+}
+
+// Drop takes a table out of service, after a last backup unless m says without. It goes on when ctx ends.
+func (c *Client) Drop(ctx context.Context, m *messages.DropTable) error {
+	_, err := c.service.DropTable(ctx, m)
+	return fromConnect(ctx, err, false)
+}
+
 // Backup runs m and waits for the report. The run goes on when ctx ends.
 func (c *Client) Backup(ctx context.Context, m *messages.BackupAll) (*messages.BackupReport, error) {
 	report, err := c.service.BackupAll(ctx, m)

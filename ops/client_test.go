@@ -112,6 +112,15 @@ func TestClientMirrorsGabion(t *testing.T) {
 	if err := c.OpenTable(ctx, "fruit"); err != nil {
 		t.Error(err)
 	}
+	if err := errors.Join(c.CreateTable(ctx, "fresh", false), c.RetryTable(ctx, "fresh"), c.Drop(ctx, &messages.DropTable{Table: "fresh"})); err != nil {
+		t.Errorf("create, retry, drop = %v", err)
+	}
+	if list, err := c.ListBackups(ctx, "fresh"); err != nil || len(list.GetBackups()) != 1 || list.GetBackups()[0].GetPinned() == "" {
+		t.Errorf("backups of a dropped table = %v, %v", list.GetBackups(), err)
+	}
+	if err := c.CreateTable(ctx, "fresh", false); err == nil || len(messages.Hints(err)) == 0 {
+		t.Errorf("create of a dropped table = %v", err)
+	}
 	if err := errors.Join(c.OpenTable(ctx, "none"), c.CloseTable(ctx, "none")); !errors.Is(err, messages.ErrNotFound) {
 		t.Errorf("open and close of a missing table: %v", err)
 	}

@@ -135,6 +135,32 @@ func (s *service) CloseTable(ctx context.Context, m *messages.CloseTable) (*mess
 	return s.one(ctx, m.GetTable())
 }
 
+// CreateTable implements messagesconnect.GabionServiceHandler.
+func (s *service) CreateTable(ctx context.Context, m *messages.CreateTable) (*messages.TableList, error) {
+	if err := s.gabion.CreateTable(ctx, m.GetTable(), m.GetCreateEmpty()); err != nil {
+		return nil, err
+	}
+	return s.one(ctx, m.GetTable())
+}
+
+// RetryTable implements messagesconnect.GabionServiceHandler.
+func (s *service) RetryTable(ctx context.Context, m *messages.RetryTable) (*messages.TableList, error) {
+	if err := s.gabion.RetryTable(ctx, m.GetTable()); err != nil {
+		return nil, err
+	}
+	return s.one(ctx, m.GetTable())
+}
+
+// DropTable implements messagesconnect.GabionServiceHandler.
+func (s *service) DropTable(ctx context.Context, m *messages.DropTable) (*messages.TableList, error) {
+	ctx, cancel := s.untilEnd(ctx)
+	defer cancel()
+	if err := s.gabion.Drop(ctx, m); err != nil {
+		return nil, s.orEnding(err)
+	}
+	return &messages.TableList{}, nil
+}
+
 // one is the state of one table.
 func (s *service) one(ctx context.Context, table string) (*messages.TableList, error) {
 	infos, err := s.gabion.ListTables(ctx)

@@ -85,7 +85,16 @@ func printHealth(out *output, report *messages.HealthReport, now time.Time) erro
 		return err
 	}
 	if others := report.GetUnconfigured(); len(others) > 0 {
-		return out.printf("not served: %s\n", strings.Join(others, ", "))
+		if err := out.printf("not served: %s\n", strings.Join(others, ", ")); err != nil {
+			return err
+		}
+	}
+	for _, u := range report.GetUndo() {
+		err := out.printf("kept as undo: %s, %s %s, %s, until %s\n", u.GetTable(), u.GetReason(), age(now, u.GetSince()),
+			size(u.GetBytes()), u.GetUntil().AsTime().Format(time.RFC3339))
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -58,6 +58,14 @@ const (
 	// GabionServiceCloseTableProcedure is the fully-qualified name of the GabionService's CloseTable
 	// RPC.
 	GabionServiceCloseTableProcedure = "/gabion.v1.GabionService/CloseTable"
+	// GabionServiceCreateTableProcedure is the fully-qualified name of the GabionService's CreateTable
+	// RPC.
+	GabionServiceCreateTableProcedure = "/gabion.v1.GabionService/CreateTable"
+	// GabionServiceRetryTableProcedure is the fully-qualified name of the GabionService's RetryTable
+	// RPC.
+	GabionServiceRetryTableProcedure = "/gabion.v1.GabionService/RetryTable"
+	// GabionServiceDropTableProcedure is the fully-qualified name of the GabionService's DropTable RPC.
+	GabionServiceDropTableProcedure = "/gabion.v1.GabionService/DropTable"
 	// GabionServiceBackupAllProcedure is the fully-qualified name of the GabionService's BackupAll RPC.
 	GabionServiceBackupAllProcedure = "/gabion.v1.GabionService/BackupAll"
 	// GabionServiceListBackupsProcedure is the fully-qualified name of the GabionService's ListBackups
@@ -82,11 +90,15 @@ type GabionServiceClient interface {
 	Get(context.Context, *messages.GetRequest) (*messages.Value, error)
 	Scan(context.Context, *messages.ScanRequest) (*messages.Page, error)
 	// Walk answers every page of the scan, whose limit is ignored, as of one instant. A client that takes nothing
-	// for 30 s is given up: its snapshot would keep the table's store from closing.
+	// for 30 s is given up: its snapshot keeps what is deleted meanwhile on disk.
 	Walk(context.Context, *messages.WalkRequest) (*connect.ServerStreamForClient[messages.Page], error)
 	ListTables(context.Context, *messages.ListTables) (*messages.TableList, error)
 	OpenTable(context.Context, *messages.OpenTable) (*messages.TableList, error)
 	CloseTable(context.Context, *messages.CloseTable) (*messages.TableList, error)
+	CreateTable(context.Context, *messages.CreateTable) (*messages.TableList, error)
+	RetryTable(context.Context, *messages.RetryTable) (*messages.TableList, error)
+	// DropTable answers when the last backup and the drop are done. They go on when the client goes away.
+	DropTable(context.Context, *messages.DropTable) (*messages.TableList, error)
 	// BackupAll answers when the run has ended. The run goes on when the client goes away.
 	BackupAll(context.Context, *messages.BackupAll) (*messages.BackupReport, error)
 	ListBackups(context.Context, *messages.ListBackups) (*messages.BackupList, error)
@@ -176,6 +188,24 @@ func NewGabionServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(gabionServiceMethods.ByName("CloseTable")),
 			connect.WithClientOptions(opts...),
 		),
+		createTable: connect.NewClient[messages.CreateTable, messages.TableList](
+			httpClient,
+			baseURL+GabionServiceCreateTableProcedure,
+			connect.WithSchema(gabionServiceMethods.ByName("CreateTable")),
+			connect.WithClientOptions(opts...),
+		),
+		retryTable: connect.NewClient[messages.RetryTable, messages.TableList](
+			httpClient,
+			baseURL+GabionServiceRetryTableProcedure,
+			connect.WithSchema(gabionServiceMethods.ByName("RetryTable")),
+			connect.WithClientOptions(opts...),
+		),
+		dropTable: connect.NewClient[messages.DropTable, messages.TableList](
+			httpClient,
+			baseURL+GabionServiceDropTableProcedure,
+			connect.WithSchema(gabionServiceMethods.ByName("DropTable")),
+			connect.WithClientOptions(opts...),
+		),
 		backupAll: connect.NewClient[messages.BackupAll, messages.BackupReport](
 			httpClient,
 			baseURL+GabionServiceBackupAllProcedure,
@@ -218,6 +248,9 @@ type gabionServiceClient struct {
 	listTables    *connect.Client[messages.ListTables, messages.TableList]
 	openTable     *connect.Client[messages.OpenTable, messages.TableList]
 	closeTable    *connect.Client[messages.CloseTable, messages.TableList]
+	createTable   *connect.Client[messages.CreateTable, messages.TableList]
+	retryTable    *connect.Client[messages.RetryTable, messages.TableList]
+	dropTable     *connect.Client[messages.DropTable, messages.TableList]
 	backupAll     *connect.Client[messages.BackupAll, messages.BackupReport]
 	listBackups   *connect.Client[messages.ListBackups, messages.BackupList]
 	healthMetrics *connect.Client[messages.HealthMetrics, messages.HealthReport]
@@ -319,6 +352,33 @@ func (c *gabionServiceClient) CloseTable(ctx context.Context, req *messages.Clos
 	return nil, err
 }
 
+// CreateTable calls gabion.v1.GabionService.CreateTable.
+func (c *gabionServiceClient) CreateTable(ctx context.Context, req *messages.CreateTable) (*messages.TableList, error) {
+	response, err := c.createTable.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RetryTable calls gabion.v1.GabionService.RetryTable.
+func (c *gabionServiceClient) RetryTable(ctx context.Context, req *messages.RetryTable) (*messages.TableList, error) {
+	response, err := c.retryTable.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DropTable calls gabion.v1.GabionService.DropTable.
+func (c *gabionServiceClient) DropTable(ctx context.Context, req *messages.DropTable) (*messages.TableList, error) {
+	response, err := c.dropTable.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // BackupAll calls gabion.v1.GabionService.BackupAll.
 func (c *gabionServiceClient) BackupAll(ctx context.Context, req *messages.BackupAll) (*messages.BackupReport, error) {
 	response, err := c.backupAll.CallUnary(ctx, connect.NewRequest(req))
@@ -363,11 +423,15 @@ type GabionServiceHandler interface {
 	Get(context.Context, *messages.GetRequest) (*messages.Value, error)
 	Scan(context.Context, *messages.ScanRequest) (*messages.Page, error)
 	// Walk answers every page of the scan, whose limit is ignored, as of one instant. A client that takes nothing
-	// for 30 s is given up: its snapshot would keep the table's store from closing.
+	// for 30 s is given up: its snapshot keeps what is deleted meanwhile on disk.
 	Walk(context.Context, *messages.WalkRequest, *connect.ServerStream[messages.Page]) error
 	ListTables(context.Context, *messages.ListTables) (*messages.TableList, error)
 	OpenTable(context.Context, *messages.OpenTable) (*messages.TableList, error)
 	CloseTable(context.Context, *messages.CloseTable) (*messages.TableList, error)
+	CreateTable(context.Context, *messages.CreateTable) (*messages.TableList, error)
+	RetryTable(context.Context, *messages.RetryTable) (*messages.TableList, error)
+	// DropTable answers when the last backup and the drop are done. They go on when the client goes away.
+	DropTable(context.Context, *messages.DropTable) (*messages.TableList, error)
 	// BackupAll answers when the run has ended. The run goes on when the client goes away.
 	BackupAll(context.Context, *messages.BackupAll) (*messages.BackupReport, error)
 	ListBackups(context.Context, *messages.ListBackups) (*messages.BackupList, error)
@@ -453,6 +517,24 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(gabionServiceMethods.ByName("CloseTable")),
 		connect.WithHandlerOptions(opts...),
 	)
+	gabionServiceCreateTableHandler := connect.NewUnaryHandlerSimple(
+		GabionServiceCreateTableProcedure,
+		svc.CreateTable,
+		connect.WithSchema(gabionServiceMethods.ByName("CreateTable")),
+		connect.WithHandlerOptions(opts...),
+	)
+	gabionServiceRetryTableHandler := connect.NewUnaryHandlerSimple(
+		GabionServiceRetryTableProcedure,
+		svc.RetryTable,
+		connect.WithSchema(gabionServiceMethods.ByName("RetryTable")),
+		connect.WithHandlerOptions(opts...),
+	)
+	gabionServiceDropTableHandler := connect.NewUnaryHandlerSimple(
+		GabionServiceDropTableProcedure,
+		svc.DropTable,
+		connect.WithSchema(gabionServiceMethods.ByName("DropTable")),
+		connect.WithHandlerOptions(opts...),
+	)
 	gabionServiceBackupAllHandler := connect.NewUnaryHandlerSimple(
 		GabionServiceBackupAllProcedure,
 		svc.BackupAll,
@@ -503,6 +585,12 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 			gabionServiceOpenTableHandler.ServeHTTP(w, r)
 		case GabionServiceCloseTableProcedure:
 			gabionServiceCloseTableHandler.ServeHTTP(w, r)
+		case GabionServiceCreateTableProcedure:
+			gabionServiceCreateTableHandler.ServeHTTP(w, r)
+		case GabionServiceRetryTableProcedure:
+			gabionServiceRetryTableHandler.ServeHTTP(w, r)
+		case GabionServiceDropTableProcedure:
+			gabionServiceDropTableHandler.ServeHTTP(w, r)
 		case GabionServiceBackupAllProcedure:
 			gabionServiceBackupAllHandler.ServeHTTP(w, r)
 		case GabionServiceListBackupsProcedure:
@@ -562,6 +650,18 @@ func (UnimplementedGabionServiceHandler) OpenTable(context.Context, *messages.Op
 
 func (UnimplementedGabionServiceHandler) CloseTable(context.Context, *messages.CloseTable) (*messages.TableList, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.CloseTable is not implemented"))
+}
+
+func (UnimplementedGabionServiceHandler) CreateTable(context.Context, *messages.CreateTable) (*messages.TableList, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.CreateTable is not implemented"))
+}
+
+func (UnimplementedGabionServiceHandler) RetryTable(context.Context, *messages.RetryTable) (*messages.TableList, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.RetryTable is not implemented"))
+}
+
+func (UnimplementedGabionServiceHandler) DropTable(context.Context, *messages.DropTable) (*messages.TableList, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.DropTable is not implemented"))
 }
 
 func (UnimplementedGabionServiceHandler) BackupAll(context.Context, *messages.BackupAll) (*messages.BackupReport, error) {
