@@ -11,6 +11,8 @@ import (
 // maxParagraph bounds a paragraph, in bytes: it becomes the value of one row.
 const maxParagraph = 16 << 20
 
+var errLongParagraph = fmt.Errorf("paragraph is longer than %d B", maxParagraph)
+
 // paragraph is one record of a file in Debian's control format: "Name: value" lines, of which each may go on in
 // lines that begin with a blank.
 type paragraph struct {
@@ -30,7 +32,8 @@ type paragraphs struct {
 
 func newParagraphs(r io.Reader) *paragraphs { return &paragraphs{r: bufio.NewReaderSize(r, 64<<10)} }
 
-// next returns the next paragraph, or io.EOF after the last. Other errors name the line.
+// next returns the next paragraph, or io.EOF after the last. Other errors name the line; those of the text are a
+// *badRecord, after which skip goes to the next paragraph.
 func (p *paragraphs) next() (*paragraph, error) {
 	var b builder
 	begin := 0
@@ -38,6 +41,8 @@ func (p *paragraphs) next() (*paragraph, error) {
 		line, err := p.readLine(maxParagraph - b.text.Len())
 		blank := strings.TrimRight(line, " \t") == ""
 		switch {
+		case errors.Is(err, errLongParagraph):
+			return nil, &badRecord{p.line, err}
 		case err != nil && !errors.Is(err, io.EOF):
 			return nil, fmt.Errorf("line %d: %w", p.line, err)
 		case blank && begin > 0:
@@ -50,7 +55,21 @@ func (p *paragraphs) next() (*paragraph, error) {
 			begin = p.line
 		}
 		if err := b.add(line); err != nil {
-			return nil, fmt.Errorf("line %d: %w", p.line, err)
+			return nil, &badRecord{p.line, err}
+		}
+	}
+}
+
+// skip reads to the end of a paragraph that is no good.
+func (p *paragraphs) skip() error {
+	for {
+		line, err := p.readLine(maxParagraph)
+		switch {
+		case errors.Is(err, errLongParagraph):
+		case errors.Is(err, io.EOF), err == nil && strings.TrimRight(line, " \t") == "":
+			return nil
+		case err != nil:
+			return fmt.Errorf("line %d: %w", p.line, err)
 		}
 	}
 }
@@ -114,7 +133,7 @@ func (p *paragraphs) readLine(limit int) (string, error) {
 	for {
 		part, err := p.r.ReadSlice('\n')
 		if line.Len()+len(part) > limit {
-			return "", fmt.Errorf("paragraph is longer than %d B", maxParagraph)
+			return "", errLongParagraph
 		}
 		line.Write(part)
 		switch {
@@ -122,6 +141,9 @@ func (p *paragraphs) readLine(limit int) (string, error) {
 		case err == nil, errors.Is(err, io.EOF) && line.Len() > 0:
 			return strings.TrimRight(line.String(), "\r\n"), nil
 		default:
+			if errors.Is(err, io.EOF) {
+				p.line-- // there was none
+			}
 			return "", err
 		}
 	}

@@ -47,6 +47,7 @@ changes what a directory holds: through the server that holds it, or in place wh
 		newPut(out),
 		newDelete(out),
 		newScan(out),
+		newImport(out),
 		newExport(out),
 		newHealth(out),
 		newBackup(out),

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+)
+
+// progress draws one line on a terminal that says how far an import is; elsewhere it draws nothing.
+type progress struct {
+	to    io.Writer // nil draws nothing
+	total int64     // bytes of the input, 0 when that is not known
+	read  int64
+	drawn time.Time
+	begun time.Time
+}
+
+// drawEvery is how often the line changes.
+const drawEvery = 200 * time.Millisecond
+
+// newProgress draws on stderr if that is a terminal.
+func newProgress(stderr io.Writer, total int64) *progress {
+	p := &progress{total: total, begun: time.Now()}
+	if f, ok := stderr.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			p.to = stderr
+		}
+	}
+	return p
+}
+
+// counting is r, with every byte that is read counted.
+func (p *progress) counting(r io.Reader) io.Reader { return &countingReader{r, p} }
+
+type countingReader struct {
+	io.Reader
+	p *progress
+}
+
+func (c *countingReader) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.p.read += int64(n)
+	return n, err
+}
+
+// show draws the line, but not more often than it can be read.
+func (p *progress) show(rows int) {
+	if p.to == nil || time.Since(p.drawn) < drawEvery {
+		return
+	}
+	p.drawn = time.Now()
+	fmt.Fprintf(p.to, "\r\x1b[K%s", p.line(rows, time.Since(p.begun)))
+}
+
+// line is what show draws after a time.
+func (p *progress) line(rows int, took time.Duration) string {
+	text := fmt.Sprintf("%d rows, %s", rows, size(uint64(p.read)))
+	if seconds := took.Seconds(); seconds > 0 {
+		text += fmt.Sprintf(", %.0f rows/s", float64(rows)/seconds)
+	}
+	if p.total <= 0 {
+		return text
+	}
+	const width = 30
+	share := min(1, float64(p.read)/float64(p.total))
+	full := int(share * width)
+	return fmt.Sprintf("[%s%s] %3.0f%%  %s", strings.Repeat("=", full), strings.Repeat(" ", width-full), 100*share, text)
+}
+
+// clear takes the line away.
+func (p *progress) clear() {
+	if p.to != nil {
+		fmt.Fprint(p.to, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// record is one row to import.
+type record struct {
+	// line is where the record begins, and next the line after it, counted from 1.
+	line, next int
+	key, value []byte
+}
+
+// records reads the records of a file, one after another. next returns io.EOF after the last, and a *badRecord for
+// one that is no row; the call after that goes on with the record behind it.
+type records interface {
+	next() (record, error)
+}
+
+// badRecord says why a record is no row.
+type badRecord struct {
+	line int
+	err  error
+}
+
+func (b *badRecord) Error() string { return fmt.Sprintf("line %d: %v", b.line, b.err) }
+func (b *badRecord) Unwrap() error { return b.err }
+
+// maxLine bounds a line of JSON: the largest value, every byte of it escaped.
+const maxLine = 6*messages.MaxValue + 64<<10
+
+// jsonLines reads JSON Lines.
+type jsonLines struct {
+	r    *bufio.Reader
+	line int
+	// field is the one that holds the key, and the value is the whole line; empty for the lines of export.
+	field string
+}
+
+func newJSONLines(r io.Reader, field string) *jsonLines {
+	return &jsonLines{r: bufio.NewReaderSize(r, 64<<10), field: field}
+}
+
+func (j *jsonLines) next() (record, error) {
+	for {
+		text, err := j.readLine()
+		if err != nil {
+			return record{}, err
+		}
+		if strings.TrimSpace(string(text)) == "" {
+			continue
+		}
+		r := record{line: j.line, next: j.line + 1}
+		if r.key, r.value, err = j.parse(text); err == nil {
+			err = checkRow(r.key, r.value)
+		}
+		if err != nil {
+			return record{}, &badRecord{j.line, err}
+		}
+		return r, nil
+	}
+}
+
+// readLine returns the next line without its end. One that is too long is read to its end, and is a bad record.
+func (j *jsonLines) readLine() ([]byte, error) {
+	j.line++
+	var line []byte
+	tooLong := false
+	for {
+		part, err := j.r.ReadSlice('\n')
+		if tooLong = tooLong || len(line)+len(part) > maxLine; !tooLong {
+			line = append(line, part...)
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF) && len(line) == 0 && !tooLong:
+			return nil, io.EOF
+		case err != nil && !errors.Is(err, io.EOF):
+			return nil, fmt.Errorf("line %d: %w", j.line, err)
+		case tooLong:
+			return nil, &badRecord{j.line, fmt.Errorf("line is longer than %d B", maxLine)}
+		default:
+			return []byte(strings.TrimRight(string(line), "\r\n")), nil
+		}
+	}
+}
+
+func (j *jsonLines) parse(text []byte) (key, value []byte, err error) {
+	// The parser would put U+FFFD in the place of what is no UTF-8.
+	if !utf8.Valid(text) {
+		return nil, nil, errors.New("not valid UTF-8; other bytes are given in base64, as key_base64 or value_base64")
+	}
+	if j.field != "" {
+		return j.parseField(text)
+	}
+	var e entry
+	decoder := json.NewDecoder(strings.NewReader(string(text)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&e); err != nil {
+		return nil, nil, fmt.Errorf("parse JSON: %w; with --key FIELD a line may be any object", err)
+	}
+	if decoder.More() {
+		return nil, nil, errors.New("parse JSON: more than one value on the line")
+	}
+	return e.bytes()
+}
+
+func (j *jsonLines) parseField(text []byte) (key, value []byte, err error) {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(text, &object); err != nil {
+		return nil, nil, fmt.Errorf("parse JSON object: %w", err)
+	}
+	raw, ok := object[j.field]
+	if !ok {
+		return nil, nil, fmt.Errorf("object has no field %q", j.field)
+	}
+	var s string
+	switch {
+	case json.Unmarshal(raw, &s) == nil:
+		return []byte(s), text, nil
+	case len(raw) > 0 && strings.ContainsRune("-0123456789", rune(raw[0])):
+		return raw, text, nil // a number, as it is written
+	}
+	return nil, nil, fmt.Errorf("field %q is %s, a key is a string or a number", j.field, raw)
+}
+
+// bytes is the row that the entry was made of.
+func (e entry) bytes() (key, value []byte, err error) {
+	if (e.Key != nil) == (e.KeyBase64 != nil) {
+		return nil, nil, errors.New("wants one of key and key_base64")
+	}
+	if e.Value != nil && e.ValueBase64 != nil {
+		return nil, nil, errors.New("wants one of value and value_base64")
+	}
+	key, value = e.KeyBase64, e.ValueBase64
+	if e.Key != nil {
+		key = []byte(*e.Key)
+	}
+	if e.Value != nil {
+		value = []byte(*e.Value)
+	}
+	return key, value, nil
+}
+
+// controlFile reads a file in Debian's control format. The value is the paragraph as it was read.
+type controlFile struct {
+	p     *paragraphs
+	field string // lower case
+}
+
+func (c *controlFile) next() (record, error) {
+	p, err := c.p.next()
+	switch {
+	case errors.Is(err, io.EOF):
+		return record{}, err
+	case errors.As(err, new(*badRecord)):
+		return record{}, errors.Join(err, c.p.skip())
+	case err != nil:
+		return record{}, err
+	}
+	key, ok := p.fields[c.field]
+	if !ok {
+		return record{}, &badRecord{p.line, fmt.Errorf("paragraph has no field %q", c.field)}
+	}
+	r := record{line: p.line, next: c.p.line + 1, key: []byte(key), value: []byte(p.text)}
+	if err := checkRow(r.key, r.value); err != nil {
+		return record{}, &badRecord{p.line, err}
+	}
+	return r, nil
+}
+
+// checkRow returns what a table would refuse.
+func checkRow(key, value []byte) error {
+	if bad := (&messages.Put{Key: key, Value: value}).Check(); bad != nil {
+		return errors.New(bad.GetMessage())
+	}
+	return nil
+}
