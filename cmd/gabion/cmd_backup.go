@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -41,6 +42,7 @@ forward. The exit code is 3 when a table failed; it keeps its old backups.`,
 		},
 	}
 	at.addFlags(cmd)
+	at.completeTables(cmd, math.MaxInt)
 	cmd.Flags().StringVar(&label, "label", "", "keep `LABEL` with the backups")
 	return cmd
 }

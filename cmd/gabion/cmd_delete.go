@@ -32,5 +32,6 @@ func newDelete(out *output) *cobra.Command {
 		},
 	}
 	at.addFlags(cmd)
+	at.completeTables(cmd, 1)
 	return cmd
 }

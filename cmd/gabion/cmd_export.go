@@ -27,6 +27,7 @@ is not valid UTF-8 is given as key_base64 or value_base64 instead.`,
 		},
 	}
 	at.addFlags(cmd)
+	at.completeTables(cmd, 1)
 	cmd.Flags().StringVar(&flags.prefix, "prefix", "", "print only keys that begin with `KEY`")
 	return cmd
 }

@@ -32,6 +32,7 @@ key and value, or key_base64 and value_base64 where they are not valid UTF-8.
 		},
 	}
 	at.addFlags(cmd)
+	at.completeTables(cmd, 1)
 	return cmd
 }
 

@@ -78,6 +78,7 @@ line to go on: --from-line.`,
 		},
 	}
 	at.addFlags(cmd)
+	at.completeTables(cmd, 1)
 	cmd.Flags().StringVar(&flags.format, "format", formatJSONLines, "the file is `jsonl|deb822`")
 	cmd.Flags().StringVar(&flags.key, "key", "", "the key is the record's `FIELD`")
 	cmd.Flags().BoolVar(&flags.skipBad, "skip-bad", false, "leave out records that are no rows, and count them")

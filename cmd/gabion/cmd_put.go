@@ -52,6 +52,7 @@ written as a key is, or read byte for byte from --file, - for standard input.
 		},
 	}
 	at.addFlags(cmd)
+	at.completeTables(cmd, 1)
 	cmd.Flags().StringVar(&file, "file", "", "read the value from `FILE`; - is standard input")
 	return cmd
 }

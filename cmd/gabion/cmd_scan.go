@@ -63,6 +63,7 @@ characters is quoted as in Go. With --json each row is an object on a line of it
 		},
 	}
 	at.addFlags(cmd)
+	at.completeTables(cmd, 1)
 	cmd.Flags().StringVar(&flags.prefix, "prefix", "", "print only keys that begin with `KEY`")
 	cmd.Flags().StringVar(&flags.start, "start", "", "begin at `KEY`, inclusive")
 	cmd.Flags().StringVar(&flags.end, "end", "", "end before `KEY`")
