@@ -126,8 +126,9 @@ type eagerSender struct {
 	ended atomic.Bool
 }
 
-func (s *eagerSender) SendUserMessage(*actor.PID, any) {
-	if !s.ended.Load() {
+func (s *eagerSender) SendUserMessage(_ *actor.PID, message any) {
+	// Not on a dead letter, whose answer comes from within the request.
+	if _, dead := actor.UnwrapEnvelopeMessage(message).(*actor.DeadLetterResponse); !dead && !s.ended.Load() {
 		s.h.system.Root.RequestWithCustomSender(s.h.pid("tasks"), put("k", "v"), s.pid)
 	}
 }
