@@ -315,6 +315,269 @@ func (x *TableStateChanged) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// LoggedEvent is one event with its number: a line of the event log on disk.
+type LoggedEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// seq grows with every event, by one within one start and by more from one start to the next: no number is given
+	// twice, also where a crash took the last events from the log.
+	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// time is when the event was published.
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// abridged is set when lists of the event were left out, or all of it: the line would not have fit into a file.
+	Abridged bool `protobuf:"varint,3,opt,name=abridged,proto3" json:"abridged,omitempty"`
+	// event is unset where it is of a kind that the reader does not know, or was too long.
+	//
+	// Types that are valid to be assigned to Event:
+	//
+	//	*LoggedEvent_BackupStarted
+	//	*LoggedEvent_TableBackedUp
+	//	*LoggedEvent_BackupComplete
+	//	*LoggedEvent_TableStateChanged
+	Event         isLoggedEvent_Event `protobuf_oneof:"event"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoggedEvent) Reset() {
+	*x = LoggedEvent{}
+	mi := &file_gabion_v1_event_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoggedEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoggedEvent) ProtoMessage() {}
+
+func (x *LoggedEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_event_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoggedEvent.ProtoReflect.Descriptor instead.
+func (*LoggedEvent) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_event_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *LoggedEvent) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *LoggedEvent) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *LoggedEvent) GetAbridged() bool {
+	if x != nil {
+		return x.Abridged
+	}
+	return false
+}
+
+func (x *LoggedEvent) GetEvent() isLoggedEvent_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *LoggedEvent) GetBackupStarted() *BackupStarted {
+	if x != nil {
+		if x, ok := x.Event.(*LoggedEvent_BackupStarted); ok {
+			return x.BackupStarted
+		}
+	}
+	return nil
+}
+
+func (x *LoggedEvent) GetTableBackedUp() *TableBackedUp {
+	if x != nil {
+		if x, ok := x.Event.(*LoggedEvent_TableBackedUp); ok {
+			return x.TableBackedUp
+		}
+	}
+	return nil
+}
+
+func (x *LoggedEvent) GetBackupComplete() *BackupComplete {
+	if x != nil {
+		if x, ok := x.Event.(*LoggedEvent_BackupComplete); ok {
+			return x.BackupComplete
+		}
+	}
+	return nil
+}
+
+func (x *LoggedEvent) GetTableStateChanged() *TableStateChanged {
+	if x != nil {
+		if x, ok := x.Event.(*LoggedEvent_TableStateChanged); ok {
+			return x.TableStateChanged
+		}
+	}
+	return nil
+}
+
+type isLoggedEvent_Event interface {
+	isLoggedEvent_Event()
+}
+
+type LoggedEvent_BackupStarted struct {
+	BackupStarted *BackupStarted `protobuf:"bytes,10,opt,name=backup_started,json=backupStarted,proto3,oneof"`
+}
+
+type LoggedEvent_TableBackedUp struct {
+	TableBackedUp *TableBackedUp `protobuf:"bytes,11,opt,name=table_backed_up,json=tableBackedUp,proto3,oneof"`
+}
+
+type LoggedEvent_BackupComplete struct {
+	BackupComplete *BackupComplete `protobuf:"bytes,12,opt,name=backup_complete,json=backupComplete,proto3,oneof"`
+}
+
+type LoggedEvent_TableStateChanged struct {
+	TableStateChanged *TableStateChanged `protobuf:"bytes,13,opt,name=table_state_changed,json=tableStateChanged,proto3,oneof"`
+}
+
+func (*LoggedEvent_BackupStarted) isLoggedEvent_Event() {}
+
+func (*LoggedEvent_TableBackedUp) isLoggedEvent_Event() {}
+
+func (*LoggedEvent_BackupComplete) isLoggedEvent_Event() {}
+
+func (*LoggedEvent_TableStateChanged) isLoggedEvent_Event() {}
+
+// ListEvents asks the coordinator for logged events, oldest first. Answered by EventList.
+type ListEvents struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// after is the number of the last event that the asker has; zero asks from the oldest one on.
+	After uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	// since leaves out what was published before. Unset leaves out nothing.
+	Since *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// limit is the most events of the answer. Zero means as many as fit into 1 MiB, which bounds the answer anyway.
+	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEvents) Reset() {
+	*x = ListEvents{}
+	mi := &file_gabion_v1_event_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEvents) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEvents) ProtoMessage() {}
+
+func (x *ListEvents) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_event_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEvents.ProtoReflect.Descriptor instead.
+func (*ListEvents) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_event_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListEvents) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *ListEvents) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListEvents) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// EventList answers ListEvents.
+type EventList struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Events []*LoggedEvent         `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// next is what to ask for as after to get the following events; zero when the answer ends with the newest one.
+	Next          uint64 `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventList) Reset() {
+	*x = EventList{}
+	mi := &file_gabion_v1_event_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventList) ProtoMessage() {}
+
+func (x *EventList) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_event_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventList.ProtoReflect.Descriptor instead.
+func (*EventList) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_event_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *EventList) GetEvents() []*LoggedEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *EventList) GetNext() uint64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
 var File_gabion_v1_event_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_event_proto_rawDesc = "" +
@@ -342,7 +605,26 @@ const file_gabion_v1_event_proto_rawDesc = "" +
 	"\x04from\x18\x02 \x01(\x0e2\x15.gabion.v1.TableStateR\x04from\x12%\n" +
 	"\x02to\x18\x03 \x01(\x0e2\x15.gabion.v1.TableStateR\x02to\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12*\n" +
-	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02atB%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
+	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x97\x03\n" +
+	"\vLoggedEvent\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
+	"\babridged\x18\x03 \x01(\bR\babridged\x12A\n" +
+	"\x0ebackup_started\x18\n" +
+	" \x01(\v2\x18.gabion.v1.BackupStartedH\x00R\rbackupStarted\x12B\n" +
+	"\x0ftable_backed_up\x18\v \x01(\v2\x18.gabion.v1.TableBackedUpH\x00R\rtableBackedUp\x12D\n" +
+	"\x0fbackup_complete\x18\f \x01(\v2\x19.gabion.v1.BackupCompleteH\x00R\x0ebackupComplete\x12N\n" +
+	"\x13table_state_changed\x18\r \x01(\v2\x1c.gabion.v1.TableStateChangedH\x00R\x11tableStateChangedB\a\n" +
+	"\x05eventJ\x04\b\x04\x10\n" +
+	"\"j\n" +
+	"\n" +
+	"ListEvents\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\x04R\x05after\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"O\n" +
+	"\tEventList\x12.\n" +
+	"\x06events\x18\x01 \x03(\v2\x16.gabion.v1.LoggedEventR\x06events\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\x04R\x04nextB%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
 
 var (
 	file_gabion_v1_event_proto_rawDescOnce sync.Once
@@ -356,31 +638,41 @@ func file_gabion_v1_event_proto_rawDescGZIP() []byte {
 	return file_gabion_v1_event_proto_rawDescData
 }
 
-var file_gabion_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_gabion_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_gabion_v1_event_proto_goTypes = []any{
 	(*BackupStarted)(nil),         // 0: gabion.v1.BackupStarted
 	(*TableBackedUp)(nil),         // 1: gabion.v1.TableBackedUp
 	(*BackupComplete)(nil),        // 2: gabion.v1.BackupComplete
 	(*TableStateChanged)(nil),     // 3: gabion.v1.TableStateChanged
-	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
-	(*TableResult)(nil),           // 5: gabion.v1.TableResult
-	(TableState)(0),               // 6: gabion.v1.TableState
+	(*LoggedEvent)(nil),           // 4: gabion.v1.LoggedEvent
+	(*ListEvents)(nil),            // 5: gabion.v1.ListEvents
+	(*EventList)(nil),             // 6: gabion.v1.EventList
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*TableResult)(nil),           // 8: gabion.v1.TableResult
+	(TableState)(0),               // 9: gabion.v1.TableState
 }
 var file_gabion_v1_event_proto_depIdxs = []int32{
-	4, // 0: gabion.v1.BackupStarted.started:type_name -> google.protobuf.Timestamp
-	5, // 1: gabion.v1.TableBackedUp.result:type_name -> gabion.v1.TableResult
-	4, // 2: gabion.v1.BackupComplete.started:type_name -> google.protobuf.Timestamp
-	4, // 3: gabion.v1.BackupComplete.finished:type_name -> google.protobuf.Timestamp
-	5, // 4: gabion.v1.BackupComplete.backed_up:type_name -> gabion.v1.TableResult
-	5, // 5: gabion.v1.BackupComplete.failed:type_name -> gabion.v1.TableResult
-	6, // 6: gabion.v1.TableStateChanged.from:type_name -> gabion.v1.TableState
-	6, // 7: gabion.v1.TableStateChanged.to:type_name -> gabion.v1.TableState
-	4, // 8: gabion.v1.TableStateChanged.at:type_name -> google.protobuf.Timestamp
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	7,  // 0: gabion.v1.BackupStarted.started:type_name -> google.protobuf.Timestamp
+	8,  // 1: gabion.v1.TableBackedUp.result:type_name -> gabion.v1.TableResult
+	7,  // 2: gabion.v1.BackupComplete.started:type_name -> google.protobuf.Timestamp
+	7,  // 3: gabion.v1.BackupComplete.finished:type_name -> google.protobuf.Timestamp
+	8,  // 4: gabion.v1.BackupComplete.backed_up:type_name -> gabion.v1.TableResult
+	8,  // 5: gabion.v1.BackupComplete.failed:type_name -> gabion.v1.TableResult
+	9,  // 6: gabion.v1.TableStateChanged.from:type_name -> gabion.v1.TableState
+	9,  // 7: gabion.v1.TableStateChanged.to:type_name -> gabion.v1.TableState
+	7,  // 8: gabion.v1.TableStateChanged.at:type_name -> google.protobuf.Timestamp
+	7,  // 9: gabion.v1.LoggedEvent.time:type_name -> google.protobuf.Timestamp
+	0,  // 10: gabion.v1.LoggedEvent.backup_started:type_name -> gabion.v1.BackupStarted
+	1,  // 11: gabion.v1.LoggedEvent.table_backed_up:type_name -> gabion.v1.TableBackedUp
+	2,  // 12: gabion.v1.LoggedEvent.backup_complete:type_name -> gabion.v1.BackupComplete
+	3,  // 13: gabion.v1.LoggedEvent.table_state_changed:type_name -> gabion.v1.TableStateChanged
+	7,  // 14: gabion.v1.ListEvents.since:type_name -> google.protobuf.Timestamp
+	4,  // 15: gabion.v1.EventList.events:type_name -> gabion.v1.LoggedEvent
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_event_proto_init() }
@@ -390,13 +682,19 @@ func file_gabion_v1_event_proto_init() {
 	}
 	file_gabion_v1_admin_proto_init()
 	file_gabion_v1_disk_proto_init()
+	file_gabion_v1_event_proto_msgTypes[4].OneofWrappers = []any{
+		(*LoggedEvent_BackupStarted)(nil),
+		(*LoggedEvent_TableBackedUp)(nil),
+		(*LoggedEvent_BackupComplete)(nil),
+		(*LoggedEvent_TableStateChanged)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_event_proto_rawDesc), len(file_gabion_v1_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

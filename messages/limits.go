@@ -206,3 +206,12 @@ func (m *BackupAll) Check() *Failure {
 	}
 	return nil
 }
+
+// Check returns what is wrong with the request, or nil.
+func (m *ListEvents) Check() *Failure {
+	if m.GetSince() == nil || m.GetSince().IsValid() {
+		return nil
+	}
+	return Failf(Code_CODE_INVALID_ARGUMENT, "since is no time: %v", m.GetSince().CheckValid()).
+		Advise("leave since unset for all events")
+}
