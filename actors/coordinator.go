@@ -32,6 +32,13 @@ func (o *coordinator) Receive(c actor.Context) {
 	case *messages.ListBackups:
 		r := o.accept(c, m)
 		o.beside(r, func() proto.Message { return o.tree.listBackups(m) })
+	case *messages.ListEvents:
+		r := o.accept(c, m)
+		if bad := m.Check(); bad != nil {
+			r.answer(bad)
+			return
+		}
+		o.beside(r, func() proto.Message { return o.tree.listEvents(m) })
 	case *messages.HealthMetrics:
 		r := o.accept(c, m)
 		o.beside(r, func() proto.Message { return o.tree.health() })

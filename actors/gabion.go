@@ -106,6 +106,7 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 		c := newCell(t, name)
 		t.members.add(&member{cell: c, mailbox: newMailbox(c.outbox, name)})
 	}
+	t.events = newEventLog(t)
 	newest, err := t.backups.NewestRun()
 	if err != nil {
 		return nil, errors.Join(err, t.backups.Close())
@@ -159,6 +160,7 @@ func (t *tree) spawn(ctx context.Context) (*Gabion, error) {
 	g := &Gabion{tree: t}
 	stream := t.system.EventStream
 	t.publisher.subscribe(func(event proto.Message) { stream.Publish(event) })
+	t.events.start(t)
 	for _, m := range t.members.list() {
 		go m.keep()
 	}
@@ -271,7 +273,7 @@ func (g *Gabion) PID(table string) *actor.PID { return g.tree.members.owner(tabl
 // Supervisor is the PID that answers ListTables, CreateTable, OpenTable, CloseTable, RetryTable and DropTable.
 func (g *Gabion) Supervisor() *actor.PID { return g.supervisor }
 
-// Coordinator is the PID that answers BackupAll, ListBackups and HealthMetrics.
+// Coordinator is the PID that answers BackupAll, ListBackups, ListEvents and HealthMetrics.
 func (g *Gabion) Coordinator() *actor.PID { return g.tree.members.backup() }
 
 // BackupAll backs up every table, or those named, and waits for the report. Tables that failed are rows

@@ -25,19 +25,31 @@ type publisher struct {
 	logger *slog.Logger
 
 	mu          sync.Mutex
+	seq         uint64 // the number of the newest event
 	subscribers map[*subscriber]struct{}
 	stopping    bool
 	running     sync.WaitGroup
 }
 
+// published is an event as it waits for a subscriber.
+type published struct {
+	event proto.Message
+	seq   uint64
+	at    time.Time
+	// reached is closed in place of handling anything, where it is set.
+	reached chan struct{}
+}
+
 // subscriber is one handler and what waits for it.
 type subscriber struct {
-	handle func(event proto.Message)
+	handle func(published)
 	logger *slog.Logger
+	// gone is closed when nothing is handled any more.
+	gone chan struct{}
 
 	mu      sync.Mutex
 	wake    sync.Cond
-	queue   []proto.Message
+	queue   []published
 	dropped int
 	ended   bool
 }
@@ -50,29 +62,49 @@ func newPublisher(logger *slog.Logger) *publisher {
 func (p *publisher) publish(event proto.Message) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.seq++
+	e := published{event: event, seq: p.seq, at: time.Now()}
 	for s := range p.subscribers {
-		s.push(event)
+		s.push(e)
 	}
+}
+
+// begin makes the next event's number the one after last.
+func (p *publisher) begin(last uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seq = last
 }
 
 // subscribe calls handle for every event from now on, one after another, until cancel is called. cancel does
 // not wait for a call under way, and may be called from within it, any number of times.
 func (p *publisher) subscribe(handle func(event proto.Message)) (cancel func()) {
-	s := &subscriber{handle: handle, logger: p.logger}
-	s.wake.L = &s.mu
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.stopping {
-		return func() {}
-	}
-	p.subscribers[s] = struct{}{}
-	p.running.Go(s.run)
+	s := p.follow(func(e published) { handle(e.event) }, func() {})
 	return func() {
 		p.mu.Lock()
 		delete(p.subscribers, s)
 		p.mu.Unlock()
 		s.end(true)
 	}
+}
+
+// follow is subscribe for what is published with its number. finish is called when nothing is handled any more.
+func (p *publisher) follow(handle func(published), finish func()) *subscriber {
+	s := &subscriber{handle: handle, logger: p.logger, gone: make(chan struct{})}
+	s.wake.L = &s.mu
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopping {
+		close(s.gone)
+		return s
+	}
+	p.subscribers[s] = struct{}{}
+	p.running.Go(func() {
+		defer close(s.gone)
+		defer finish()
+		s.run()
+	})
+	return s
 }
 
 // stopGrace is how long stop waits for handlers to finish what is queued.
@@ -102,32 +134,42 @@ func (p *publisher) stop(ctx context.Context) {
 	}
 }
 
-func (s *subscriber) push(event proto.Message) {
+func (s *subscriber) push(e published) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) >= eventsQueued && !s.makeRoom(event) {
+	if len(s.queue) >= eventsQueued && !s.makeRoom(e) {
 		s.dropped++
 		return
 	}
-	s.queue = append(s.queue, event)
+	s.queue = append(s.queue, e)
 	s.wake.Signal()
 }
 
+// reach waits until what was published before is handled, or nothing is any more.
+func (s *subscriber) reach() {
+	e := published{reached: make(chan struct{})}
+	s.push(e)
+	select {
+	case <-e.reached:
+	case <-s.gone:
+	}
+}
+
 // makeRoom drops the oldest event that may be dropped for one that may not.
-func (s *subscriber) makeRoom(event proto.Message) bool {
-	if !vital(event) {
+func (s *subscriber) makeRoom(e published) bool {
+	if !vital(e) {
 		return false
 	}
-	if i := slices.IndexFunc(s.queue, func(e proto.Message) bool { return !vital(e) }); i >= 0 {
+	if i := slices.IndexFunc(s.queue, func(e published) bool { return !vital(e) }); i >= 0 {
 		s.queue = slices.Delete(s.queue, i, i+1)
 		s.dropped++
 	}
 	return true
 }
 
-func vital(event proto.Message) bool {
-	_, ok := event.(*messages.BackupComplete)
-	return ok
+func vital(e published) bool {
+	_, ok := e.event.(*messages.BackupComplete)
+	return ok || e.reached != nil
 }
 
 // end lets run return, at once or after what is queued.
@@ -151,8 +193,8 @@ func (s *subscriber) run() {
 			s.mu.Unlock()
 			return
 		}
-		event := s.queue[0]
-		s.queue[0] = nil
+		e := s.queue[0]
+		s.queue[0] = published{}
 		s.queue = s.queue[1:]
 		dropped := s.dropped
 		s.dropped = 0
@@ -160,16 +202,20 @@ func (s *subscriber) run() {
 		if dropped > 0 {
 			s.logger.Warn("event subscriber is too slow", "dropped", dropped)
 		}
-		s.call(event)
+		if e.reached != nil {
+			close(e.reached)
+			continue
+		}
+		s.call(e)
 	}
 }
 
-func (s *subscriber) call(event proto.Message) {
+func (s *subscriber) call(e published) {
 	defer func() {
 		if reason := recover(); reason != nil {
-			s.logger.Error("event subscriber panicked", "event", fmt.Sprintf("%T", event), "reason", reason,
+			s.logger.Error("event subscriber panicked", "event", fmt.Sprintf("%T", e.event), "reason", reason,
 				"stack", string(debug.Stack()))
 		}
 	}()
-	s.handle(event)
+	s.handle(e)
 }

@@ -30,6 +30,7 @@ type tree struct {
 	directory *store.Directory
 	backups   *backup.Directory
 	publisher *publisher
+	events    *eventLog
 	// outbox sends what the supervisor, the coordinator and the runner answer; each cell has its own.
 	outbox    *outbox
 	repliers  *repliers
@@ -173,6 +174,7 @@ func (t *tree) stop(ctx context.Context) {
 		}
 		t.runner.wait()
 		t.scheduler.wait()
+		t.events.wait()
 		err := t.release()
 		if err != nil {
 			t.config.Logger.Error("directories released with an error", "error", err)
@@ -186,6 +188,9 @@ func (t *tree) stop(ctx context.Context) {
 			return
 		case <-ctx.Done():
 			err = errors.New("directories are not released yet")
+			if t.events.writes() {
+				err = errors.New("event log still waits for its disk")
+			}
 		}
 	}
 	t.stopErr = messages.WithHint(fmt.Errorf("stop: %w: %w", context.Cause(ctx), err),

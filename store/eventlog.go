@@ -118,6 +118,10 @@ func (l *EventLog) resume() error {
 	if err != nil || len(files) == 0 {
 		return err
 	}
+	// Who made the newest file may have ended before its name was durable.
+	if err := SyncDir(l.fs, l.dir); err != nil {
+		return err
+	}
 	newest := files[len(files)-1]
 	f, err := l.fs.OpenReadWrite(l.path(newest), vfs.WriteCategoryUnspecified)
 	if err != nil {
