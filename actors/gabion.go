@@ -102,6 +102,9 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 	if err != nil {
 		return nil, errors.Join(err, t.backups.Close())
 	}
+	if err := t.directory.CheckDescriptors(len(names)); err != nil {
+		return nil, errors.Join(err, t.backups.Close())
+	}
 	for _, name := range names {
 		c := newCell(t, name)
 		t.members.add(&member{cell: c, mailbox: newMailbox(c.outbox, name)})

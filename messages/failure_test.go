@@ -3,7 +3,10 @@ package messages_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -70,5 +73,24 @@ func TestHintsWalksJoinedErrors(t *testing.T) {
 	}
 	if messages.WithHint(nil, "x") != nil {
 		t.Error("a nil error got a hint")
+	}
+}
+
+// TestDescriptorHints: an error for want of file descriptors says what to do, whoever met it.
+func TestDescriptorHints(t *testing.T) {
+	for _, c := range []struct {
+		errno error
+		part  string
+	}{{syscall.EMFILE, "ulimit -n"}, {syscall.ENFILE, "fs.file-max"}} {
+		err := fmt.Errorf("list: %w", &os.PathError{Op: "open", Path: "x", Err: c.errno})
+		for _, err := range []error{err, messages.WithHint(err, "look")} {
+			hints := messages.Hints(err)
+			if n := len(hints); n == 0 || !strings.Contains(hints[n-1], c.part) {
+				t.Errorf("%v: hints %q", err, hints)
+			}
+			if hint := messages.FailureOf(err).GetHint(); !strings.Contains(hint, c.part) {
+				t.Errorf("%v: hint %q", err, hint)
+			}
+		}
 	}
 }

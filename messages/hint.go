@@ -1,8 +1,10 @@
 package messages
 
 import (
+	"errors"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // hintedError carries what to do about an error beside the error itself.
@@ -23,7 +25,8 @@ func WithHint(err error, hint string) error {
 	return &hintedError{error: err, hint: hint}
 }
 
-// Hints returns the hints found in err's tree, outermost first, each once.
+// Hints returns the hints found in err's tree, outermost first, each once. An error of the operating system for want of
+// file descriptors, which can come from anywhere, has one without WithHint.
 func Hints(err error) []string {
 	var hints []string
 	var walk func(error)
@@ -46,6 +49,13 @@ func Hints(err error) []string {
 		}
 	}
 	walk(err)
+	switch {
+	case errors.Is(err, syscall.EMFILE):
+		hints = append(hints, "the process has no file descriptor left: raise its limit with ulimit -n, "+
+			"or LimitNOFILE= in the unit of systemd")
+	case errors.Is(err, syscall.ENFILE):
+		hints = append(hints, "the machine has no file descriptor left: raise its limit, on Linux fs.file-max")
+	}
 	return hints
 }
 

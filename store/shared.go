@@ -19,7 +19,7 @@ const (
 	defaultCompactions   = 2
 	defaultFreezeAfter   = 30 * time.Second
 	// fileCacheSize is how many sstables all tables together keep open. Beside them each table
-	// has about eight descriptors of its own.
+	// has about eight descriptors of its own; see CheckDescriptors.
 	fileCacheSize = 1024
 	// manifestBytes bounds what a cut copies of the MANIFEST.
 	manifestBytes = 8 << 20

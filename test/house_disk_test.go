@@ -22,8 +22,10 @@ var diskUses = map[string]string{
 	"ops/user_unix.go": "os.Geteuid os.Stat syscall.Stat_t",
 	"store": "os.ErrExist os.ErrNotExist os.ErrPermission os.FileMode os.LinkError syscall.EAGAIN syscall.Errno vfs.Default " +
 		"os.Args os.Getpid os.Hostname filepath.Abs filepath.Base filepath.Dir filepath.EvalSymlinks filepath.Join",
-	"gabiontest":             "syscall.EIO syscall.ENOSPC",
-	"store/identity_unix.go": "os.Stat syscall.Stat_t",
+	"gabiontest":                "syscall.EIO syscall.ENOSPC",
+	"messages/hint.go":          "syscall.EMFILE syscall.ENFILE",
+	"store/identity_unix.go":    "os.Stat syscall.Stat_t",
+	"store/descriptors_unix.go": "syscall.Getrlimit syscall.RLIMIT_NOFILE syscall.Rlimit",
 }
 
 func findDisk(s *source) (faults []string) {
