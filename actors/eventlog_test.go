@@ -274,6 +274,7 @@ func TestHungEventLog(t *testing.T) {
 		stoppedBubble(t, actors.Config{}, func(h *host) {
 			warned := h.warnings()
 			release := h.fs.hang(h.T, under(eventLog, kind))
+			published := time.Now()
 			h.start()
 			seen := h.events()
 			for i := range 3 {
@@ -308,8 +309,9 @@ func TestHungEventLog(t *testing.T) {
 			release()
 			h.settle()
 			h.start()
-			if got := kinds(h.logged(nil)); strings.Count(got, "BackupComplete") != 3 {
-				t.Errorf("%s hung: logged %s", kind, got)
+			got := h.logged(nil)
+			if strings.Count(kinds(got), "BackupComplete") != 3 || !got[0].GetTime().AsTime().Equal(published) {
+				t.Errorf("%s hung: logged %s, the first at %v", kind, kinds(got), got[0].GetTime().AsTime())
 			}
 			h.stop()
 		})

@@ -239,6 +239,24 @@ func TestFailingEventLog(t *testing.T) {
 	}
 }
 
+// TestReadBesideRotation: a file that rotation removes after a reader has listed it costs the reader its events alone.
+func TestReadBesideRotation(t *testing.T) {
+	fs := &hookFS{FS: vfs.NewMem()}
+	l := newSmallLog(t, fs)
+	for seq := range uint64(6) {
+		appendEvents(t, l, logged(seq+1, strings.Repeat("x", 1600))) // two a file
+	}
+	fs.hooks(nil, func(o fileOp) {
+		if o.kind == "list" {
+			fs.hooks(nil, nil)
+			if err := fs.Remove(l.path(1)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wantSeqs(t, "beside a rotation", readAll(t, l), 3, 4, 5, 6)
+}
+
 // tearWrite writes the first n bytes of the line that is about to be appended, as far as the file goes.
 func tearWrite(t *testing.T, fs vfs.FS, path string, n int) {
 	t.Helper()
