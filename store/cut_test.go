@@ -14,7 +14,7 @@ import (
 )
 
 // readCut opens a cut by Pebble alone and returns its record and rows.
-func readCut(t *testing.T, fs vfs.FS, dir string) (*messages.TableRecord, map[string]string) {
+func readCut(t fataler, fs vfs.FS, dir string) (*messages.TableRecord, map[string]string) {
 	t.Helper()
 	db, err := pebble.Open(dir, &pebble.Options{FS: fs, ReadOnly: true, ErrorIfNotExists: true,
 		FormatMajorVersion: PebbleFormat, Logger: pebbleLogger{logger: discard(), freeze: func(error) {}}})

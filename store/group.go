@@ -20,10 +20,16 @@ type Group struct {
 	batch *pebble.Batch // nil until the first operation
 	next  *messages.TableRecord
 
+	// counts is set when each operation reads what it replaces; changed is what the operations so far did.
+	counts  bool
+	changed Sums
+
 	// What the operations so far did, over the store below: keys first, then removed ranges. A key that was
-	// put after its range was removed is in overlay.
+	// put after its range was removed is in overlay. A group that does not count leaves the operations from the
+	// batch's offset folded on to the next read.
 	overlay map[string]overlaid
 	removed []keyRange
+	folded  int
 }
 
 type overlaid struct {
@@ -45,7 +51,7 @@ func (s *Store) Begin() (*Group, error) {
 	if !s.handle.enter() {
 		return nil, ErrClosed
 	}
-	return &Group{s: s, next: cloneRecord(s.Record()), overlay: make(map[string]overlaid)}, nil
+	return &Group{s: s, next: cloneRecord(s.Record()), counts: s.accounting.counts(), overlay: make(map[string]overlaid)}, nil
 }
 
 // Abandon drops a group that will not be applied.
@@ -56,15 +62,22 @@ func (g *Group) Abandon() {
 	g.s.handle.leave()
 }
 
-// Empty tells whether the group has no operation.
-func (g *Group) Empty() bool { return g.batch == nil }
+// Empty tells whether the group has nothing to write: no operation, and nothing new for the table's record.
+func (g *Group) Empty() bool { return g.batch == nil && !g.s.accounting.owes(g) }
 
 // Seq is the table's seq after the operations so far.
 func (g *Group) Seq() uint64 { return g.next.GetPosition().GetSeq() }
 
 // Get returns key's value after the operations so far. The value must not be changed.
 func (g *Group) Get(key []byte) (value []byte, found bool, err error) {
+	if err := g.fold(); err != nil {
+		return nil, false, err
+	}
 	if o, ok := g.overlay[string(key)]; ok {
+		if !g.counts {
+			// It lies in the batch, whose memory Pebble uses again.
+			return bytes.Clone(o.value), o.found, nil
+		}
 		return o.value, o.found, nil
 	}
 	for _, r := range g.removed {
@@ -77,8 +90,10 @@ func (g *Group) Get(key []byte) (value []byte, found bool, err error) {
 
 // Put adds the operation that stores value under key.
 func (g *Group) Put(key, value []byte) error {
-	if err := g.account(key, overlaid{value: value, found: true}); err != nil {
-		return err
+	if g.counts {
+		if err := g.account(key, overlaid{value: value, found: true}); err != nil {
+			return err
+		}
 	}
 	var buf [128]byte
 	return g.operation().Set(userKey(buf[:0], key), value, nil)
@@ -86,17 +101,29 @@ func (g *Group) Put(key, value []byte) error {
 
 // Delete adds the operation that removes key.
 func (g *Group) Delete(key []byte) error {
-	if err := g.account(key, overlaid{}); err != nil {
-		return err
+	if g.counts {
+		if err := g.account(key, overlaid{}); err != nil {
+			return err
+		}
 	}
 	var buf [128]byte
 	return g.operation().Delete(userKey(buf[:0], key), nil)
 }
 
-// DeleteRange adds the operation that removes every key in [start, end). It reads the range; progress, unless
-// nil, is called at least once per block read.
+// DeleteRange adds the operation that removes every key in [start, end). A group that counts reads the range;
+// progress, unless nil, is called at least once per block read.
 func (g *Group) DeleteRange(start, end []byte, progress func()) error {
-	r := keyRange{start: bytes.Clone(start), end: bytes.Clone(end)}
+	if g.counts {
+		if err := g.accountRange(start, end, progress); err != nil {
+			return err
+		}
+		g.cover(keyRange{start: bytes.Clone(start), end: bytes.Clone(end)})
+	}
+	return g.operation().DeleteRange(userKey(nil, start), userKey(nil, end), nil)
+}
+
+// accountRange takes every row in [start, end) from the sums.
+func (g *Group) accountRange(start, end []byte, progress func()) error {
 	iter, err := g.s.db.NewIter(&pebble.IterOptions{LowerBound: userKey(nil, start), UpperBound: userKey(nil, end)})
 	if err != nil {
 		return fmt.Errorf("read range: %w", g.s.readError(err))
@@ -118,16 +145,50 @@ func (g *Group) DeleteRange(start, end []byte, progress func()) error {
 	if err := errors.Join(iter.Error(), iter.Close()); err != nil {
 		return fmt.Errorf("read range: %w", g.s.readError(err))
 	}
+	r := keyRange{start, end}
 	for key, o := range g.overlay {
+		if o.found && r.covers([]byte(key)) {
+			g.forget([]byte(key), o.value)
+		}
+	}
+	return nil
+}
+
+// cover removes a range from the overlay.
+func (g *Group) cover(r keyRange) {
+	for key := range g.overlay {
 		if r.covers([]byte(key)) {
-			if o.found {
-				g.forget([]byte(key), o.value)
-			}
 			g.overlay[key] = overlaid{}
 		}
 	}
 	g.removed = append(g.removed, r)
-	return g.operation().DeleteRange(userKey(nil, start), userKey(nil, end), nil)
+}
+
+// fold brings the overlay of a group that does not count up to its last operation.
+func (g *Group) fold() error {
+	if g.counts || g.batch == nil {
+		return nil
+	}
+	operations := g.batch.Reader()[g.folded:]
+	unread := len(operations)
+	for {
+		kind, key, value, ok, err := operations.Next()
+		if err != nil {
+			return fmt.Errorf("read batch: %w", err)
+		}
+		if !ok {
+			g.folded += unread
+			return nil
+		}
+		switch kind {
+		case pebble.InternalKeyKindSet:
+			g.overlay[string(key[1:])] = overlaid{value: value, found: true}
+		case pebble.InternalKeyKindDelete:
+			g.overlay[string(key[1:])] = overlaid{}
+		case pebble.InternalKeyKindRangeDelete:
+			g.cover(keyRange{start: key[1:], end: value[1:]})
+		}
+	}
 }
 
 func (g *Group) isRemoved(key []byte) bool {
@@ -148,7 +209,7 @@ func (g *Group) operation() *pebble.Batch {
 	return g.batch
 }
 
-// account replaces key's value in the overlay, the count, the bytes and the fingerprint.
+// account replaces key's value in the overlay and in the sums.
 func (g *Group) account(key []byte, now overlaid) error {
 	old, found, err := g.Get(key)
 	if err != nil {
@@ -158,18 +219,18 @@ func (g *Group) account(key []byte, now overlaid) error {
 		g.forget(key, old)
 	}
 	if now.found {
-		g.next.Count++
-		g.next.LiveBytes += uint64(len(key) + len(now.value))
-		g.next.Fingerprint += g.s.fingerprint.Row(key, now.value)
+		g.changed.Count++
+		g.changed.LiveBytes += uint64(len(key) + len(now.value))
+		g.changed.Fingerprint += g.s.fingerprint.Row(key, now.value)
 	}
 	g.overlay[string(key)] = now
 	return nil
 }
 
 func (g *Group) forget(key, value []byte) {
-	g.next.Count--
-	g.next.LiveBytes -= uint64(len(key) + len(value))
-	g.next.Fingerprint -= g.s.fingerprint.Row(key, value)
+	g.changed.Count--
+	g.changed.LiveBytes -= uint64(len(key) + len(value))
+	g.changed.Fingerprint -= g.s.fingerprint.Row(key, value)
 }
 
 // SetSchemaVersion adds the operation that changes the user's schema version in the table's record.
@@ -215,7 +276,7 @@ type Commit struct {
 
 // Apply writes the group, with the record that describes it, and returns before it is durable. Readers of
 // the store see it from now on. After an error the group must be abandoned and the store frozen: the
-// group may be applied all the same. A group without operations must be abandoned, not applied.
+// group may be applied all the same. A group that is Empty must be abandoned, not applied.
 func (s *Store) Apply(g *Group) (*Commit, error) {
 	if !s.dirty {
 		// Durable before the first group can be: a crash after it must find an unclean mark.
@@ -224,8 +285,14 @@ func (s *Store) Apply(g *Group) (*Commit, error) {
 		}
 		s.dirty = true
 	}
-	g.next.Position.Incarnation = s.incarnation
-	g.next.Committed = time.Now().UnixNano()
+	if g.batch != nil {
+		g.next.Position.Incarnation = s.incarnation
+		g.next.Committed = time.Now().UnixNano()
+	} else {
+		// The record alone. Its position stays: it names the same rows.
+		g.batch = s.db.NewBatch()
+	}
+	s.accounting.settle(g)
 	var err error
 	if s.marshalled, err = marshalRecord(s.marshalled[:0], g.next); err != nil {
 		return nil, err

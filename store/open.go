@@ -19,6 +19,9 @@ type OpenOptions struct {
 	Create, Recreate bool
 	// SchemaVersion is the user's schema version of a table that is made.
 	SchemaVersion uint64
+	// Accounting is how the table's groups keep its count, bytes and fingerprint. Zero means exact. A table that was
+	// opened in the other mode before changes with a group; one that becomes exact needs Recount.
+	Accounting messages.Accounting
 	// Newest returns the seq of the newest backup of a lineage; zero means that there is none. An
 	// error means unknown: the open goes on with a warning. Nil means that there are no backups.
 	Newest func(lineage string) (uint64, error)
@@ -177,7 +180,9 @@ func (p *opening) run() (*Store, error) {
 	if err != nil {
 		return fail(err)
 	}
-	return p.store(db, record, frozen, m), nil
+	s := p.store(db, record, frozen, m)
+	s.startAccounting(p.options.Accounting)
+	return s, nil
 }
 
 // heed lets the end of the options' context freeze z until release is called.

@@ -30,9 +30,14 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 		return nil, ErrClosed
 	}
 	defer s.handle.leave()
+	return s.snapshot(), nil
+}
+
+// snapshot is Snapshot of a store that is entered, or not yet anybody else's.
+func (s *Store) snapshot() *Snapshot {
 	n := &Snapshot{s: s, snap: s.db.NewSnapshot()}
 	s.snapshots.add(n)
-	return n, nil
+	return n
 }
 
 // Snapshots is how many snapshots are open.

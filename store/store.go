@@ -31,7 +31,8 @@ type Store struct {
 	// record is the table's record after the newest applied group. It is replaced, never changed.
 	record atomic.Pointer[messages.TableRecord]
 	// acked is the highest seq that passed the acknowledgement gate.
-	acked atomic.Uint64
+	acked      atomic.Uint64
+	accounting accounting
 
 	// Owned by the committer.
 	dirty       bool // the mark no longer says clean

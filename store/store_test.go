@@ -107,7 +107,14 @@ func openTable(t testing.TB, d *Directory, configure ...func(*OpenOptions)) *Sto
 	return s
 }
 
-func closeAll(t testing.TB, closers ...interface{ Close() error }) {
+// fataler is a *testing.T or a *rapid.T.
+type fataler interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
+func closeAll(t fataler, closers ...interface{ Close() error }) {
 	t.Helper()
 	for _, c := range closers {
 		if err := c.Close(); err != nil {
@@ -187,7 +194,7 @@ func account(rows map[string]string) (count, liveBytes, fingerprint uint64) {
 }
 
 // checkRecord fails the test unless the record's sums are those of all.
-func checkRecord(t testing.TB, r *messages.TableRecord, all map[string]string) {
+func checkRecord(t fataler, r *messages.TableRecord, all map[string]string) {
 	t.Helper()
 	count, liveBytes, fingerprint := account(all)
 	if r.GetCount() != count || r.GetLiveBytes() != liveBytes || r.GetFingerprint() != fingerprint {

@@ -13,7 +13,7 @@ type Usage struct {
 	// their removal.
 	DiskBytes uint64
 	// Fragmentation is the share of the sstables' bytes that is not live data, in [0,1]. Nil while Pebble
-	// loads its statistics.
+	// loads its statistics, and of a table at_cut, whose live bytes are not known.
 	Fragmentation *float64
 }
 
@@ -52,11 +52,11 @@ func (s *Store) Usage() (Usage, error) {
 			}
 		}
 	}
-	if known {
+	record := s.Record()
+	if known && !isAtCut(record) {
 		blobs := metrics.BlobFiles
 		live := size + blobs.LiveSize
 		dead := metrics.Table.ZombieSize + metrics.Table.ObsoleteSize + blobs.ZombieSize + blobs.ObsoleteSize
-		record := s.Record()
 		// The record itself is live data, of an empty table the only one.
 		own := uint64(len(recordKey) + proto.Size(record) + rowOverhead)
 		fragmentation := fragmentation(live, dead, raw, own+record.GetCount()*rowOverhead+record.GetLiveBytes())
