@@ -66,6 +66,9 @@ func newCommitter(c *cell, s *store.Store, faults chan<- error, groupBytes int) 
 	m.acker = newAcker(m)
 	go m.run()
 	go m.acker.run()
+	if s.Recounts() {
+		go m.recount()
+	}
 	return m
 }
 

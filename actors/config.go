@@ -31,6 +31,11 @@ type Config struct {
 	BackupDir string
 	// Tables names the tables to serve. A new name gets an empty table. See messages.CheckTableName.
 	Tables []string
+	// AtCut names the tables at_cut, of those in Tables or made later, for heavy writers: their writes do not read what
+	// they replace, each backup counts the rows, and between backups count and live bytes are estimates. All
+	// others are exact. A table may change either way with a start; one that becomes exact is
+	// counted in the background first.
+	AtCut []string
 	// CreateEmpty lets a table whose backups exist, but which is missing from Dir, be made empty.
 	// Without it such a table is quarantined: an unmounted disk must not look like an empty table.
 	CreateEmpty bool
@@ -153,6 +158,13 @@ func (c Config) validate(system *actor.ActorSystem) error {
 			faults = append(faults, fmt.Errorf("schema: %w", err))
 		} else if c.Schemas[table].Version == 0 {
 			fault("versions begin at 1", "schema of table %q has version 0", table)
+		}
+	}
+	for i, table := range c.AtCut {
+		if err := messages.CheckTableName(table); err != nil {
+			faults = append(faults, fmt.Errorf("at_cut: %w", err))
+		} else if slices.Contains(c.AtCut[:i], table) {
+			fault("name each table once", "table %q is named twice at_cut", table)
 		}
 	}
 	if c.Cron != "" {

@@ -61,6 +61,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 		Dir:               "/nowhere/data",
 		BackupDir:         "/nowhere/data/tables/x",
 		Tables:            []string{"Upper", "twice", "twice", "backup", "con", "", strings.Repeat("x", 64), "../up", "good"},
+		AtCut:             []string{"Fast", "thrice", "thrice"},
 		Interval:          time.Millisecond,
 		Keep:              -1,
 		MaxPendingOps:     -1,
@@ -70,7 +71,7 @@ func TestEveryFaultAtOnce(t *testing.T) {
 		CutTimeout:        -1,
 		CopyTimeout:       -1,
 		CacheBytes:        -1,
-	}, `"a/b"`, "/nowhere", "lies inside", `"Upper"`, `"twice" is named twice`, `"backup" is reserved`, `"con" is reserved`, `""`,
+	}, `"a/b"`, "/nowhere", "lies inside", `"Upper"`, `"twice" is named twice`, `"Fast"`, `"thrice" is named twice at_cut`, `"backup" is reserved`, `"con" is reserved`, `""`,
 		`"../up"`, "interval is 1ms", "keep is negative", "max pending ops", "max pending bytes", "readers", "concurrent backups",
 		"cut timeout", "copy timeout", "cache bytes")
 	if !errors.Is(err, messages.ErrInvalid) {

@@ -60,5 +60,16 @@ func (m *committer) cut(e *entry) {
 		e.answer(messages.FailureOf(err).Of(m.cell.name))
 		return
 	}
-	e.answer(&messages.CutDone{RunId: request.GetRunId(), Staging: staging, Record: record})
+	done := &messages.CutDone{RunId: request.GetRunId(), Staging: staging, Record: record}
+	if record.GetAccounting() != messages.Accounting_ACCOUNTING_AT_CUT {
+		e.answer(done)
+		return
+	}
+	// No group was applied since: the snapshot shows what was cut.
+	if e.snapshot, err = m.store.Snapshot(); err != nil {
+		e.answer(messages.FailureOf(err).Of(m.cell.name))
+		return
+	}
+	e.hand(&uncounted{CutDone: done, snapshot: e.snapshot, committer: m})
+	e.closeSnapshot()
 }

@@ -27,6 +27,8 @@ const (
 	scanEntry
 	snapshotEntry
 	cutEntry
+	// recordEntry asks for nothing but a group, and is nobody's.
+	recordEntry
 )
 
 // scans tells whether the entry needs a snapshot.

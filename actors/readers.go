@@ -184,7 +184,7 @@ func (r *readers) page(e *entry) {
 func (r *readers) finish(e *entry) {
 	defer e.closeSnapshot()
 	if e.kind == snapshotEntry {
-		e.hand()
+		e.hand(e.snapshot)
 		return
 	}
 	page, err := e.snapshot.Page(e.message.(*messages.Scan))

@@ -46,14 +46,14 @@ func (r *request) claim() bool {
 	return replier == nil || replier.claim(r.sender)
 }
 
-// hand sends the snapshot itself, which the receiver closes; one that nobody waits for stays the request's.
-func (r *request) hand() {
+// hand sends the snapshot, or a reply that holds it: the receiver closes it. One that nobody waits for stays the
+// request's.
+func (r *request) hand(reply any) {
 	if r.sender == nil || !r.answered.CompareAndSwap(false, true) {
 		return
 	}
-	snapshot := r.snapshot
 	r.snapshot = nil
-	r.out.send(r.sender, snapshot)
+	r.out.send(r.sender, reply)
 }
 
 // closeSnapshot closes the snapshot that was not handed over.

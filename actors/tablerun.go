@@ -11,9 +11,6 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// copyGrace is how long a copy that was cancelled may take to notice before its row is failed without it.
-const copyGrace = time.Second
-
 // table backs up one table and returns its row. It returns within the cut's and the copy's limits, whatever
 // hangs, and a panic is a failed row.
 func (r *run) table(ctx context.Context, table string) (result *messages.TableResult) {
@@ -78,39 +75,51 @@ func (r *run) newestPosition(table string) (*messages.Position, error) {
 	return newest.Manifest.GetRecord().GetPosition(), err
 }
 
-// askOwner asks the owner for a cut. An answer that comes after the deadline is of this run, and is removed.
+// askOwner asks the owner for a cut, and counts the rows of one that is at_cut, as long as that takes. An answer that comes
+// after the deadline is of this run, and is removed.
 func (r *run) askOwner(ctx context.Context, table string, have *messages.Position) (*messages.CutDone, error) {
 	limit := r.tree.config.CutTimeout
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer in %v", limit))
+	patience, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer in %v", limit))
 	defer cancel()
 	replier := r.tree.repliers.get()
 	r.tree.system.Root.RequestWithCustomSender(r.tree.members.owner(table), &messages.Cut{RunId: r.id, Have: have}, replier.pid)
-	reply, err := replier.await(ctx, func(late any) { r.discard(table, late) })
+	reply, err := replier.await(patience, func(late any) { r.discard(table, late) })
 	if err != nil {
 		return nil, fmt.Errorf("cut: %w: %w", err, messages.ErrDeadline)
 	}
 	switch m := reply.(type) {
 	case *messages.CutDone:
 		return m, nil
+	case *uncounted:
+		if err := m.count(ctx); err != nil {
+			r.discard(table, m.CutDone)
+			return nil, fmt.Errorf("cut: %w", err)
+		}
+		return m.CutDone, nil
 	case *messages.Failure:
 		return nil, fmt.Errorf("cut: %w", m)
 	}
 	return nil, fmt.Errorf("cut: answered with %T: %w", reply, messages.ErrInternal)
 }
 
-// discard removes the staging of a cut that came too late. It must not wait on the goroutine that answers.
-func (r *run) discard(table string, late any) {
-	done, ok := late.(*messages.CutDone)
+// discard removes the staging of a cut that came too late, or could not be counted. It must not wait on the goroutine
+// that answers.
+func (r *run) discard(table string, cut any) {
+	if u, ok := cut.(*uncounted); ok {
+		go func() { _ = u.snapshot.Close() }()
+		cut = u.CutDone
+	}
+	done, ok := cut.(*messages.CutDone)
 	if !ok || done.GetStaging() == "" || done.GetRunId() != r.id {
 		return
 	}
 	go func() {
 		fs := r.tree.directory.FS()
 		if err := fs.RemoveAll(done.GetStaging()); err != nil {
-			r.logger.Warn("late cut not removed: it is swept at the next start", "table", table, "error", err)
+			r.logger.Warn("unused cut not removed: it is swept at the next start", "table", table, "error", err)
 			return
 		}
-		r.logger.Info("late cut removed", "table", table)
+		r.logger.Info("unused cut removed", "table", table)
 		// The run's directory goes with the last cut in it: others may still be copied.
 		_ = fs.Remove(fs.PathDir(done.GetStaging()))
 	}()
@@ -118,41 +127,7 @@ func (r *run) discard(table string, late any) {
 
 // publish copies a cut to the backup directory, and gives up when the copy makes no progress for a while.
 func (r *run) publish(ctx context.Context, cut backup.Cut) (*messages.TableResult, error) {
-	limit := r.tree.config.CopyTimeout
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	// Whoever copies feeds the watchdog; a copy that hangs in a system call is left behind, and removes what
-	// it left once the call returns.
-	watchdog := time.AfterFunc(limit, func() {
-		cancel(fmt.Errorf("copy made no progress for %v: %w", limit, messages.ErrDeadline))
+	return watched(ctx, r.tree.config.CopyTimeout, "copy", func(ctx context.Context, progress func()) (*messages.TableResult, error) {
+		return r.tree.backups.Publish(ctx, cut, func(int64) { progress() })
 	})
-	defer watchdog.Stop()
-	type outcome struct {
-		result *messages.TableResult
-		err    error
-	}
-	outcomes := make(chan outcome, 1)
-	go func() {
-		defer func() {
-			if reason := recover(); reason != nil {
-				outcomes <- outcome{err: fmt.Errorf("publish panicked: %v: %w", reason, messages.ErrInternal)}
-			}
-		}()
-		result, err := r.tree.backups.Publish(ctx, cut, func(int64) { watchdog.Reset(limit) })
-		outcomes <- outcome{result, err}
-	}()
-	select {
-	case o := <-outcomes:
-		return o.result, o.err
-	case <-ctx.Done():
-	}
-	// Cancelled: a copy that is not stuck says so soon.
-	grace := time.NewTimer(copyGrace)
-	defer grace.Stop()
-	select {
-	case o := <-outcomes:
-		return o.result, o.err
-	case <-grace.C:
-		return nil, fmt.Errorf("publish: %w", context.Cause(ctx))
-	}
 }

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -57,4 +58,48 @@ func patient[T any](p *patience, limit time.Duration, f func() (T, error)) (valu
 		return o.value, o.err
 	}
 	return value, fmt.Errorf("no answer in %v: %w", limit, messages.ErrDeadline)
+}
+
+// watchedGrace is how long what was cancelled may take to notice before it is left behind.
+const watchedGrace = time.Second
+
+// watched runs work and returns what it does, or an error when ctx ends, or work does not call progress for limit. Work
+// that hangs in a system call is left behind then; its context has ended when the call returns.
+func watched[T any](ctx context.Context, limit time.Duration, what string,
+	work func(ctx context.Context, progress func()) (T, error)) (value T, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watchdog := time.AfterFunc(limit, func() {
+		cancel(fmt.Errorf("%s made no progress for %v: %w", what, limit, messages.ErrDeadline))
+	})
+	defer watchdog.Stop()
+	type outcome struct {
+		value T
+		err   error
+	}
+	outcomes := make(chan outcome, 1)
+	go func() {
+		var o outcome
+		defer func() {
+			if reason := recover(); reason != nil {
+				o.err = fmt.Errorf("%s panicked: %v: %w", what, reason, messages.ErrInternal)
+			}
+			outcomes <- o
+		}()
+		o.value, o.err = work(ctx, func() { watchdog.Reset(limit) })
+	}()
+	select {
+	case o := <-outcomes:
+		return o.value, o.err
+	case <-ctx.Done():
+	}
+	// What is not stuck says so soon.
+	grace := time.NewTimer(watchedGrace)
+	defer grace.Stop()
+	select {
+	case o := <-outcomes:
+		return o.value, o.err
+	case <-grace.C:
+		return value, context.Cause(ctx)
+	}
 }

@@ -30,7 +30,7 @@ func load(t *testing.T, text string, flags, env map[string]string) (*Config, err
 
 // samples has a text for every setting that is not its default.
 var samples = map[string]string{
-	"name": "shop", "dir": "d", "backup_dir": "b", "tables": "x,y", "create_empty": "true", "interval": "1m30s",
+	"name": "shop", "dir": "d", "backup_dir": "b", "tables": "x,y", "at_cut": "z", "create_empty": "true", "interval": "1m30s",
 	"cron": "30 2 * * *", "disable_schedule": "true", "keep": "7", "stop_timeout": "1h30m", "disable_socket": "true", "log.format": "json",
 	"log.level": "debug", "limits.max_pending_ops": "10", "limits.max_pending_bytes": "3GiB", "limits.readers": "2",
 	"limits.concurrent_backups": "9", "limits.cut_timeout": "2m", "limits.copy_timeout": "1.5s",

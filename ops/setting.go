@@ -66,6 +66,8 @@ func Settings() []Setting {
 			field: func(c *Config) any { return &c.Gabion.BackupDir }},
 		{Key: "tables", Kind: Names, Usage: "serve the tables `A,B,...`; a new one is made empty",
 			field: func(c *Config) any { return &c.Gabion.Tables }, check: messages.CheckTableName},
+		{Key: "at_cut", Kind: Names, Usage: "count the rows of the tables `A,B,...` at each backup alone",
+			field: func(c *Config) any { return &c.Gabion.AtCut }, check: messages.CheckTableName},
 		{Key: "create_empty", Kind: Bool, Default: "false", Usage: "make a table empty that has backups but is missing",
 			field: func(c *Config) any { return &c.Gabion.CreateEmpty }},
 		{Key: "interval", Kind: Duration, Default: "24h", Min: 1e9, Usage: "back up all tables every `DURATION`",

@@ -121,14 +121,14 @@ func (a *accounting) settle(g *Group) {
 	}
 }
 
-// A scan tells its progress at least once for so many rows, or bytes.
+// A scan tells its progress for so many rows, or bytes: for every few blocks, since each may be a read of a slow disk.
 const (
-	progressRows  = 1000
-	progressBytes = 1 << 20
+	progressRows  = 100
+	progressBytes = 32 << 10
 )
 
-// Sums counts the rows of the snapshot. progress, unless nil, is called at least once for each MiB read, and at the end;
-// an error that it returns ends the scan. It returns ErrClosed when the store is closed, or closes meanwhile.
+// Sums counts the rows of the snapshot. progress, unless nil, is called once for every 100 rows or 32 KiB, and at the
+// end; an error that it returns ends the scan. It returns ErrClosed when the store is closed, or closes meanwhile.
 func (n *Snapshot) Sums(progress func() error) (Sums, error) {
 	var sums Sums
 	var fingerprint Fingerprinter

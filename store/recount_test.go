@@ -125,7 +125,7 @@ func TestChangeOfAccountingSurvivesACrashAnywhere(t *testing.T) {
 func TestSumsTellProgressAndStop(t *testing.T) {
 	d := openDirectory(t, vfs.NewMem(), func(o *DirectoryOptions) { o.MemTableBytes = 4 << 20 })
 	s := openTable(t, d, keeping(atCut))
-	fill(t, s, 5000, 1)
+	fill(t, s, 500, 1)
 	fill(t, s, 3, 1<<20)
 	n, err := s.Snapshot()
 	if err != nil {
@@ -137,7 +137,7 @@ func TestSumsTellProgressAndStop(t *testing.T) {
 		t.Errorf("sums %v, %v, want %v", got, err, want)
 	}
 	if calls != 3+4+1 {
-		t.Errorf("progress told %d times, want for each of 3 large rows, each 1,000 others, and at the end", calls)
+		t.Errorf("progress told %d times, want for each of 3 large rows, each 100 others, and at the end", calls)
 	}
 	for at := range calls {
 		asked := 0

@@ -58,7 +58,7 @@ func newSweep(t *testing.T) *sweep {
 func (s *sweep) start(fs vfs.FS) (*actors.Gabion, interface{ Shutdown() }, error) {
 	system := quietSystem()
 	g, err := actors.Start(context.Background(), system, actors.Config{
-		Dir: "/g", Tables: sweepTables, FS: fs, DisableSchedule: true, Keep: 2, MemTableBytes: 64 << 10})
+		Dir: "/g", Tables: sweepTables, AtCut: sweepTables[1:], FS: fs, DisableSchedule: true, Keep: 2, MemTableBytes: 64 << 10})
 	if err != nil {
 		system.Shutdown()
 	}
