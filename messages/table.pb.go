@@ -945,7 +945,7 @@ func (x *Cut) GetHave() *Position {
 	return nil
 }
 
-// CutDone answers a Cut.
+// CutDone answers a Cut. Of a table at cut it comes with a snapshot, whose rows the coordinator counts for the record.
 type CutDone struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	RunId string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
