@@ -309,3 +309,22 @@ func TestTableBecomesExact(t *testing.T) {
 		h.wantCount("tasks", 302, true)
 	})
 }
+
+// TestTableMadeLaterIsAtCut, and is counted for its last backup.
+func TestTableMadeLaterIsAtCut(t *testing.T) {
+	bubble(t, actors.Config{AtCut: []string{"later"}}, func(h *host) {
+		if err := h.g.CreateTable(h.Context(), "later", false); err != nil {
+			t.Fatal(err)
+		}
+		h.put("later", "a", "1")
+		h.put("later", "b", "2")
+		h.wantCount("later", 0, false)
+		if err := h.g.DropTable(h.Context(), "later"); err != nil {
+			t.Fatal(err)
+		}
+		list, err := h.g.ListBackups(h.Context(), "later")
+		if err != nil || len(list.GetBackups()) != 1 || list.GetBackups()[0].GetCount() != 2 {
+			t.Errorf("backups = %v, %v, want one of 2 rows", list, err)
+		}
+	})
+}
