@@ -142,7 +142,7 @@ func (h *host) scanning() (run *sender, done func()) {
 
 // TestLongScan: the rows of a cut are counted for as long as that makes progress, beside the commits.
 func TestLongScan(t *testing.T) {
-	config := actors.Config{AtCut: []string{"tasks"}, CutTimeout: 10 * time.Second, CopyTimeout: 10 * time.Second}
+	config := actors.Config{AtCut: []string{"tasks"}, CutTimeout: 10 * time.Second, CopyTimeout: 30 * time.Second}
 	bubble(t, config, func(h *host) {
 		data := h.big("tasks")
 		run, _ := h.scanning()
