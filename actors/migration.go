@@ -179,10 +179,21 @@ func runMigrate(ctx context.Context, schema Schema, m *Migration, from uint64) (
 	return context.Cause(ctx)
 }
 
+// countNow labels a record with what the store holds, which nobody changes meanwhile.
+func countNow(ctx context.Context, s *store.Store, record *messages.TableRecord) error {
+	snapshot, err := s.Snapshot()
+	if err != nil {
+		return err
+	}
+	found, err := snapshot.Sums(func() error { return context.Cause(ctx) })
+	found.Label(record)
+	return errors.Join(err, snapshot.Close())
+}
+
 // backUpOpening backs up a store that is open and not served yet, in a run of its own with a pin.
 func (t *tree) backUpOpening(ctx context.Context, c *cell, s *store.Store, label string) error {
 	r := newRun(t, &queuedRun{tables: []string{c.name}, label: label, pin: true})
-	r.cut = func(_ context.Context, table string, have *messages.Position) (*messages.CutDone, error) {
+	r.cut = func(ctx context.Context, table string, have *messages.Position) (*messages.CutDone, error) {
 		if record := s.Record(); proto.Equal(record.GetPosition(), have) {
 			return &messages.CutDone{RunId: r.id, Unchanged: true, Record: record}, nil
 		}
@@ -191,6 +202,9 @@ func (t *tree) backUpOpening(ctx context.Context, c *cell, s *store.Store, label
 		}
 		staging := t.directory.Staging(r.id, table)
 		record, err := s.Cut(staging)
+		if err == nil && record.GetAccounting() == messages.Accounting_ACCOUNTING_AT_CUT {
+			err = countNow(ctx, s, record)
+		}
 		return &messages.CutDone{RunId: r.id, Staging: staging, Record: record}, err
 	}
 	result := r.do(ctx).GetSet().GetResults()[0]

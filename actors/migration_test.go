@@ -73,6 +73,24 @@ func TestMigrate(t *testing.T) {
 	})
 }
 
+// TestMigrateAtCut: the backup before it has the right count, though the table keeps none.
+func TestMigrateAtCut(t *testing.T) {
+	bubble(t, actors.Config{AtCut: []string{"tasks"}}, func(h *host) {
+		for i := range 20 {
+			h.put("tasks", fmt.Sprint(i), "v")
+		}
+		h.stop()
+		var runs []string
+		h.config.Schemas = map[string]actors.Schema{"tasks": upgrade(1, &runs)}
+		h.start()
+		h.wantValue("tasks", "7", "vv")
+		list, err := h.g.ListBackups(h.Context(), "tasks")
+		if err != nil || len(list.GetBackups()) != 1 || list.GetBackups()[0].GetCount() != 20 {
+			t.Errorf("backups = %v, %v, want one of 20 rows", list.GetBackups(), err)
+		}
+	})
+}
+
 // TestMigrateNoWay: rows that are newer than the program, or that it cannot migrate, are not served and not touched.
 func TestMigrateNoWay(t *testing.T) {
 	for what, schema := range map[string]actors.Schema{"older": {Version: 2}, "without": {Version: 4}} {
