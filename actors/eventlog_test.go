@@ -233,10 +233,14 @@ func TestEventNumbersAcrossCrashes(t *testing.T) {
 // TestFailingEventLog: a log that cannot be written costs neither a commit nor a run nor an event, and one warning. When it
 // can be written again it is.
 func TestFailingEventLog(t *testing.T) {
-	for _, kind := range []string{"create", "write", "sync", "mkdir", "list", "read"} {
+	for _, kind := range []string{"create", "write", "sync", "fsync", "mkdir", "list", "read"} {
+		match := under(eventLog, kind)
+		if kind == "fsync" { // of a file, not of the directory
+			match = func(o fileOp) bool { return o.kind == "sync" && strings.HasSuffix(o.path, ".jsonl") }
+		}
 		stoppedBubble(t, actors.Config{}, func(h *host) {
 			warned := h.warnings()
-			remove := h.fs.fail(under(eventLog, kind))
+			remove := h.fs.fail(match)
 			h.start()
 			seen := h.events()
 			for i := range 3 {

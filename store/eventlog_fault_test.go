@@ -96,7 +96,7 @@ func TestEventLogAcrossCrashes(t *testing.T) {
 		}
 		return nil
 	}, nil)
-	for seq := range uint64(60) {
+	for seq := range uint64(40) {
 		appendEvents(t, l, logged(seq+1, reason(seq+1)))
 		switch seq % 10 {
 		case 4:
