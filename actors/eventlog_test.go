@@ -109,12 +109,13 @@ func TestYesterdaysEvents(t *testing.T) {
 		if today := h.logged(&messages.ListEvents{Since: timestamppb.New(begin.Add(time.Hour))}); kinds(today) != "TableStateChanged" {
 			t.Errorf("of today: %s", kinds(today))
 		}
-		if got := h.logged(&messages.ListEvents{After: all[3].GetSeq(), Limit: 2}); kinds(got) != "TableStateChanged TableStateChanged" {
-			t.Errorf("two after the run: %s", kinds(got))
+		if got := h.logged(&messages.ListEvents{After: all[1].GetSeq(), Limit: 2}); kinds(got) != "TableBackedUp BackupComplete" {
+			t.Errorf("two of the run: %s", kinds(got))
 		}
 		h.stop()
 		before := h.tree(eventLog)
 		h.config.ReadOnly = true
+		warned := h.warnings()
 		h.start()
 		if got := h.logged(nil); len(got) != len(all)+1 {
 			t.Errorf("read-only: %s", kinds(got))
@@ -122,6 +123,9 @@ func TestYesterdaysEvents(t *testing.T) {
 		h.stop()
 		if after := h.tree(eventLog); !slices.Equal(before, after) {
 			t.Errorf("read-only changed %v to %v", before, after)
+		}
+		if n := warned.with("events"); n > 0 {
+			t.Errorf("read-only: %d warnings", n)
 		}
 	})
 }
