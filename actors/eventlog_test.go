@@ -330,3 +330,23 @@ func TestHungEventLog(t *testing.T) {
 		})
 	}
 }
+
+// TestListEventsBehindFullQueue: who reads while more events wait than the log's queue holds is answered once they are written.
+func TestListEventsBehindFullQueue(t *testing.T) {
+	bubble(t, actors.Config{}, func(h *host) {
+		h.logged(nil)
+		release := h.fs.hang(h.T, under(eventLog, "write"))
+		for range 400 { // three events each
+			if err := errors.Join(h.g.CloseTable(h.Context(), "tasks"), h.g.OpenTable(h.Context(), "tasks")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		read := make(chan int)
+		go func() { read <- len(h.logged(nil)) }()
+		h.settle()
+		release()
+		if n := <-read; n < 1000 || n > 1030 {
+			t.Errorf("%d events were listed, of some 1,200", n)
+		}
+	})
+}
