@@ -119,8 +119,14 @@ func (h *hookFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) 
 	return h.file("create", name, func() (vfs.File, error) { return h.FS.Create(name, c) })
 }
 
+// ReuseForWrite takes two steps: the memory file system locks twice for its own, and hangs where a crash waits in between.
 func (h *hookFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return h.file("reuse", to, func() (vfs.File, error) { return h.FS.ReuseForWrite(from, to, c) })
+	return h.file("reuse", to, func() (vfs.File, error) {
+		if err := h.FS.Rename(from, to); err != nil {
+			return nil, err
+		}
+		return h.FS.OpenReadWrite(to, c)
+	})
 }
 
 func (h *hookFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {

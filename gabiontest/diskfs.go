@@ -33,8 +33,14 @@ func (p *power) Create(path string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	return p.open(OpCreate, path, func() (vfs.File, error) { return p.MemFS.Create(path, c) })
 }
 
+// ReuseForWrite takes two steps: the memory file system locks twice for its own, and hangs where a crash waits in between.
 func (p *power) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return p.open(OpCreate, to, func() (vfs.File, error) { return p.MemFS.ReuseForWrite(from, to, c) })
+	return p.open(OpCreate, to, func() (vfs.File, error) {
+		if err := p.MemFS.Rename(from, to); err != nil {
+			return nil, err
+		}
+		return p.MemFS.OpenReadWrite(to, c)
+	})
 }
 
 func (p *power) OpenReadWrite(path string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
