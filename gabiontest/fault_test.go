@@ -174,6 +174,7 @@ func TestFault(t *testing.T) {
 	bubble(t, func(t *testing.T, k *gabiontest.Kit) {
 		mine := errors.New("mine")
 		var seen []gabiontest.Op
+		synctest.Wait() // what Start does beside is done: the calls are this test's
 		heal := k.Fault(func(op gabiontest.Op) bool {
 			seen = append(seen, op)
 			return op.Kind == gabiontest.OpOpen

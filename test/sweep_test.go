@@ -94,17 +94,24 @@ func (s *sweep) backUp() *messages.BackupReport {
 	return report
 }
 
-// record clones after every change while do runs.
+// record clones after every change while do runs. What goes on beside it, such as the event log, may not be at rest
+// when it returns.
 func (s *sweep) record(do func()) {
+	ended := false
 	after := func(op, path string) {
 		clone := s.fs.clone(0, nil)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.clones = append(s.clones, sweepClone{after: op + " " + path, fs: clone})
+		if !ended {
+			s.clones = append(s.clones, sweepClone{after: op + " " + path, fs: clone})
+		}
 	}
 	s.fs.after.Store(&after)
 	do()
 	s.fs.after.Store(nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ended = true
 }
 
 // TestCrashSweepOfBackupAll: a power loss after any file operation of a run with retention leaves every
