@@ -19,7 +19,7 @@ func TestHealthNamesEveryTable(t *testing.T) {
 		if err := h.fs.FS.RemoveAll(dir + "/tables/lost"); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.fs.FS.MkdirAll(dir+"/tables/stranger", 0o755); err != nil {
+		if err := h.fs.FS.MkdirAll(dir+"/tables/stranger/01ARZ3NDEKTSV4RRFFQ69G5FAV", 0o755); err != nil {
 			t.Fatal(err)
 		}
 		h.start()

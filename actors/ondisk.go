@@ -70,13 +70,12 @@ func (t *tree) sweepUndo() (removed int, err error) {
 	return removed, err
 }
 
-// eachOnDisk calls work for every table that has anything on disk, and joins the errors.
+// eachOnDisk calls work for every table that has a directory, and joins the errors.
 func (t *tree) eachOnDisk(work func(table string) error) error {
-	tables, err := t.directory.Tables()
-	dropped, errDropped := t.directory.Dropped()
-	errs := []error{err, errDropped}
-	for _, table := range append(tables, dropped...) {
-		errs = append(errs, work(table))
+	names, err := t.directory.Names()
+	errs := []error{err}
+	for _, name := range names {
+		errs = append(errs, work(name))
 	}
 	return errors.Join(errs...)
 }

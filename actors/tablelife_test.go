@@ -208,6 +208,34 @@ func TestDropTable(t *testing.T) {
 	})
 }
 
+// TestDroppedTableIsForgotten once its undo is gone: nobody is told of a table that there is not.
+func TestDroppedTableIsForgotten(t *testing.T) {
+	bubble(t, actors.Config{Tables: []string{"tasks", "old"}, UndoLife: time.Hour}, func(h *host) {
+		h.put("old", "k", "v")
+		if err := h.g.Drop(h.Context(), &messages.DropTable{Table: "old", WithoutBackup: true}); err != nil {
+			t.Fatal(err)
+		}
+		pass(2 * time.Hour)
+		h.config.Tables = []string{"tasks"}
+		for _, when := range []string{"before a start", "after a start"} {
+			h.backup("tasks") // which sweeps
+			health, err := h.g.Health(h.Context())
+			if err != nil || len(health.GetUndo()) > 0 || len(health.GetUnconfigured()) > 0 {
+				t.Errorf("%s: undo %v, unconfigured %v, %v", when, health.GetUndo(), health.GetUnconfigured(), err)
+			}
+			if got := h.names(); got != "tasks" {
+				t.Errorf("%s: tables = %s", when, got)
+			}
+			h.stop()
+			h.start()
+		}
+		if err := h.g.CreateTable(h.Context(), "old", false); err != nil {
+			t.Errorf("create: %v", err)
+		}
+		h.wantValue("old", "k", "")
+	})
+}
+
 // TestDropTableBesideWrites: from the first moment writes are refused, reads go on, and what was acknowledged is in the backup.
 func TestDropTableBesideWrites(t *testing.T) {
 	bubble(t, actors.Config{}, func(h *host) {

@@ -90,17 +90,10 @@ func (d *Directory) writeFirstMark(path, lineage string) error {
 // creations: nothing was ever acknowledged in them. Anything else is data that lost its current. dropped tells
 // whether there is undo.
 func (d *Directory) sweepUnfinished(table string) (dropped bool, err error) {
-	lineages, err := d.Lineages(table)
+	lineages, kept, err := d.split(table)
 	if err != nil {
 		return false, err
 	}
-	kept, err := d.Undo(table)
-	if err != nil {
-		return false, err
-	}
-	lineages = slices.DeleteFunc(lineages, func(lineage string) bool {
-		return slices.ContainsFunc(kept, func(r *messages.UndoRecord) bool { return r.GetLineage() == lineage })
-	})
 	return len(kept) > 0, d.sweepLineages(table, lineages)
 }
 

@@ -213,21 +213,22 @@ func (d *Directory) Staging(runID, table string) string {
 	return d.fs.PathJoin(d.path, stagingDir, runID, table)
 }
 
-// Tables lists the tables that have a directory, sorted, whatever state they are in, but for those of which only
-// undo is left.
+// Tables lists the tables on disk, sorted, whatever state they are in, but for those of which no more than undo is
+// left.
 func (d *Directory) Tables() ([]string, error) {
-	names, err := d.tableNames()
+	names, err := d.Names()
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
 		// One that cannot be told is listed: whoever opens it learns why.
-		dropped, err := d.isDropped(name)
-		return err == nil && dropped
+		serves, err := d.serves(name)
+		return err == nil && !serves
 	}), nil
 }
 
-func (d *Directory) tableNames() ([]string, error) {
+// Names lists the tables that have a directory, sorted, whatever it holds: data, undo or nothing any more.
+func (d *Directory) Names() ([]string, error) {
 	names, err := listIfExists(d.fs, d.fs.PathJoin(d.path, tablesDir))
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/oklog/ulid/v2"
 
 	"github.com/gabiondb/gabion/messages"
 )
@@ -241,9 +242,12 @@ func TestTablesListsWhatCouldBeATable(t *testing.T) {
 	mem := vfs.NewMem()
 	d := openDirectory(t, mem)
 	for _, name := range []string{"zebra", "ant", ".hidden", "con", "Upper"} {
-		if err := mem.MkdirAll(testDir+"/tables/"+name, 0o755); err != nil {
+		if err := mem.MkdirAll(testDir+"/tables/"+name+"/"+ulid.Make().String(), 0o755); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := mem.MkdirAll(testDir+"/tables/bare", 0o755); err != nil {
+		t.Fatal(err)
 	}
 	if names, err := d.Tables(); err != nil || !slices.Equal(names, []string{"ant", "zebra"}) {
 		t.Errorf("Tables = %v, %v", names, err)

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -71,18 +73,24 @@ func (d *Directory) undoPath(table, lineage string) string {
 	return d.fs.PathJoin(d.tablePath(table), lineage+undoSuffix)
 }
 
-// Undo returns the lineages of a table that are kept as undo, oldest first.
+// Undo returns the lineages of a table that are kept as undo, oldest first. One whose removal a crash cut short is among
+// them until it is swept.
 func (d *Directory) Undo(table string) ([]*messages.UndoRecord, error) {
 	serving, err := d.current(table)
 	if err != nil {
 		return nil, err
 	}
-	lineages, err := d.Lineages(table)
+	names, err := listIfExists(d.fs, d.tablePath(table))
 	if err != nil {
 		return nil, err
 	}
+	slices.Sort(names)
 	var kept []*messages.UndoRecord
-	for _, lineage := range lineages {
+	for _, name := range names {
+		lineage, ok := strings.CutSuffix(name, undoSuffix)
+		if _, err := ulid.ParseStrict(lineage); !ok || err != nil {
+			continue
+		}
 		record, err := d.readUndo(table, lineage)
 		if err != nil {
 			return nil, err
@@ -127,6 +135,9 @@ func (d *Directory) UndoBytes(table, lineage string) (uint64, error) {
 	var bytes uint64
 	for _, name := range names {
 		info, err := d.fs.Stat(d.fs.PathJoin(path, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // a sweep was faster
+		}
 		if err != nil {
 			return 0, fmt.Errorf("stat %s: %w", name, err)
 		}
@@ -187,30 +198,22 @@ func (d *Directory) settleUndo(table, lineage string) error {
 	return SyncDir(d.fs, d.tablePath(table))
 }
 
-// isDropped tells whether all that a table has is undo.
-func (d *Directory) isDropped(table string) (bool, error) {
-	lineages, err := d.Lineages(table)
-	if err != nil || len(lineages) == 0 {
-		return false, err
-	}
+// serves tells whether a table has more on disk than undo.
+func (d *Directory) serves(table string) (bool, error) {
 	if has, err := d.Has(table); err != nil || has {
-		return false, err
+		return has, err
 	}
-	kept, err := d.Undo(table)
-	return len(kept) == len(lineages), err
+	lineages, _, err := d.split(table)
+	return len(lineages) > 0, err
 }
 
-// Dropped lists the tables of which only undo is left, sorted.
-func (d *Directory) Dropped() ([]string, error) {
-	names, err := d.tableNames()
-	if err != nil {
-		return nil, err
+// split tells the lineages of a table that are undo from those that are not.
+func (d *Directory) split(table string) (lineages []string, kept []*messages.UndoRecord, err error) {
+	if lineages, err = d.Lineages(table); err != nil {
+		return nil, nil, err
 	}
-	return slices.DeleteFunc(names, func(name string) bool {
-		dropped, dropErr := d.isDropped(name)
-		if err == nil {
-			err = dropErr
-		}
-		return !dropped
-	}), err
+	kept, err = d.Undo(table)
+	return slices.DeleteFunc(lineages, func(lineage string) bool {
+		return slices.ContainsFunc(kept, func(r *messages.UndoRecord) bool { return r.GetLineage() == lineage })
+	}), kept, err
 }

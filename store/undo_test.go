@@ -43,15 +43,15 @@ func TestDroppedTableIsKeptAsUndo(t *testing.T) {
 	if has, err := d.Has("t"); has || err != nil {
 		t.Errorf("Has = %v, %v", has, err)
 	}
-	checkNames := func(tables, gone string) {
+	wantTables := func(want string) {
 		t.Helper()
-		all, err := d.Tables()
-		without, errDropped := d.Dropped()
-		if got := fmt.Sprint(all, without); got != tables+" "+gone || err != nil || errDropped != nil {
-			t.Errorf("tables %v, %v; dropped %v, %v; want %s %s", all, err, without, errDropped, tables, gone)
+		tables, err := d.Tables()
+		names, errNames := d.Names()
+		if got := fmt.Sprint(tables, names); got != want+" [t]" || err != nil || errNames != nil {
+			t.Errorf("tables and directories %s, %v, %v; want %s [t]", got, err, errNames, want)
 		}
 	}
-	checkNames("[]", "[t]")
+	wantTables("[]")
 	s, err := d.Open("t", OpenOptions{Recreate: true})
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func TestDroppedTableIsKeptAsUndo(t *testing.T) {
 	}
 	mustPut(t, s, "c", "3")
 	closeAll(t, s)
-	checkNames("[t]", "[]")
+	wantTables("[t]")
 	kept, err := d.Undo("t")
 	if err != nil || len(kept) != 1 || kept[0].GetLineage() != lineage || kept[0].GetReason() != UndoDropped ||
 		!kept[0].GetUntil().AsTime().Equal(until) || kept[0].GetSince().AsTime().IsZero() {
@@ -162,7 +162,7 @@ func TestSweepUndoSurvivesACrashAnywhere(t *testing.T) {
 	for _, percent := range []int{0, 100, 1 + rng.IntN(99)} {
 		mem := vfs.NewCrashableMem()
 		fs := &hookFS{FS: mem}
-		d, lineage := dropped(t, fs, time.Now())
+		d, _ := dropped(t, fs, time.Now())
 		var images []*vfs.MemFS
 		fs.hooks(nil, func(o fileOp) {
 			if o.changes() {
@@ -184,9 +184,13 @@ func TestSweepUndoSurvivesACrashAnywhere(t *testing.T) {
 			if _, err := d.SweepUndo("t", time.Now()); err != nil {
 				t.Errorf("%d %%, crash %d: sweep again: %v", percent, i, err)
 			}
-			if ok, err := Exists(image, d.fs.PathJoin(d.tablePath("t"), lineage)); ok || err != nil {
-				t.Errorf("%d %%, crash %d: the lineage is left, %v", percent, i, err)
+			if names, err := image.List(d.tablePath("t")); len(names) > 0 || err != nil {
+				t.Errorf("%d %%, crash %d: left are %v, %v", percent, i, names, err)
 			}
+			if tables, err := d.Tables(); len(tables) > 0 || err != nil {
+				t.Errorf("%d %%, crash %d: tables = %v, %v", percent, i, tables, err)
+			}
+			closeAll(t, openTable(t, d))
 			closeAll(t, d)
 		}
 	}
