@@ -35,9 +35,6 @@ type eventLog struct {
 // crash may have taken the last events from the log, but not the time at which they were numbered.
 func newEventLog(t *tree) *eventLog {
 	l := &eventLog{log: t.directory.EventLog(), logger: t.config.Logger}
-	if t.config.ReadOnly {
-		return l
-	}
 	last, err := within(listTimeout, l.log.Last)
 	if err != nil {
 		l.logger.Warn("event log cannot be read: the clock alone numbers the events", "error", err)
@@ -49,7 +46,7 @@ func newEventLog(t *tree) *eventLog {
 // start logs every event from now on.
 func (l *eventLog) start(t *tree) {
 	if !t.config.ReadOnly {
-		l.writer = t.publisher.follow(l.write, func() { l.warn(l.log.Close()) })
+		l.writer, _ = t.publisher.follow(l.write, func() { l.warn(l.log.Close()) })
 	}
 }
 

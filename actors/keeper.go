@@ -62,7 +62,7 @@ func (c *cell) keep() {
 func (k *keeper) obey(command command) bool {
 	switch command.want {
 	case stopCommand:
-		k.rest("stopped", "")
+		k.rest("gabion is stopping", "")
 		command.done <- nil
 		return true
 	case closeCommand:
@@ -209,7 +209,7 @@ func (k *keeper) rest(reason, hint string) {
 	k.retry.Stop()
 	k.cause = nil
 	if k.served != nil {
-		k.setState(messages.TableState_TABLE_STATE_CLOSED, "closing", "")
+		k.setState(messages.TableState_TABLE_STATE_CLOSED, reason, hint)
 		k.shut(nil)
 	}
 	k.setState(messages.TableState_TABLE_STATE_CLOSED, reason, hint)

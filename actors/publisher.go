@@ -79,24 +79,28 @@ func (p *publisher) begin(last uint64) {
 // subscribe calls handle for every event from now on, one after another, until cancel is called. cancel does
 // not wait for a call under way, and may be called from within it, any number of times.
 func (p *publisher) subscribe(handle func(event proto.Message)) (cancel func()) {
-	s := p.follow(func(e published) { handle(e.event) }, func() {})
-	return func() {
-		p.mu.Lock()
-		delete(p.subscribers, s)
-		p.mu.Unlock()
-		s.end(true)
-	}
+	s, _ := p.follow(func(e published) { handle(e.event) }, func() {})
+	return func() { p.leave(s) }
 }
 
-// follow is subscribe for what is published with its number. finish is called when nothing is handled any more.
-func (p *publisher) follow(handle func(published), finish func()) *subscriber {
+// leave ends a subscription, without waiting for a call under way.
+func (p *publisher) leave(s *subscriber) {
+	p.mu.Lock()
+	delete(p.subscribers, s)
+	p.mu.Unlock()
+	s.end(true)
+}
+
+// follow is subscribe for what is published with its number, from the one after newest on. finish is called when nothing
+// is handled any more.
+func (p *publisher) follow(handle func(published), finish func()) (_ *subscriber, newest uint64) {
 	s := &subscriber{handle: handle, logger: p.logger, gone: make(chan struct{})}
 	s.wake.L = &s.mu
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopping {
 		close(s.gone)
-		return s
+		return s, p.seq
 	}
 	p.subscribers[s] = struct{}{}
 	p.running.Go(func() {
@@ -104,7 +108,7 @@ func (p *publisher) follow(handle func(published), finish func()) *subscriber {
 		defer finish()
 		s.run()
 	})
-	return s
+	return s, p.seq
 }
 
 // stopGrace is how long stop waits for handlers to finish what is queued.

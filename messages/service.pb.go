@@ -522,10 +522,15 @@ func (x *WalkRequest) GetScan() *Scan {
 // EventsRequest asks for events.
 type EventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// after is the id of the last event that the client has; zero asks for all that the server remembers.
+	// after is the number of the last event that the client has; zero asks from the oldest one on.
 	After uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
-	// follow keeps the answer open for the events to come.
-	Follow        bool `protobuf:"varint,2,opt,name=follow,proto3" json:"follow,omitempty"`
+	// follow keeps the answer open for the events to come. Where one follows an event whose number is not the one
+	// before its own, those between are lost, or belonged to an earlier start.
+	Follow bool `protobuf:"varint,2,opt,name=follow,proto3" json:"follow,omitempty"`
+	// since leaves out what was published before. Unset leaves out nothing.
+	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	// limit is the most events of an answer that does not follow. Zero means no bound.
+	Limit         uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -574,138 +579,19 @@ func (x *EventsRequest) GetFollow() bool {
 	return false
 }
 
-// Event is one event.
-type Event struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// id grows by one with each event of one server. The first of a server is the time of its start in
-	// microseconds, so that ids grow from one server to the next too. A gap is what was forgotten.
-	Id   uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
-	// Types that are valid to be assigned to Event:
-	//
-	//	*Event_BackupStarted
-	//	*Event_TableBackedUp
-	//	*Event_BackupComplete
-	//	*Event_TableStateChanged
-	Event         isEvent_Event `protobuf_oneof:"event"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Event) Reset() {
-	*x = Event{}
-	mi := &file_gabion_v1_service_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Event) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Event) ProtoMessage() {}
-
-func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_service_proto_msgTypes[10]
+func (x *EventsRequest) GetSince() *timestamppb.Timestamp {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.Since
 	}
-	return mi.MessageOf(x)
+	return nil
 }
 
-// Deprecated: Use Event.ProtoReflect.Descriptor instead.
-func (*Event) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_service_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *Event) GetId() uint64 {
+func (x *EventsRequest) GetLimit() uint32 {
 	if x != nil {
-		return x.Id
+		return x.Limit
 	}
 	return 0
 }
-
-func (x *Event) GetTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Time
-	}
-	return nil
-}
-
-func (x *Event) GetEvent() isEvent_Event {
-	if x != nil {
-		return x.Event
-	}
-	return nil
-}
-
-func (x *Event) GetBackupStarted() *BackupStarted {
-	if x != nil {
-		if x, ok := x.Event.(*Event_BackupStarted); ok {
-			return x.BackupStarted
-		}
-	}
-	return nil
-}
-
-func (x *Event) GetTableBackedUp() *TableBackedUp {
-	if x != nil {
-		if x, ok := x.Event.(*Event_TableBackedUp); ok {
-			return x.TableBackedUp
-		}
-	}
-	return nil
-}
-
-func (x *Event) GetBackupComplete() *BackupComplete {
-	if x != nil {
-		if x, ok := x.Event.(*Event_BackupComplete); ok {
-			return x.BackupComplete
-		}
-	}
-	return nil
-}
-
-func (x *Event) GetTableStateChanged() *TableStateChanged {
-	if x != nil {
-		if x, ok := x.Event.(*Event_TableStateChanged); ok {
-			return x.TableStateChanged
-		}
-	}
-	return nil
-}
-
-type isEvent_Event interface {
-	isEvent_Event()
-}
-
-type Event_BackupStarted struct {
-	BackupStarted *BackupStarted `protobuf:"bytes,3,opt,name=backup_started,json=backupStarted,proto3,oneof"`
-}
-
-type Event_TableBackedUp struct {
-	TableBackedUp *TableBackedUp `protobuf:"bytes,4,opt,name=table_backed_up,json=tableBackedUp,proto3,oneof"`
-}
-
-type Event_BackupComplete struct {
-	BackupComplete *BackupComplete `protobuf:"bytes,5,opt,name=backup_complete,json=backupComplete,proto3,oneof"`
-}
-
-type Event_TableStateChanged struct {
-	TableStateChanged *TableStateChanged `protobuf:"bytes,6,opt,name=table_state_changed,json=tableStateChanged,proto3,oneof"`
-}
-
-func (*Event_BackupStarted) isEvent_Event() {}
-
-func (*Event_TableBackedUp) isEvent_Event() {}
-
-func (*Event_BackupComplete) isEvent_Event() {}
-
-func (*Event_TableStateChanged) isEvent_Event() {}
 
 var File_gabion_v1_service_proto protoreflect.FileDescriptor
 
@@ -743,18 +629,12 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"\x04scan\x18\x02 \x01(\v2\x0f.gabion.v1.ScanR\x04scan\"H\n" +
 	"\vWalkRequest\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12#\n" +
-	"\x04scan\x18\x02 \x01(\v2\x0f.gabion.v1.ScanR\x04scan\"=\n" +
+	"\x04scan\x18\x02 \x01(\v2\x0f.gabion.v1.ScanR\x04scan\"\x85\x01\n" +
 	"\rEventsRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x16\n" +
-	"\x06follow\x18\x02 \x01(\bR\x06follow\"\xed\x02\n" +
-	"\x05Event\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id\x12.\n" +
-	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12A\n" +
-	"\x0ebackup_started\x18\x03 \x01(\v2\x18.gabion.v1.BackupStartedH\x00R\rbackupStarted\x12B\n" +
-	"\x0ftable_backed_up\x18\x04 \x01(\v2\x18.gabion.v1.TableBackedUpH\x00R\rtableBackedUp\x12D\n" +
-	"\x0fbackup_complete\x18\x05 \x01(\v2\x19.gabion.v1.BackupCompleteH\x00R\x0ebackupComplete\x12N\n" +
-	"\x13table_state_changed\x18\x06 \x01(\v2\x1c.gabion.v1.TableStateChangedH\x00R\x11tableStateChangedB\a\n" +
-	"\x05event2\xba\b\n" +
+	"\x06follow\x18\x02 \x01(\bR\x06follow\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit2\xc0\b\n" +
 	"\rGabionService\x12<\n" +
 	"\x04Info\x12\x16.gabion.v1.InfoRequest\x1a\x17.gabion.v1.InfoResponse\"\x03\x90\x02\x01\x122\n" +
 	"\x03Put\x12\x15.gabion.v1.PutRequest\x1a\x14.gabion.v1.Committed\x128\n" +
@@ -775,8 +655,8 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"\tDropTable\x12\x14.gabion.v1.DropTable\x1a\x14.gabion.v1.TableList\x12:\n" +
 	"\tBackupAll\x12\x14.gabion.v1.BackupAll\x1a\x17.gabion.v1.BackupReport\x12A\n" +
 	"\vListBackups\x12\x16.gabion.v1.ListBackups\x1a\x15.gabion.v1.BackupList\"\x03\x90\x02\x01\x12G\n" +
-	"\rHealthMetrics\x12\x18.gabion.v1.HealthMetrics\x1a\x17.gabion.v1.HealthReport\"\x03\x90\x02\x01\x126\n" +
-	"\x06Events\x12\x18.gabion.v1.EventsRequest\x1a\x10.gabion.v1.Event0\x01B%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
+	"\rHealthMetrics\x12\x18.gabion.v1.HealthMetrics\x1a\x17.gabion.v1.HealthReport\"\x03\x90\x02\x01\x12<\n" +
+	"\x06Events\x12\x18.gabion.v1.EventsRequest\x1a\x16.gabion.v1.LoggedEvent0\x01B%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
 
 var (
 	file_gabion_v1_service_proto_rawDescOnce sync.Once
@@ -790,7 +670,7 @@ func file_gabion_v1_service_proto_rawDescGZIP() []byte {
 	return file_gabion_v1_service_proto_rawDescData
 }
 
-var file_gabion_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_gabion_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_gabion_v1_service_proto_goTypes = []any{
 	(*InfoRequest)(nil),           // 0: gabion.v1.InfoRequest
 	(*InfoResponse)(nil),          // 1: gabion.v1.InfoResponse
@@ -802,90 +682,82 @@ var file_gabion_v1_service_proto_goTypes = []any{
 	(*ScanRequest)(nil),           // 7: gabion.v1.ScanRequest
 	(*WalkRequest)(nil),           // 8: gabion.v1.WalkRequest
 	(*EventsRequest)(nil),         // 9: gabion.v1.EventsRequest
-	(*Event)(nil),                 // 10: gabion.v1.Event
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*Put)(nil),                   // 12: gabion.v1.Put
-	(*Delete)(nil),                // 13: gabion.v1.Delete
-	(*DeleteRange)(nil),           // 14: gabion.v1.DeleteRange
-	(*Write)(nil),                 // 15: gabion.v1.Write
-	(*Get)(nil),                   // 16: gabion.v1.Get
-	(*Scan)(nil),                  // 17: gabion.v1.Scan
-	(*BackupStarted)(nil),         // 18: gabion.v1.BackupStarted
-	(*TableBackedUp)(nil),         // 19: gabion.v1.TableBackedUp
-	(*BackupComplete)(nil),        // 20: gabion.v1.BackupComplete
-	(*TableStateChanged)(nil),     // 21: gabion.v1.TableStateChanged
-	(*ListTables)(nil),            // 22: gabion.v1.ListTables
-	(*OpenTable)(nil),             // 23: gabion.v1.OpenTable
-	(*CloseTable)(nil),            // 24: gabion.v1.CloseTable
-	(*CreateTable)(nil),           // 25: gabion.v1.CreateTable
-	(*RetryTable)(nil),            // 26: gabion.v1.RetryTable
-	(*DropTable)(nil),             // 27: gabion.v1.DropTable
-	(*BackupAll)(nil),             // 28: gabion.v1.BackupAll
-	(*ListBackups)(nil),           // 29: gabion.v1.ListBackups
-	(*HealthMetrics)(nil),         // 30: gabion.v1.HealthMetrics
-	(*Committed)(nil),             // 31: gabion.v1.Committed
-	(*Value)(nil),                 // 32: gabion.v1.Value
-	(*Page)(nil),                  // 33: gabion.v1.Page
-	(*TableList)(nil),             // 34: gabion.v1.TableList
-	(*BackupReport)(nil),          // 35: gabion.v1.BackupReport
-	(*BackupList)(nil),            // 36: gabion.v1.BackupList
-	(*HealthReport)(nil),          // 37: gabion.v1.HealthReport
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*Put)(nil),                   // 11: gabion.v1.Put
+	(*Delete)(nil),                // 12: gabion.v1.Delete
+	(*DeleteRange)(nil),           // 13: gabion.v1.DeleteRange
+	(*Write)(nil),                 // 14: gabion.v1.Write
+	(*Get)(nil),                   // 15: gabion.v1.Get
+	(*Scan)(nil),                  // 16: gabion.v1.Scan
+	(*ListTables)(nil),            // 17: gabion.v1.ListTables
+	(*OpenTable)(nil),             // 18: gabion.v1.OpenTable
+	(*CloseTable)(nil),            // 19: gabion.v1.CloseTable
+	(*CreateTable)(nil),           // 20: gabion.v1.CreateTable
+	(*RetryTable)(nil),            // 21: gabion.v1.RetryTable
+	(*DropTable)(nil),             // 22: gabion.v1.DropTable
+	(*BackupAll)(nil),             // 23: gabion.v1.BackupAll
+	(*ListBackups)(nil),           // 24: gabion.v1.ListBackups
+	(*HealthMetrics)(nil),         // 25: gabion.v1.HealthMetrics
+	(*Committed)(nil),             // 26: gabion.v1.Committed
+	(*Value)(nil),                 // 27: gabion.v1.Value
+	(*Page)(nil),                  // 28: gabion.v1.Page
+	(*TableList)(nil),             // 29: gabion.v1.TableList
+	(*BackupReport)(nil),          // 30: gabion.v1.BackupReport
+	(*BackupList)(nil),            // 31: gabion.v1.BackupList
+	(*HealthReport)(nil),          // 32: gabion.v1.HealthReport
+	(*LoggedEvent)(nil),           // 33: gabion.v1.LoggedEvent
 }
 var file_gabion_v1_service_proto_depIdxs = []int32{
-	11, // 0: gabion.v1.InfoResponse.started:type_name -> google.protobuf.Timestamp
-	12, // 1: gabion.v1.PutRequest.put:type_name -> gabion.v1.Put
-	13, // 2: gabion.v1.DeleteRequest.delete:type_name -> gabion.v1.Delete
-	14, // 3: gabion.v1.DeleteRangeRequest.delete_range:type_name -> gabion.v1.DeleteRange
-	15, // 4: gabion.v1.WriteRequest.write:type_name -> gabion.v1.Write
-	16, // 5: gabion.v1.GetRequest.get:type_name -> gabion.v1.Get
-	17, // 6: gabion.v1.ScanRequest.scan:type_name -> gabion.v1.Scan
-	17, // 7: gabion.v1.WalkRequest.scan:type_name -> gabion.v1.Scan
-	11, // 8: gabion.v1.Event.time:type_name -> google.protobuf.Timestamp
-	18, // 9: gabion.v1.Event.backup_started:type_name -> gabion.v1.BackupStarted
-	19, // 10: gabion.v1.Event.table_backed_up:type_name -> gabion.v1.TableBackedUp
-	20, // 11: gabion.v1.Event.backup_complete:type_name -> gabion.v1.BackupComplete
-	21, // 12: gabion.v1.Event.table_state_changed:type_name -> gabion.v1.TableStateChanged
-	0,  // 13: gabion.v1.GabionService.Info:input_type -> gabion.v1.InfoRequest
-	2,  // 14: gabion.v1.GabionService.Put:input_type -> gabion.v1.PutRequest
-	3,  // 15: gabion.v1.GabionService.Delete:input_type -> gabion.v1.DeleteRequest
-	4,  // 16: gabion.v1.GabionService.DeleteRange:input_type -> gabion.v1.DeleteRangeRequest
-	5,  // 17: gabion.v1.GabionService.Write:input_type -> gabion.v1.WriteRequest
-	6,  // 18: gabion.v1.GabionService.Get:input_type -> gabion.v1.GetRequest
-	7,  // 19: gabion.v1.GabionService.Scan:input_type -> gabion.v1.ScanRequest
-	8,  // 20: gabion.v1.GabionService.Walk:input_type -> gabion.v1.WalkRequest
-	22, // 21: gabion.v1.GabionService.ListTables:input_type -> gabion.v1.ListTables
-	23, // 22: gabion.v1.GabionService.OpenTable:input_type -> gabion.v1.OpenTable
-	24, // 23: gabion.v1.GabionService.CloseTable:input_type -> gabion.v1.CloseTable
-	25, // 24: gabion.v1.GabionService.CreateTable:input_type -> gabion.v1.CreateTable
-	26, // 25: gabion.v1.GabionService.RetryTable:input_type -> gabion.v1.RetryTable
-	27, // 26: gabion.v1.GabionService.DropTable:input_type -> gabion.v1.DropTable
-	28, // 27: gabion.v1.GabionService.BackupAll:input_type -> gabion.v1.BackupAll
-	29, // 28: gabion.v1.GabionService.ListBackups:input_type -> gabion.v1.ListBackups
-	30, // 29: gabion.v1.GabionService.HealthMetrics:input_type -> gabion.v1.HealthMetrics
-	9,  // 30: gabion.v1.GabionService.Events:input_type -> gabion.v1.EventsRequest
-	1,  // 31: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
-	31, // 32: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
-	31, // 33: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
-	31, // 34: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
-	31, // 35: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
-	32, // 36: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
-	33, // 37: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
-	33, // 38: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
-	34, // 39: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
-	34, // 40: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
-	34, // 41: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
-	34, // 42: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
-	34, // 43: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
-	34, // 44: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
-	35, // 45: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
-	36, // 46: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
-	37, // 47: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
-	10, // 48: gabion.v1.GabionService.Events:output_type -> gabion.v1.Event
-	31, // [31:49] is the sub-list for method output_type
-	13, // [13:31] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	10, // 0: gabion.v1.InfoResponse.started:type_name -> google.protobuf.Timestamp
+	11, // 1: gabion.v1.PutRequest.put:type_name -> gabion.v1.Put
+	12, // 2: gabion.v1.DeleteRequest.delete:type_name -> gabion.v1.Delete
+	13, // 3: gabion.v1.DeleteRangeRequest.delete_range:type_name -> gabion.v1.DeleteRange
+	14, // 4: gabion.v1.WriteRequest.write:type_name -> gabion.v1.Write
+	15, // 5: gabion.v1.GetRequest.get:type_name -> gabion.v1.Get
+	16, // 6: gabion.v1.ScanRequest.scan:type_name -> gabion.v1.Scan
+	16, // 7: gabion.v1.WalkRequest.scan:type_name -> gabion.v1.Scan
+	10, // 8: gabion.v1.EventsRequest.since:type_name -> google.protobuf.Timestamp
+	0,  // 9: gabion.v1.GabionService.Info:input_type -> gabion.v1.InfoRequest
+	2,  // 10: gabion.v1.GabionService.Put:input_type -> gabion.v1.PutRequest
+	3,  // 11: gabion.v1.GabionService.Delete:input_type -> gabion.v1.DeleteRequest
+	4,  // 12: gabion.v1.GabionService.DeleteRange:input_type -> gabion.v1.DeleteRangeRequest
+	5,  // 13: gabion.v1.GabionService.Write:input_type -> gabion.v1.WriteRequest
+	6,  // 14: gabion.v1.GabionService.Get:input_type -> gabion.v1.GetRequest
+	7,  // 15: gabion.v1.GabionService.Scan:input_type -> gabion.v1.ScanRequest
+	8,  // 16: gabion.v1.GabionService.Walk:input_type -> gabion.v1.WalkRequest
+	17, // 17: gabion.v1.GabionService.ListTables:input_type -> gabion.v1.ListTables
+	18, // 18: gabion.v1.GabionService.OpenTable:input_type -> gabion.v1.OpenTable
+	19, // 19: gabion.v1.GabionService.CloseTable:input_type -> gabion.v1.CloseTable
+	20, // 20: gabion.v1.GabionService.CreateTable:input_type -> gabion.v1.CreateTable
+	21, // 21: gabion.v1.GabionService.RetryTable:input_type -> gabion.v1.RetryTable
+	22, // 22: gabion.v1.GabionService.DropTable:input_type -> gabion.v1.DropTable
+	23, // 23: gabion.v1.GabionService.BackupAll:input_type -> gabion.v1.BackupAll
+	24, // 24: gabion.v1.GabionService.ListBackups:input_type -> gabion.v1.ListBackups
+	25, // 25: gabion.v1.GabionService.HealthMetrics:input_type -> gabion.v1.HealthMetrics
+	9,  // 26: gabion.v1.GabionService.Events:input_type -> gabion.v1.EventsRequest
+	1,  // 27: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
+	26, // 28: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
+	26, // 29: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
+	26, // 30: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
+	26, // 31: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
+	27, // 32: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
+	28, // 33: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
+	28, // 34: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
+	29, // 35: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
+	29, // 36: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
+	29, // 37: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
+	29, // 38: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
+	29, // 39: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
+	29, // 40: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
+	30, // 41: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
+	31, // 42: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
+	32, // 43: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
+	33, // 44: gabion.v1.GabionService.Events:output_type -> gabion.v1.LoggedEvent
+	27, // [27:45] is the sub-list for method output_type
+	9,  // [9:27] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_service_proto_init() }
@@ -897,19 +769,13 @@ func file_gabion_v1_service_proto_init() {
 	file_gabion_v1_backup_proto_init()
 	file_gabion_v1_event_proto_init()
 	file_gabion_v1_table_proto_init()
-	file_gabion_v1_service_proto_msgTypes[10].OneofWrappers = []any{
-		(*Event_BackupStarted)(nil),
-		(*Event_TableBackedUp)(nil),
-		(*Event_BackupComplete)(nil),
-		(*Event_TableStateChanged)(nil),
-	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_service_proto_rawDesc), len(file_gabion_v1_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -3,6 +3,7 @@ package ops
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net"
 	"net/http"
 
@@ -107,11 +108,31 @@ func (c *Client) Health(ctx context.Context) (*messages.HealthReport, error) {
 	return report, fromConnect(ctx, err, false)
 }
 
-// Events calls each for every event after the one with m's id that the server remembers, and with follow for those to
-// come, until each returns an error, which Events returns, or the server stops.
-func (c *Client) Events(ctx context.Context, m *messages.EventsRequest, each func(*messages.Event) error) error {
-	stream, err := c.service.Events(ctx, m)
-	return receive(ctx, stream, err, each)
+// Events yields the logged events that m asks for, oldest first.
+func (c *Client) Events(ctx context.Context, m *messages.ListEvents) iter.Seq2[*messages.LoggedEvent, error] {
+	return c.events(ctx, &messages.EventsRequest{After: m.GetAfter(), Since: m.GetSince(), Limit: m.GetLimit()})
+}
+
+// FollowEvents yields the logged events that m asks for, and then those to come. It ends with an error that matches
+// messages.ErrUnavailable when the server stops.
+func (c *Client) FollowEvents(ctx context.Context, m *messages.ListEvents) iter.Seq2[*messages.LoggedEvent, error] {
+	return c.events(ctx, &messages.EventsRequest{After: m.GetAfter(), Since: m.GetSince(), Follow: true})
+}
+
+func (c *Client) events(ctx context.Context, m *messages.EventsRequest) iter.Seq2[*messages.LoggedEvent, error] {
+	return func(yield func(*messages.LoggedEvent, error) bool) {
+		enough := false
+		stream, err := c.service.Events(ctx, m)
+		err = receive(ctx, stream, err, func(event *messages.LoggedEvent) error {
+			if enough = !yield(event, nil); enough {
+				return context.Canceled
+			}
+			return nil
+		})
+		if err != nil && !enough {
+			yield(nil, err)
+		}
+	}
 }
 
 // receive calls each for every message of a stream.

@@ -250,7 +250,7 @@ func TestOtherProtocol(t *testing.T) {
 		_, list = client.ListTables(ctx, &messages.ListTables{})
 		stream, err := client.Events(ctx, &messages.EventsRequest{})
 		return fromConnect(ctx, info, false), fromConnect(ctx, list, false),
-			receive(ctx, stream, err, func(*messages.Event) error { return nil })
+			receive(ctx, stream, err, func(*messages.LoggedEvent) error { return nil })
 	}
 	for version, want := range map[string]string{
 		"2": "upgrade the server: restart it", "0": "upgrade the client: use the gabion command",

@@ -1,109 +1,96 @@
 package ops
 
 import (
-	"errors"
+	"context"
 	"slices"
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/messages"
 )
 
-// The hub remembers so many events, and no others; their ids have no gaps.
-func TestHub(t *testing.T) {
-	start := time.UnixMicro(1_000_000)
-	h := newHub(start)
-	h.add(&emptypb.Empty{})
-	if events, _ := h.after(0); len(events) != 0 {
-		t.Errorf("a strange event is remembered: %v", events)
-	}
-	_, grown := h.after(0)
-	for range eventsKept + 10 {
-		h.add(&messages.TableStateChanged{Table: "fruit"})
-	}
-	select {
-	case <-grown:
-	default:
-		t.Error("nobody is told of a new event")
-	}
-	first, last := uint64(1_000_010), uint64(1_000_000+eventsKept+10-1)
-	for _, test := range []struct {
-		after, from uint64
-		count       int
-	}{
-		{0, first, eventsKept},
-		{first - 5, first, eventsKept},
-		{first - 1, first, eventsKept},
-		{first, first + 1, eventsKept - 1},
-		{last - 1, last, 1},
-		{last, 0, 0},
-		{last + 1000, first, eventsKept}, // of a server whose clock was ahead
-	} {
-		events, _ := h.after(test.after)
-		if len(events) != test.count || len(events) > 0 && events[0].GetId() != test.from {
-			t.Errorf("after %d: %d events, first %v", test.after, len(events), events[0].GetId())
-		}
-		for i, e := range events {
-			if e.GetId() != events[0].GetId()+uint64(i) {
-				t.Fatalf("after %d: event %d has id %d", test.after, i, e.GetId())
-			}
-		}
-	}
-}
-
-var errEnough = errors.New("enough")
-
-// Events come in order, those before the call too; with after, only what follows.
+// Events come in order, those before the call too; with after, since or a limit only some of them.
 func TestEvents(t *testing.T) {
 	h, c := serving(t)
 	if err := h.CloseTable(t.Context(), "fruit"); err != nil {
 		t.Fatal(err)
 	}
-	got := make(chan *messages.Event)
-	ended := make(chan error, 1)
+	got := make(chan *messages.LoggedEvent)
 	go func() {
-		ended <- c.Events(t.Context(), &messages.EventsRequest{Follow: true}, func(e *messages.Event) error {
+		defer close(got)
+		for e, err := range c.FollowEvents(t.Context(), nil) {
+			if err != nil {
+				t.Error(err)
+				return
+			}
 			got <- e
 			if e.GetBackupComplete() != nil {
-				return errEnough
+				return
 			}
-			return nil
-		})
-	}()
-	first := <-got
-	if first.GetTableStateChanged().GetTo() != messages.TableState_TABLE_STATE_CLOSED || first.GetTime() == nil {
-		t.Errorf("first event is %v", first)
-	}
-	go func() {
-		if _, err := h.BackupAll(t.Context()); err != nil {
-			t.Error(err)
 		}
 	}()
-	kinds := []bool{}
-	for id := first.GetId(); ; {
-		e := <-got
-		if id++; e.GetId() != id {
-			t.Errorf("id is %d, want %d", e.GetId(), id)
+	var followed []*messages.LoggedEvent
+	for e := range got {
+		followed = append(followed, e)
+		if e.GetTableStateChanged().GetTo() == messages.TableState_TABLE_STATE_CLOSED {
+			go func() {
+				if _, err := h.BackupAll(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}()
 		}
-		kinds = append(kinds, e.GetTableBackedUp() != nil)
-		if e.GetBackupComplete() != nil {
-			break
+	}
+	list := func(m *messages.ListEvents) (seqs []uint64) {
+		for e, err := range c.Events(t.Context(), m) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			seqs = append(seqs, e.GetSeq())
+		}
+		return seqs
+	}
+	all := list(nil)
+	if n := len(all); n < 5 || n != len(followed) {
+		t.Fatalf("%d events were logged, %d followed", n, len(followed))
+	}
+	for i, e := range followed {
+		if e.GetSeq() != all[i] || e.GetTime() == nil || e.Message() == nil {
+			t.Errorf("event %d is %v", i, e)
 		}
 	}
-	if !slices.Equal(kinds, []bool{false, true, true, false}) {
-		t.Errorf("which are tables that were backed up: %v", kinds)
+	if got := list(&messages.ListEvents{After: all[1]}); !slices.Equal(got, all[2:]) {
+		t.Errorf("after the second: %d, all are %d", got, all)
 	}
-	if err := <-ended; !errors.Is(err, errEnough) {
-		t.Errorf("events end with %v", err)
+	if got := list(&messages.ListEvents{Limit: 2}); !slices.Equal(got, all[:2]) {
+		t.Errorf("the first two: %d, all are %d", got, all)
 	}
-	var rest []uint64
-	err := c.Events(t.Context(), &messages.EventsRequest{After: first.GetId() + 2}, func(e *messages.Event) error {
-		rest = append(rest, e.GetId())
-		return nil
-	})
-	if err != nil || !slices.Equal(rest, []uint64{first.GetId() + 3, first.GetId() + 4}) {
-		t.Errorf("the rest is %v, %v", rest, err)
+	if got := list(&messages.ListEvents{Since: timestamppb.New(time.Now().Add(time.Hour))}); len(got) > 0 {
+		t.Errorf("since an hour to come: %d", got)
+	}
+	for e, err := range c.FollowEvents(t.Context(), &messages.ListEvents{After: all[len(all)-2]}) {
+		if err != nil || e.GetSeq() != all[len(all)-1] {
+			t.Errorf("followed after the last but one: %v, %v", e, err)
+		}
+		break
+	}
+}
+
+// A client that leaves ends its stream alone.
+func TestEventsCancelled(t *testing.T) {
+	_, c := serving(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var last error
+	for _, err := range c.FollowEvents(ctx, nil) {
+		cancel()
+		last = err
+	}
+	if last != context.Canceled {
+		t.Errorf("events end with %v", last)
+	}
+	if _, err := c.ListTables(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -27,6 +28,8 @@ type Access interface {
 	ListBackups(ctx context.Context, tables ...string) (*messages.BackupList, error)
 	// Health reports on every table, also on those that cannot answer.
 	Health(ctx context.Context) (*messages.HealthReport, error)
+	// Events yields the logged events that m asks for, oldest first.
+	Events(ctx context.Context, m *messages.ListEvents) iter.Seq2[*messages.LoggedEvent, error]
 }
 
 // TableAccess is what can be asked of a table. The methods are those of actors.Table.

@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/actors"
@@ -22,7 +21,6 @@ import (
 type service struct {
 	gabion *actors.Gabion
 	info   *messages.InfoResponse
-	events *hub
 	logger *slog.Logger
 	// ending is cancelled when the service ends: what could take long is answered UNAVAILABLE then.
 	ending context.Context
@@ -187,26 +185,34 @@ func (s *service) HealthMetrics(ctx context.Context, _ *messages.HealthMetrics) 
 }
 
 // Events implements messagesconnect.GabionServiceHandler.
-func (s *service) Events(ctx context.Context, m *messages.EventsRequest, stream *connect.ServerStream[messages.Event]) error {
+func (s *service) Events(ctx context.Context, m *messages.EventsRequest, stream *connect.ServerStream[messages.LoggedEvent]) error {
 	ctx, cancel := s.untilEnd(ctx)
 	defer cancel()
-	for last := m.GetAfter(); ; {
-		events, grown := s.events.after(last)
-		for _, event := range events {
-			if err := stream.Send(event); err != nil {
+	wanted := &messages.ListEvents{After: m.GetAfter(), Since: m.GetSince(), Limit: m.GetLimit()}
+	if !m.GetFollow() {
+		for event, err := range s.gabion.Events(ctx, wanted) {
+			if err == nil {
+				err = stream.Send(event)
+			}
+			if err != nil {
 				return s.orEnding(err)
 			}
-			last = event.GetId()
 		}
-		if !m.GetFollow() {
-			return nil
+		return nil
+	}
+	for event, err := range s.gabion.FollowEvents(ctx, wanted) {
+		if err != nil && ctx.Err() == nil {
+			s.logger.Warn("event log cannot be read: who follows gets what is to come", "error", err)
+			continue
 		}
-		select {
-		case <-grown:
-		case <-ctx.Done():
-			return s.orEnding(context.Cause(ctx))
+		if err == nil {
+			err = stream.Send(event)
+		}
+		if err != nil {
+			return s.orEnding(err)
 		}
 	}
+	return errStopping()
 }
 
 // untilEnd is ctx, ended by the end of the service too.
@@ -224,6 +230,10 @@ func (s *service) orEnding(err error) error {
 	if err == nil || s.ending.Err() == nil {
 		return err
 	}
+	return errStopping()
+}
+
+func errStopping() error {
 	return messages.Failf(messages.Code_CODE_UNAVAILABLE, "the server is stopping")
 }
 
@@ -231,9 +241,4 @@ func (s *service) orEnding(err error) error {
 func (s *service) recovered(procedure string, reason any) error {
 	s.logger.Error("request panicked", "procedure", procedure, "reason", fmt.Sprint(reason), "stack", string(debug.Stack()))
 	return messages.Failf(messages.Code_CODE_INTERNAL, "the server panicked on the request: %v", reason)
-}
-
-// subscribe lets the hub hear every event from now on.
-func (s *service) subscribe() (cancel func()) {
-	return s.gabion.Subscribe(func(event proto.Message) { s.events.add(event) })
 }

@@ -35,7 +35,6 @@ type Socket struct {
 	server   *http.Server
 	requests atomic.Int64 // under way
 	end      context.CancelFunc
-	cancel   func() // ends the subscription
 	served   chan struct{}
 	closing  sync.Once
 	closed   error
@@ -71,11 +70,11 @@ func ListenSocket(ctx context.Context, g *actors.Gabion, o SocketOptions) (*Sock
 	}
 	start := time.Now()
 	ending, end := context.WithCancel(context.WithoutCancel(ctx))
-	answering := &service{gabion: g, events: newHub(start), logger: o.Logger, ending: ending, info: &messages.InfoResponse{
+	answering := &service{gabion: g, logger: o.Logger, ending: ending, info: &messages.InfoResponse{
 		Version: moduleVersion(), ProtocolMajor: protocolMajor, ProtocolMinor: protocolMinor,
 		Dir: health.GetDir(), BackupDir: health.GetBackupDir(), Started: timestamppb.New(start),
 	}}
-	s := &Socket{dir: health.GetDir(), info: info, end: end, cancel: answering.subscribe(), served: make(chan struct{})}
+	s := &Socket{dir: health.GetDir(), info: info, end: end, served: make(chan struct{})}
 	s.server = &http.Server{
 		Handler:           s.counted(bounded(ending, o.bounds, handler(answering, o.bounds))),
 		ReadHeaderTimeout: o.bounds.header,
@@ -129,6 +128,5 @@ func (s *Socket) close(ctx context.Context) error {
 		err = errors.Join(err, fmt.Errorf("close socket: %d requests are unanswered: %w", s.requests.Load(), shutdown), s.server.Close())
 	}
 	<-s.served
-	s.cancel()
 	return err
 }

@@ -138,10 +138,17 @@ func TestCloseAnswersStreams(t *testing.T) {
 	h, c := serving(t)
 	got, first := make(chan error, 1), make(chan struct{}, 1)
 	go func() {
-		got <- c.Events(context.Background(), &messages.EventsRequest{Follow: true}, func(*messages.Event) error {
-			first <- struct{}{}
-			return nil
-		})
+		for _, err := range c.FollowEvents(context.Background(), nil) {
+			if err != nil {
+				got <- err
+				return
+			}
+			select {
+			case first <- struct{}{}:
+			default:
+			}
+		}
+		got <- nil
 	}()
 	if err := h.CloseTable(t.Context(), "fruit"); err != nil {
 		t.Fatal(err)

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
@@ -14,63 +17,82 @@ import (
 
 func newEvents(out *output) *cobra.Command {
 	var at place
-	var m messages.EventsRequest
+	var m messages.ListEvents
+	var follow bool
+	var since string
 	cmd := &cobra.Command{
 		Use:   "events",
-		Short: "Print the events of a running server",
-		Long: `Print the events that a running server remembers, the last 1,024, oldest first: runs that begin and end, tables
-that are backed up or change their state. With --json each is an object on a line of its own.`,
-		Example: "  gabion events --follow --dir DIR",
-		Args:    exactly(0),
+		Short: "Print what happened, and what happens",
+		Long: `Print the events that the directory's log keeps, of the last starts too, oldest first: runs that begin and end,
+tables that are backed up or change their state. With --json each is an object on a line of its own.`,
+		Example: `  gabion events --since 24h --dir DIR
+  gabion events --since 2026-02-11T08:00:00Z --dir DIR
+  gabion events --since 0s --follow --dir DIR     only what comes`,
+		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := at.named(); err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("since") {
+				when, err := parseSince(time.Now(), since)
+				if err != nil {
+					return err
+				}
+				m.Since = timestamppb.New(when)
+			}
+			if !follow {
+				return at.read(cmd.Context(), nil, func(s *ops.Session) error {
+					return printEvents(out, s.Events(cmd.Context(), &m))
+				})
+			}
 			client, err := ops.Dial(cmd.Context(), at.dir)
 			if errors.Is(err, ops.ErrNoServer) {
-				return messages.WithHint(err, "start one with gabion serve, or let the host call ops.ListenSocket")
+				return messages.WithHint(err, "without --follow it prints what was logged; to follow, start gabion serve, or "+
+					"let the host call ops.ListenSocket")
 			}
 			if err != nil {
 				return err
 			}
 			defer client.Close()
-			return client.Events(cmd.Context(), &m, func(e *messages.Event) error { return printEvent(out, e) })
+			return printEvents(out, client.FollowEvents(cmd.Context(), &m))
 		},
 	}
 	at.addFlags(cmd)
-	cmd.Flags().BoolVar(&m.Follow, "follow", false, "go on with the events to come")
-	cmd.Flags().Uint64Var(&m.After, "after", 0, "begin after the event with `ID`")
+	cmd.Flags().BoolVar(&follow, "follow", false, "go on with the events to come in a running server")
+	cmd.Flags().StringVar(&since, "since", "", "leave out what was before `TIME`: 24h for so long ago, 2026-02-11, or 2026-02-11T08:00:00Z")
+	cmd.Flags().Uint64Var(&m.After, "after", 0, "begin after the event with the number `SEQ`")
 	return cmd
 }
 
-// printEvent prints an event at once: who follows waits for it.
-func printEvent(out *output, e *messages.Event) error {
-	var err error
-	if out.json {
-		data, bad := marshal(e)
-		if bad != nil {
-			return bad
-		}
-		err = out.line(data)
-	} else {
-		err = out.printf("%s  %s\n", e.GetTime().AsTime().Format(time.RFC3339), printable(eventText(inner(e))))
+// parseSince reads a time in the past: how long ago, a day in UTC, or an instant.
+func parseSince(now time.Time, text string) (time.Time, error) {
+	if ago, err := time.ParseDuration(text); err == nil {
+		return now.Add(-ago), nil
 	}
-	return errors.Join(err, out.flush())
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if when, err := time.Parse(layout, text); err == nil {
+			return when, nil
+		}
+	}
+	return time.Time{}, usagef("write 24h for so long ago, 2026-02-11, or 2026-02-11T08:00:00Z", "--since is %q, not a time", text)
 }
 
-// inner is the event in the envelope.
-func inner(e *messages.Event) proto.Message {
-	switch i := e.GetEvent().(type) {
-	case *messages.Event_BackupStarted:
-		return i.BackupStarted
-	case *messages.Event_TableBackedUp:
-		return i.TableBackedUp
-	case *messages.Event_BackupComplete:
-		return i.BackupComplete
-	case *messages.Event_TableStateChanged:
-		return i.TableStateChanged
+// printEvents prints each event at once: who follows waits for it.
+func printEvents(out *output, events iter.Seq2[*messages.LoggedEvent, error]) error {
+	for e, err := range events {
+		if err == nil && out.json {
+			var data json.RawMessage
+			if data, err = marshal(e); err == nil {
+				err = out.line(data)
+			}
+		} else if err == nil {
+			err = out.printf("%s  %s\n", e.GetTime().AsTime().Format(time.RFC3339), printable(eventText(e.Message())))
+		}
+		if err := errors.Join(err, out.flush()); err != nil {
+			return err
+		}
 	}
-	return e
+	return nil
 }
 
 // eventText is an event in one line.
@@ -79,12 +101,22 @@ func eventText(event proto.Message) string {
 	case *messages.BackupStarted:
 		return fmt.Sprintf("backup started: run %s, %s", e.GetRunId(), plural(len(e.GetTables()), "table"))
 	case *messages.TableBackedUp:
-		return fmt.Sprintf("table %s: %s", outcomeName(e.GetResult().GetOutcome()), e.GetResult().GetTable())
+		return because(fmt.Sprintf("table %s: %s", outcomeName(e.GetResult().GetOutcome()), e.GetResult().GetTable()), e.GetResult().GetFailure().GetMessage())
 	case *messages.BackupComplete:
 		return fmt.Sprintf("backup complete: %d backed up, %d failed, in %v", len(e.GetBackedUp()), len(e.GetFailed()),
 			e.GetFinished().AsTime().Sub(e.GetStarted().AsTime()).Round(time.Millisecond))
 	case *messages.TableStateChanged:
-		return fmt.Sprintf("table %s: %s, was %s", stateName(e.GetTo()), e.GetTable(), stateName(e.GetFrom()))
+		return because(fmt.Sprintf("table %s: %s, was %s", stateName(e.GetTo()), e.GetTable(), stateName(e.GetFrom())), e.GetReason())
+	case nil:
+		return "event that is too long for the log, or of a newer version"
 	}
-	return fmt.Sprintf("event of a newer server: %T", event)
+	return fmt.Sprintf("event %s", event.ProtoReflect().Descriptor().Name())
+}
+
+// because is text with the reason, where there is one.
+func because(text, reason string) string {
+	if reason == "" {
+		return text
+	}
+	return text + ": " + reason
 }

@@ -103,8 +103,8 @@ type GabionServiceClient interface {
 	BackupAll(context.Context, *messages.BackupAll) (*messages.BackupReport, error)
 	ListBackups(context.Context, *messages.ListBackups) (*messages.BackupList, error)
 	HealthMetrics(context.Context, *messages.HealthMetrics) (*messages.HealthReport, error)
-	// Events answers the events that the server remembers, the last 1,024, and with follow those to come.
-	Events(context.Context, *messages.EventsRequest) (*connect.ServerStreamForClient[messages.Event], error)
+	// Events answers logged events, oldest first, those of earlier starts among them, and with follow those to come.
+	Events(context.Context, *messages.EventsRequest) (*connect.ServerStreamForClient[messages.LoggedEvent], error)
 }
 
 // NewGabionServiceClient constructs a client for the gabion.v1.GabionService service. By default,
@@ -226,7 +226,7 @@ func NewGabionServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
-		events: connect.NewClient[messages.EventsRequest, messages.Event](
+		events: connect.NewClient[messages.EventsRequest, messages.LoggedEvent](
 			httpClient,
 			baseURL+GabionServiceEventsProcedure,
 			connect.WithSchema(gabionServiceMethods.ByName("Events")),
@@ -254,7 +254,7 @@ type gabionServiceClient struct {
 	backupAll     *connect.Client[messages.BackupAll, messages.BackupReport]
 	listBackups   *connect.Client[messages.ListBackups, messages.BackupList]
 	healthMetrics *connect.Client[messages.HealthMetrics, messages.HealthReport]
-	events        *connect.Client[messages.EventsRequest, messages.Event]
+	events        *connect.Client[messages.EventsRequest, messages.LoggedEvent]
 }
 
 // Info calls gabion.v1.GabionService.Info.
@@ -407,7 +407,7 @@ func (c *gabionServiceClient) HealthMetrics(ctx context.Context, req *messages.H
 }
 
 // Events calls gabion.v1.GabionService.Events.
-func (c *gabionServiceClient) Events(ctx context.Context, req *messages.EventsRequest) (*connect.ServerStreamForClient[messages.Event], error) {
+func (c *gabionServiceClient) Events(ctx context.Context, req *messages.EventsRequest) (*connect.ServerStreamForClient[messages.LoggedEvent], error) {
 	return c.events.CallServerStream(ctx, connect.NewRequest(req))
 }
 
@@ -436,8 +436,8 @@ type GabionServiceHandler interface {
 	BackupAll(context.Context, *messages.BackupAll) (*messages.BackupReport, error)
 	ListBackups(context.Context, *messages.ListBackups) (*messages.BackupList, error)
 	HealthMetrics(context.Context, *messages.HealthMetrics) (*messages.HealthReport, error)
-	// Events answers the events that the server remembers, the last 1,024, and with follow those to come.
-	Events(context.Context, *messages.EventsRequest, *connect.ServerStream[messages.Event]) error
+	// Events answers logged events, oldest first, those of earlier starts among them, and with follow those to come.
+	Events(context.Context, *messages.EventsRequest, *connect.ServerStream[messages.LoggedEvent]) error
 }
 
 // NewGabionServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -676,6 +676,6 @@ func (UnimplementedGabionServiceHandler) HealthMetrics(context.Context, *message
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.HealthMetrics is not implemented"))
 }
 
-func (UnimplementedGabionServiceHandler) Events(context.Context, *messages.EventsRequest, *connect.ServerStream[messages.Event]) error {
+func (UnimplementedGabionServiceHandler) Events(context.Context, *messages.EventsRequest, *connect.ServerStream[messages.LoggedEvent]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.Events is not implemented"))
 }
