@@ -32,6 +32,9 @@ func (o *coordinator) Receive(c actor.Context) {
 	case *messages.ListBackups:
 		r := o.accept(c, m)
 		o.beside(r, func() proto.Message { return o.tree.listBackups(m) })
+	case *messages.ShowBackup:
+		r := o.accept(c, m)
+		o.beside(r, func() proto.Message { return o.tree.showBackup(m) })
 	case *messages.ListEvents:
 		r := o.accept(c, m)
 		if bad := m.Check(); bad != nil {

@@ -108,6 +108,37 @@ func TestDroppedTableIsForgotten(t *testing.T) {
 	})
 }
 
+// TestDroppedTableIsNotMissing: a reader of the stopped directory is not told that a table is missing which was dropped.
+func TestDroppedTableIsNotMissing(t *testing.T) {
+	bubble(t, actors.Config{Tables: []string{"tasks", "old"}}, func(h *host) {
+		h.put("old", "k", "v")
+		if err := h.g.DropTable(h.Context(), "old"); err != nil {
+			t.Fatal(err)
+		}
+		h.stop()
+		h.config.ReadOnly, h.config.Tables = true, nil
+		h.start()
+		if got := h.names(); got != "tasks" {
+			t.Errorf("tables = %s", got)
+		}
+		detail, err := h.g.ShowBackup(h.Context(), "old", "1")
+		if err != nil || detail.GetBackup().GetPinned() == "" || detail.GetManifest().GetRecord().GetCount() != 1 ||
+			detail.GetPath() != dir+"/backups/old/"+detail.GetBackup().GetBackupId() || len(detail.GetManifestSha256()) != 64 {
+			t.Errorf("last backup: %v, %v", detail, err)
+		}
+		_, err = h.g.ShowBackup(h.Context(), "old", "2")
+		wantCode(t, "no such backup", err, messages.Code_CODE_NOT_FOUND)
+		h.stop()
+		if err := h.fs.FS.RemoveAll(dir + "/tables/old"); err != nil {
+			t.Fatal(err)
+		}
+		h.start()
+		if got := h.names(); got != "old tasks" {
+			t.Errorf("tables without the undo = %s", got)
+		}
+	})
+}
+
 // TestDropTableBesideWrites: from the first moment writes are refused, reads go on, and what was acknowledged is in the backup.
 func TestDropTableBesideWrites(t *testing.T) {
 	bubble(t, actors.Config{}, func(h *host) {

@@ -121,7 +121,7 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 }
 
 // choose returns the tables to serve. A read-only Gabion can only serve what the directory or the backups
-// know; a table that the backups alone know is missing, and must be seen.
+// know; a table that the backups alone know is missing, and must be seen, unless it was dropped.
 func (t *tree) choose(tables []string) ([]string, error) {
 	names := slices.Sorted(slices.Values(tables))
 	if !t.config.ReadOnly {
@@ -135,6 +135,11 @@ func (t *tree) choose(tables []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	backedUp = slices.DeleteFunc(backedUp, func(table string) bool {
+		// One whose undo cannot be read is shown: whoever opens it learns why.
+		undo, err := t.directory.Undo(table)
+		return err == nil && len(undo) > 0 && !slices.Contains(onDisk, table)
+	})
 	known := slices.Compact(slices.Sorted(slices.Values(append(onDisk, backedUp...))))
 	if len(names) == 0 {
 		return known, nil
@@ -276,7 +281,7 @@ func (g *Gabion) PID(table string) *actor.PID { return g.tree.members.owner(tabl
 // Supervisor is the PID that answers ListTables, CreateTable, OpenTable, CloseTable, RetryTable and DropTable.
 func (g *Gabion) Supervisor() *actor.PID { return g.supervisor }
 
-// Coordinator is the PID that answers BackupAll, ListBackups, ListEvents and HealthMetrics.
+// Coordinator is the PID that answers BackupAll, ListBackups, ShowBackup, ListEvents and HealthMetrics.
 func (g *Gabion) Coordinator() *actor.PID { return g.tree.members.backup() }
 
 // BackupAll backs up every table, or those named, and waits for the report. Tables that failed are rows
@@ -288,6 +293,12 @@ func (g *Gabion) BackupAll(ctx context.Context, tables ...string) (*messages.Bac
 // Backup is BackupAll with a label.
 func (g *Gabion) Backup(ctx context.Context, m *messages.BackupAll) (*messages.BackupReport, error) {
 	return ask[*messages.BackupReport](ctx, g.tree.repliers, g.Coordinator(), m)
+}
+
+// ShowBackup tells all that is known of one complete backup: its files, where it lies, and what is known against it. id
+// is what ListBackups names it, or its number alone. One that there is not is an error that matches messages.ErrNotFound.
+func (g *Gabion) ShowBackup(ctx context.Context, table, id string) (*messages.BackupDetail, error) {
+	return ask[*messages.BackupDetail](ctx, g.tree.repliers, g.Coordinator(), &messages.ShowBackup{Table: table, BackupId: id})
 }
 
 // ListBackups lists the complete backups of all tables, or those named, and the sets.

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/messages"
@@ -125,52 +124,4 @@ func (t *tree) addOnDisk(report *messages.HealthReport) {
 	if err != nil {
 		report.Faults = append(report.Faults, messages.FailureOf(fmt.Errorf("list tables on disk: %w", err)))
 	}
-}
-
-// listBackups answers ListBackups.
-func (t *tree) listBackups(m *messages.ListBackups) proto.Message {
-	list, err := patient(&t.listing, listTimeout, func() (*messages.BackupList, error) {
-		tables := m.GetTables()
-		if len(tables) == 0 {
-			known, err := t.backups.Tables()
-			if err != nil {
-				return nil, err
-			}
-			tables = known
-		}
-		return t.readBackups(tables)
-	})
-	if err != nil {
-		return messages.FailureOf(fmt.Errorf("list backups: %w", err))
-	}
-	return list
-}
-
-// readBackups lists the backups of tables, newest first, and the sets.
-func (t *tree) readBackups(tables []string) (*messages.BackupList, error) {
-	list := &messages.BackupList{}
-	for _, table := range tables {
-		backups, err := t.backups.List(table)
-		if err != nil {
-			return list, err
-		}
-		for _, b := range backups {
-			info := &messages.BackupInfo{Table: table, BackupId: b.ID, Pinned: b.Pinned}
-			if b.Fault != nil {
-				info.Fault = b.Fault.Error()
-			}
-			if manifest := b.Manifest; manifest != nil {
-				info.RunId, info.Label = manifest.GetRunId(), manifest.GetLabel()
-				info.Position, info.Count = manifest.GetRecord().GetPosition(), manifest.GetRecord().GetCount()
-				info.Started, info.Finished = manifest.GetStarted(), manifest.GetFinished()
-				for _, f := range manifest.GetFiles() {
-					info.Bytes += f.GetSize()
-				}
-			}
-			list.Backups = append(list.Backups, info)
-		}
-	}
-	sets, err := t.backups.Sets()
-	list.Sets = sets
-	return list, err
 }

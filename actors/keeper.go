@@ -66,7 +66,7 @@ func (k *keeper) obey(command command) bool {
 		command.done <- nil
 		return true
 	case closeCommand:
-		k.rest("closed on request", "open it with OpenTable")
+		k.rest("closed on request", "open it with OpenTable, or gabion tables open")
 		command.done <- nil
 	case createCommand:
 		command.done <- k.create()
@@ -78,10 +78,10 @@ func (k *keeper) obey(command command) bool {
 			command.done <- nil
 		case k.cause != nil && command.want == openCommand:
 			command.done <- messages.WithHint(fmt.Errorf("table is %s: %w", stateName(k.showing()), k.cause),
-				"RetryTable tries again at once")
+				"RetryTable, or gabion tables retry, tries again at once")
 		case k.cause == nil && command.want == retryCommand:
 			command.done <- messages.WithHint(fmt.Errorf("table is %s: %w", stateName(k.showing()), messages.ErrUnavailable),
-				"open it with OpenTable")
+				"open it with OpenTable, or gabion tables open")
 		default:
 			k.failures, k.cause = nil, nil
 			k.setState(messages.TableState_TABLE_STATE_OPENING, "", "")
@@ -118,7 +118,7 @@ func (k *keeper) drop() error {
 	}
 	k.hasServed = false
 	k.hidden.Store(true)
-	k.setState(messages.TableState_TABLE_STATE_CLOSED, "dropped", "create it with CreateTable")
+	k.setState(messages.TableState_TABLE_STATE_CLOSED, "dropped", "create it with CreateTable, or gabion tables create")
 	k.logger.Info("table dropped", "undo_until", until)
 	return nil
 }

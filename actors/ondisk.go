@@ -20,7 +20,7 @@ func (t *tree) listTables() *messages.TableList {
 	for _, name := range unconfigured {
 		list.Tables = append(list.Tables, &messages.TableInfo{
 			Table: name, State: messages.TableState_TABLE_STATE_CLOSED, Unconfigured: true,
-			Reason: "not configured", Hint: "name it in the configuration, or open it with OpenTable"})
+			Reason: "not configured", Hint: "name it in the configuration, or open it with OpenTable or gabion tables open"})
 	}
 	return list
 }

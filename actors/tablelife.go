@@ -80,12 +80,12 @@ func (t *tree) checkNew(table string, createEmpty bool) error {
 		dropped = len(undo) > 0
 		return nil, errors.Join(errs[:]...)
 	})
-	const hint = "restore it from a backup, or create it empty all the same with create_empty"
+	const hint = "restore it from a backup, or create it empty all the same with create_empty, or --create-empty"
 	switch {
 	case err != nil:
 		return fmt.Errorf("find out whether the table exists: %w", err)
 	case has:
-		return exists.Advise("open it with OpenTable")
+		return exists.Advise("open it with OpenTable, or gabion tables open")
 	case dropped && !createEmpty:
 		return messages.Failf(messages.Code_CODE_FAILED_PRECONDITION, "table was dropped, and its data is kept").Of(table).Advise(hint)
 	case backedUp && !createEmpty:

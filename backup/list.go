@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/gabiondb/gabion/messages"
 )
@@ -83,6 +84,36 @@ func (d *Directory) List(table string) ([]Backup, error) {
 		backups[i].Pinned = pins[id]
 	}
 	return backups, nil
+}
+
+// Find returns a table's complete backup by its id, or by its number alone; messages.ErrNotFound when there is none, with
+// a hint that names the newest one there is. A number that several backups have is an error.
+func (d *Directory) Find(table, id string) (Backup, error) {
+	backups, err := d.List(table)
+	if err != nil {
+		return Backup{}, err
+	}
+	var found []Backup
+	for _, b := range backups {
+		if b.ID == id {
+			return b, nil
+		}
+		if number, err := strconv.ParseUint(id, 10, 64); err == nil && number == b.Number {
+			found = append(found, b)
+		}
+	}
+	hint := "the table has no backup"
+	if len(backups) > 0 {
+		hint = "the newest backup of the table is " + backups[0].ID
+	}
+	switch len(found) {
+	case 0:
+		return Backup{}, messages.WithHint(fmt.Errorf("backup %q of table %q: %w", id, table, messages.ErrNotFound), hint)
+	case 1:
+		return found[0], nil
+	}
+	return Backup{}, messages.WithHint(fmt.Errorf("backup %q of table %q: %d backups have this number: %w",
+		id, table, len(found), messages.ErrInvalid), "give its whole name, such as "+found[0].ID)
 }
 
 // Newest returns the newest backup without Fault of one lineage; false when there is none. It may be

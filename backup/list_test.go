@@ -219,3 +219,38 @@ func TestCarryForward(t *testing.T) {
 		t.Error("the newest is not carried forward")
 	}
 }
+
+// TestFind: a backup is found by its name or its number, and one that there is not names the newest there is.
+func TestFind(t *testing.T) {
+	disk := newDisk(t)
+	d := openDir(t, disk, backupsPath)
+	_, err := d.Find(table, "1")
+	wantIs(t, err, messages.ErrNotFound)
+	live := newLive(t, disk.mem, "/data", table, lineageA)
+	var ids []string
+	for range 2 {
+		live.put(5, 10)
+		ids = append(ids, publish(t, d, live.cut()).GetBackupId())
+	}
+	for _, id := range []string{ids[0], "1", "000001"} {
+		if b, err := d.Find(table, id); err != nil || b.ID != ids[0] || b.Table != table || b.Manifest == nil {
+			t.Errorf("find %q: %v, %v", id, b.ID, err)
+		}
+	}
+	for _, id := range []string{"", "3", "-1", ids[0] + "x", "../" + ids[0]} {
+		_, err := d.Find(table, id)
+		wantIs(t, err, messages.ErrNotFound)
+		if hints := messages.Hints(err); !slices.Equal(hints, []string{"the newest backup of the table is " + ids[1]}) {
+			t.Errorf("find %q: hints %q", id, hints)
+		}
+	}
+	// A copy by hand has the number of its original.
+	must(t, disk.mem.MkdirAll(disk.PathJoin(backupsPath, table, "000001_2020-01-01T00-00-00Z"), 0o755))
+	_, err = d.Find(table, "1")
+	wantIs(t, err, messages.ErrInvalid)
+	if b, err := d.Find(table, ids[0]); err != nil || b.ID != ids[0] {
+		t.Errorf("find by name: %v, %v", b.ID, err)
+	}
+	_, err = d.Find("../etc", "1")
+	wantIs(t, err, messages.ErrInvalid)
+}

@@ -405,6 +405,132 @@ func (x *BackupInfo) GetPinned() string {
 	return ""
 }
 
+// ShowBackup asks for all that is known of one complete backup. Answered by BackupDetail.
+type ShowBackup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Table string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	// backup_id is the name of the backup's directory, NUMBER_TIME, or its number alone.
+	BackupId      string `protobuf:"bytes,2,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowBackup) Reset() {
+	*x = ShowBackup{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowBackup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowBackup) ProtoMessage() {}
+
+func (x *ShowBackup) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowBackup.ProtoReflect.Descriptor instead.
+func (*ShowBackup) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ShowBackup) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *ShowBackup) GetBackupId() string {
+	if x != nil {
+		return x.BackupId
+	}
+	return ""
+}
+
+// BackupDetail answers ShowBackup.
+type BackupDetail struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Backup *BackupInfo            `protobuf:"bytes,1,opt,name=backup,proto3" json:"backup,omitempty"`
+	// manifest is unset when it cannot be read.
+	Manifest *Manifest `protobuf:"bytes,2,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	// manifest_sha256 is the hash of the manifest as it lies on disk, lower-case hex.
+	ManifestSha256 string `protobuf:"bytes,3,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
+	// path is the directory of the backup on the host.
+	Path          string `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupDetail) Reset() {
+	*x = BackupDetail{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupDetail) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupDetail) ProtoMessage() {}
+
+func (x *BackupDetail) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupDetail.ProtoReflect.Descriptor instead.
+func (*BackupDetail) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *BackupDetail) GetBackup() *BackupInfo {
+	if x != nil {
+		return x.Backup
+	}
+	return nil
+}
+
+func (x *BackupDetail) GetManifest() *Manifest {
+	if x != nil {
+		return x.Manifest
+	}
+	return nil
+}
+
+func (x *BackupDetail) GetManifestSha256() string {
+	if x != nil {
+		return x.ManifestSha256
+	}
+	return ""
+}
+
+func (x *BackupDetail) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
 // BackupList answers ListBackups, by table, newest first.
 type BackupList struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -417,7 +543,7 @@ type BackupList struct {
 
 func (x *BackupList) Reset() {
 	*x = BackupList{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[5]
+	mi := &file_gabion_v1_backup_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +555,7 @@ func (x *BackupList) String() string {
 func (*BackupList) ProtoMessage() {}
 
 func (x *BackupList) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[5]
+	mi := &file_gabion_v1_backup_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +568,7 @@ func (x *BackupList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupList.ProtoReflect.Descriptor instead.
 func (*BackupList) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{5}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *BackupList) GetBackups() []*BackupInfo {
@@ -495,7 +621,16 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\bfinished\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12\x14\n" +
 	"\x05fault\x18\n" +
 	" \x01(\tR\x05fault\x12\x16\n" +
-	"\x06pinned\x18\v \x01(\tR\x06pinned\"g\n" +
+	"\x06pinned\x18\v \x01(\tR\x06pinned\"?\n" +
+	"\n" +
+	"ShowBackup\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
+	"\tbackup_id\x18\x02 \x01(\tR\bbackupId\"\xab\x01\n" +
+	"\fBackupDetail\x12-\n" +
+	"\x06backup\x18\x01 \x01(\v2\x15.gabion.v1.BackupInfoR\x06backup\x12/\n" +
+	"\bmanifest\x18\x02 \x01(\v2\x13.gabion.v1.ManifestR\bmanifest\x12'\n" +
+	"\x0fmanifest_sha256\x18\x03 \x01(\tR\x0emanifestSha256\x12\x12\n" +
+	"\x04path\x18\x04 \x01(\tR\x04path\"g\n" +
 	"\n" +
 	"BackupList\x12/\n" +
 	"\abackups\x18\x01 \x03(\v2\x15.gabion.v1.BackupInfoR\abackups\x12(\n" +
@@ -513,31 +648,36 @@ func file_gabion_v1_backup_proto_rawDescGZIP() []byte {
 	return file_gabion_v1_backup_proto_rawDescData
 }
 
-var file_gabion_v1_backup_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_gabion_v1_backup_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_gabion_v1_backup_proto_goTypes = []any{
 	(*BackupAll)(nil),             // 0: gabion.v1.BackupAll
 	(*BackupReport)(nil),          // 1: gabion.v1.BackupReport
 	(*RetentionDecision)(nil),     // 2: gabion.v1.RetentionDecision
 	(*ListBackups)(nil),           // 3: gabion.v1.ListBackups
 	(*BackupInfo)(nil),            // 4: gabion.v1.BackupInfo
-	(*BackupList)(nil),            // 5: gabion.v1.BackupList
-	(*BackupSet)(nil),             // 6: gabion.v1.BackupSet
-	(*Position)(nil),              // 7: gabion.v1.Position
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*ShowBackup)(nil),            // 5: gabion.v1.ShowBackup
+	(*BackupDetail)(nil),          // 6: gabion.v1.BackupDetail
+	(*BackupList)(nil),            // 7: gabion.v1.BackupList
+	(*BackupSet)(nil),             // 8: gabion.v1.BackupSet
+	(*Position)(nil),              // 9: gabion.v1.Position
+	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*Manifest)(nil),              // 11: gabion.v1.Manifest
 }
 var file_gabion_v1_backup_proto_depIdxs = []int32{
-	6, // 0: gabion.v1.BackupReport.set:type_name -> gabion.v1.BackupSet
-	2, // 1: gabion.v1.BackupReport.retained:type_name -> gabion.v1.RetentionDecision
-	7, // 2: gabion.v1.BackupInfo.position:type_name -> gabion.v1.Position
-	8, // 3: gabion.v1.BackupInfo.started:type_name -> google.protobuf.Timestamp
-	8, // 4: gabion.v1.BackupInfo.finished:type_name -> google.protobuf.Timestamp
-	4, // 5: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
-	6, // 6: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	8,  // 0: gabion.v1.BackupReport.set:type_name -> gabion.v1.BackupSet
+	2,  // 1: gabion.v1.BackupReport.retained:type_name -> gabion.v1.RetentionDecision
+	9,  // 2: gabion.v1.BackupInfo.position:type_name -> gabion.v1.Position
+	10, // 3: gabion.v1.BackupInfo.started:type_name -> google.protobuf.Timestamp
+	10, // 4: gabion.v1.BackupInfo.finished:type_name -> google.protobuf.Timestamp
+	4,  // 5: gabion.v1.BackupDetail.backup:type_name -> gabion.v1.BackupInfo
+	11, // 6: gabion.v1.BackupDetail.manifest:type_name -> gabion.v1.Manifest
+	4,  // 7: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
+	8,  // 8: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
+	9,  // [9:9] is the sub-list for method output_type
+	9,  // [9:9] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_backup_proto_init() }
@@ -552,7 +692,7 @@ func file_gabion_v1_backup_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_backup_proto_rawDesc), len(file_gabion_v1_backup_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -634,7 +634,7 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\rR\x05limit2\xc0\b\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit2\x83\t\n" +
 	"\rGabionService\x12<\n" +
 	"\x04Info\x12\x16.gabion.v1.InfoRequest\x1a\x17.gabion.v1.InfoResponse\"\x03\x90\x02\x01\x122\n" +
 	"\x03Put\x12\x15.gabion.v1.PutRequest\x1a\x14.gabion.v1.Committed\x128\n" +
@@ -654,7 +654,9 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"RetryTable\x12\x15.gabion.v1.RetryTable\x1a\x14.gabion.v1.TableList\x127\n" +
 	"\tDropTable\x12\x14.gabion.v1.DropTable\x1a\x14.gabion.v1.TableList\x12:\n" +
 	"\tBackupAll\x12\x14.gabion.v1.BackupAll\x1a\x17.gabion.v1.BackupReport\x12A\n" +
-	"\vListBackups\x12\x16.gabion.v1.ListBackups\x1a\x15.gabion.v1.BackupList\"\x03\x90\x02\x01\x12G\n" +
+	"\vListBackups\x12\x16.gabion.v1.ListBackups\x1a\x15.gabion.v1.BackupList\"\x03\x90\x02\x01\x12A\n" +
+	"\n" +
+	"ShowBackup\x12\x15.gabion.v1.ShowBackup\x1a\x17.gabion.v1.BackupDetail\"\x03\x90\x02\x01\x12G\n" +
 	"\rHealthMetrics\x12\x18.gabion.v1.HealthMetrics\x1a\x17.gabion.v1.HealthReport\"\x03\x90\x02\x01\x12<\n" +
 	"\x06Events\x12\x18.gabion.v1.EventsRequest\x1a\x16.gabion.v1.LoggedEvent0\x01B%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
 
@@ -697,15 +699,17 @@ var file_gabion_v1_service_proto_goTypes = []any{
 	(*DropTable)(nil),             // 22: gabion.v1.DropTable
 	(*BackupAll)(nil),             // 23: gabion.v1.BackupAll
 	(*ListBackups)(nil),           // 24: gabion.v1.ListBackups
-	(*HealthMetrics)(nil),         // 25: gabion.v1.HealthMetrics
-	(*Committed)(nil),             // 26: gabion.v1.Committed
-	(*Value)(nil),                 // 27: gabion.v1.Value
-	(*Page)(nil),                  // 28: gabion.v1.Page
-	(*TableList)(nil),             // 29: gabion.v1.TableList
-	(*BackupReport)(nil),          // 30: gabion.v1.BackupReport
-	(*BackupList)(nil),            // 31: gabion.v1.BackupList
-	(*HealthReport)(nil),          // 32: gabion.v1.HealthReport
-	(*LoggedEvent)(nil),           // 33: gabion.v1.LoggedEvent
+	(*ShowBackup)(nil),            // 25: gabion.v1.ShowBackup
+	(*HealthMetrics)(nil),         // 26: gabion.v1.HealthMetrics
+	(*Committed)(nil),             // 27: gabion.v1.Committed
+	(*Value)(nil),                 // 28: gabion.v1.Value
+	(*Page)(nil),                  // 29: gabion.v1.Page
+	(*TableList)(nil),             // 30: gabion.v1.TableList
+	(*BackupReport)(nil),          // 31: gabion.v1.BackupReport
+	(*BackupList)(nil),            // 32: gabion.v1.BackupList
+	(*BackupDetail)(nil),          // 33: gabion.v1.BackupDetail
+	(*HealthReport)(nil),          // 34: gabion.v1.HealthReport
+	(*LoggedEvent)(nil),           // 35: gabion.v1.LoggedEvent
 }
 var file_gabion_v1_service_proto_depIdxs = []int32{
 	10, // 0: gabion.v1.InfoResponse.started:type_name -> google.protobuf.Timestamp
@@ -733,28 +737,30 @@ var file_gabion_v1_service_proto_depIdxs = []int32{
 	22, // 22: gabion.v1.GabionService.DropTable:input_type -> gabion.v1.DropTable
 	23, // 23: gabion.v1.GabionService.BackupAll:input_type -> gabion.v1.BackupAll
 	24, // 24: gabion.v1.GabionService.ListBackups:input_type -> gabion.v1.ListBackups
-	25, // 25: gabion.v1.GabionService.HealthMetrics:input_type -> gabion.v1.HealthMetrics
-	9,  // 26: gabion.v1.GabionService.Events:input_type -> gabion.v1.EventsRequest
-	1,  // 27: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
-	26, // 28: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
-	26, // 29: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
-	26, // 30: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
-	26, // 31: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
-	27, // 32: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
-	28, // 33: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
-	28, // 34: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
-	29, // 35: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
-	29, // 36: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
-	29, // 37: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
-	29, // 38: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
-	29, // 39: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
-	29, // 40: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
-	30, // 41: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
-	31, // 42: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
-	32, // 43: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
-	33, // 44: gabion.v1.GabionService.Events:output_type -> gabion.v1.LoggedEvent
-	27, // [27:45] is the sub-list for method output_type
-	9,  // [9:27] is the sub-list for method input_type
+	25, // 25: gabion.v1.GabionService.ShowBackup:input_type -> gabion.v1.ShowBackup
+	26, // 26: gabion.v1.GabionService.HealthMetrics:input_type -> gabion.v1.HealthMetrics
+	9,  // 27: gabion.v1.GabionService.Events:input_type -> gabion.v1.EventsRequest
+	1,  // 28: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
+	27, // 29: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
+	27, // 30: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
+	27, // 31: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
+	27, // 32: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
+	28, // 33: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
+	29, // 34: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
+	29, // 35: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
+	30, // 36: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
+	30, // 37: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
+	30, // 38: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
+	30, // 39: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
+	30, // 40: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
+	30, // 41: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
+	31, // 42: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
+	32, // 43: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
+	33, // 44: gabion.v1.GabionService.ShowBackup:output_type -> gabion.v1.BackupDetail
+	34, // 45: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
+	35, // 46: gabion.v1.GabionService.Events:output_type -> gabion.v1.LoggedEvent
+	28, // [28:47] is the sub-list for method output_type
+	9,  // [9:28] is the sub-list for method input_type
 	9,  // [9:9] is the sub-list for extension type_name
 	9,  // [9:9] is the sub-list for extension extendee
 	0,  // [0:9] is the sub-list for field type_name

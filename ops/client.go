@@ -102,6 +102,12 @@ func (c *Client) ListBackups(ctx context.Context, tables ...string) (*messages.B
 	return list, fromConnect(ctx, err, false)
 }
 
+// ShowBackup tells all that is known of one complete backup.
+func (c *Client) ShowBackup(ctx context.Context, table, id string) (*messages.BackupDetail, error) {
+	detail, err := c.service.ShowBackup(ctx, &messages.ShowBackup{Table: table, BackupId: id})
+	return detail, fromConnect(ctx, err, false)
+}
+
 // Health reports on every table, also on those that cannot answer.
 func (c *Client) Health(ctx context.Context) (*messages.HealthReport, error) {
 	report, err := c.service.HealthMetrics(ctx, &messages.HealthMetrics{})

@@ -26,6 +26,12 @@ type Access interface {
 	Backup(ctx context.Context, m *messages.BackupAll) (*messages.BackupReport, error)
 	// ListBackups lists the complete backups of all tables, or those named, and the sets.
 	ListBackups(ctx context.Context, tables ...string) (*messages.BackupList, error)
+	// ShowBackup tells all that is known of one complete backup.
+	ShowBackup(ctx context.Context, table, id string) (*messages.BackupDetail, error)
+	// CreateTable makes an empty table and serves it; createEmpty, also one that backups know or that was dropped.
+	CreateTable(ctx context.Context, table string, createEmpty bool) error
+	// Drop takes a table out of service, after a last backup unless m says without.
+	Drop(ctx context.Context, m *messages.DropTable) error
 	// Health reports on every table, also on those that cannot answer.
 	Health(ctx context.Context) (*messages.HealthReport, error)
 	// Events yields the logged events that m asks for, oldest first.

@@ -179,6 +179,11 @@ func (s *service) ListBackups(ctx context.Context, m *messages.ListBackups) (*me
 	return s.gabion.ListBackups(ctx, m.GetTables()...)
 }
 
+// ShowBackup implements messagesconnect.GabionServiceHandler.
+func (s *service) ShowBackup(ctx context.Context, m *messages.ShowBackup) (*messages.BackupDetail, error) {
+	return s.gabion.ShowBackup(ctx, m.GetTable(), m.GetBackupId())
+}
+
 // HealthMetrics implements messagesconnect.GabionServiceHandler.
 func (s *service) HealthMetrics(ctx context.Context, _ *messages.HealthMetrics) (*messages.HealthReport, error) {
 	return s.gabion.Health(ctx)

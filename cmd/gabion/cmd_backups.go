@@ -18,10 +18,15 @@ func newBackups(out *output) *cobra.Command {
 		Use:   "backups",
 		Short: "List the backup sets and the backups of each table",
 		Long: `List the sets, newest first, each with what became of it: complete, partial (a table failed), or thinned
-(retention has removed some of its backups since). Then the backups of each table, newest first.`,
-		Example: "  gabion backups --dir DIR",
-		Args:    exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+(retention has removed some of its backups since). Then the backups of each table, newest first. gabion backups show
+shows one.`,
+		Example: `  gabion backups --dir DIR
+  gabion backups show tasks/42 --dir DIR`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
 			return at.read(cmd.Context(), nil, func(g *ops.Session) error {
 				list, err := g.ListBackups(cmd.Context())
 				if err != nil {
@@ -35,6 +40,7 @@ func newBackups(out *output) *cobra.Command {
 		},
 	}
 	at.addFlags(cmd)
+	cmd.AddCommand(newBackupsShow(out))
 	return cmd
 }
 

@@ -30,9 +30,6 @@ tables that are backed up or change their state. With --json each is an object o
   gabion events --since 0s --follow --dir DIR     only what comes`,
 		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := at.named(); err != nil {
-				return err
-			}
 			if cmd.Flags().Changed("since") {
 				when, err := parseSince(time.Now(), since)
 				if err != nil {
@@ -45,16 +42,9 @@ tables that are backed up or change their state. With --json each is an object o
 					return printEvents(out, s.Events(cmd.Context(), &m))
 				})
 			}
-			client, err := ops.Dial(cmd.Context(), at.dir)
-			if errors.Is(err, ops.ErrNoServer) {
-				return messages.WithHint(err, "without --follow it prints what was logged; to follow, start gabion serve, or "+
-					"let the host call ops.ListenSocket")
-			}
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			return printEvents(out, client.FollowEvents(cmd.Context(), &m))
+			return at.dial(cmd.Context(), "without --follow it prints what was logged", func(c *ops.Client) error {
+				return printEvents(out, c.FollowEvents(cmd.Context(), &m))
+			})
 		},
 	}
 	at.addFlags(cmd)

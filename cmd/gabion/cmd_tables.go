@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -12,11 +14,17 @@ import (
 func newTables(out *output) *cobra.Command {
 	var at place
 	cmd := &cobra.Command{
-		Use:     "tables",
-		Short:   "List the tables and their states",
-		Example: "  gabion tables --dir DIR",
-		Args:    exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use:   "tables",
+		Short: "List the tables and their states, or change one's",
+		Long: `List the tables and their states: those that are served, and those that lie in the directory without being
+configured. The commands below change the state of one.`,
+		Example: `  gabion tables --dir DIR
+  gabion tables retry tasks --dir DIR`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
 			return at.read(cmd.Context(), nil, func(g *ops.Session) error {
 				infos, err := g.ListTables(cmd.Context())
 				if err != nil {
@@ -30,7 +38,21 @@ func newTables(out *output) *cobra.Command {
 		},
 	}
 	at.addFlags(cmd)
+	cmd.AddCommand(newTablesCreate(out), newTablesDrop(out), newTablesOpen(out), newTablesClose(out), newTablesRetry(out))
 	return cmd
+}
+
+// printTable prints what became of one table.
+func printTable(ctx context.Context, out *output, s ops.Access, table string) error {
+	infos, err := s.ListTables(ctx)
+	if err != nil {
+		return err
+	}
+	infos = slices.DeleteFunc(infos, func(info *messages.TableInfo) bool { return info.GetTable() != table })
+	if out.json {
+		return out.message(&messages.TableList{Tables: infos})
+	}
+	return printTables(out, infos)
 }
 
 func printTables(out *output, infos []*messages.TableInfo) error {

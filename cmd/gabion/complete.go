@@ -20,10 +20,8 @@ func (p *place) completeTables(cmd *cobra.Command, most int) {
 		if len(args) >= most {
 			return nil, cobra.ShellCompDirectiveDefault
 		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), completeTimeout)
-		defer cancel()
 		var names []string
-		_ = p.read(ctx, nil, func(s *ops.Session) error {
+		p.complete(cmd, func(ctx context.Context, s *ops.Session) error {
 			infos, err := s.ListTables(ctx)
 			for _, info := range infos {
 				if !slices.Contains(args, info.GetTable()) {
@@ -34,4 +32,29 @@ func (p *place) completeTables(cmd *cobra.Command, most int) {
 		})
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// completeBackups is completeTables for one argument TABLE/BACKUP.
+func (p *place) completeBackups(cmd *cobra.Command) {
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var names []string
+		p.complete(cmd, func(ctx context.Context, s *ops.Session) error {
+			list, err := s.ListBackups(ctx)
+			for _, b := range list.GetBackups() {
+				names = append(names, cobra.CompletionWithDesc(b.GetTable()+"/"+b.GetBackupId(), plural(int(b.GetCount()), "row")))
+			}
+			return err
+		})
+		return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	}
+}
+
+// complete asks the directory for what there is. Who completes wants no complaint.
+func (p *place) complete(cmd *cobra.Command, ask func(context.Context, *ops.Session) error) {
+	ctx, cancel := context.WithTimeout(cmd.Context(), completeTimeout)
+	defer cancel()
+	_ = p.read(ctx, nil, func(s *ops.Session) error { return ask(ctx, s) })
 }

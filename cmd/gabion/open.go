@@ -76,6 +76,22 @@ func (p *place) open(ctx context.Context, o ops.OpenOptions, use func(*ops.Sessi
 	return errors.Join(err, s.Close(stopping))
 }
 
+// dial calls use with a client of the server that holds the directory. why says what the command is without one.
+func (p *place) dial(ctx context.Context, why string, use func(*ops.Client) error) error {
+	if err := p.named(); err != nil {
+		return err
+	}
+	client, err := ops.Dial(ctx, p.dir)
+	if errors.Is(err, ops.ErrNoServer) {
+		return messages.WithHint(err, why+"; start one with gabion serve, or let the host call ops.ListenSocket")
+	}
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return use(client)
+}
+
 // named returns an error unless a directory is given, by the flag or the variable.
 func (p *place) named() error {
 	if p.dir == "" {

@@ -77,7 +77,7 @@ func newHelp() *cobra.Command {
 }
 
 func unknownCommand(root *cobra.Command, name string) error {
-	return usagef(suggestion(closest(name, commandNames(root)), "gabion --help lists the commands"),
+	return usagef(suggestion(closest(name, commandNames(root)), root.CommandPath()+" --help lists the commands"),
 		"unknown command %q", name)
 }
 

@@ -71,6 +71,9 @@ const (
 	// GabionServiceListBackupsProcedure is the fully-qualified name of the GabionService's ListBackups
 	// RPC.
 	GabionServiceListBackupsProcedure = "/gabion.v1.GabionService/ListBackups"
+	// GabionServiceShowBackupProcedure is the fully-qualified name of the GabionService's ShowBackup
+	// RPC.
+	GabionServiceShowBackupProcedure = "/gabion.v1.GabionService/ShowBackup"
 	// GabionServiceHealthMetricsProcedure is the fully-qualified name of the GabionService's
 	// HealthMetrics RPC.
 	GabionServiceHealthMetricsProcedure = "/gabion.v1.GabionService/HealthMetrics"
@@ -102,6 +105,7 @@ type GabionServiceClient interface {
 	// BackupAll answers when the run has ended. The run goes on when the client goes away.
 	BackupAll(context.Context, *messages.BackupAll) (*messages.BackupReport, error)
 	ListBackups(context.Context, *messages.ListBackups) (*messages.BackupList, error)
+	ShowBackup(context.Context, *messages.ShowBackup) (*messages.BackupDetail, error)
 	HealthMetrics(context.Context, *messages.HealthMetrics) (*messages.HealthReport, error)
 	// Events answers logged events, oldest first, those of earlier starts among them, and with follow those to come.
 	Events(context.Context, *messages.EventsRequest) (*connect.ServerStreamForClient[messages.LoggedEvent], error)
@@ -219,6 +223,13 @@ func NewGabionServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		showBackup: connect.NewClient[messages.ShowBackup, messages.BackupDetail](
+			httpClient,
+			baseURL+GabionServiceShowBackupProcedure,
+			connect.WithSchema(gabionServiceMethods.ByName("ShowBackup")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		healthMetrics: connect.NewClient[messages.HealthMetrics, messages.HealthReport](
 			httpClient,
 			baseURL+GabionServiceHealthMetricsProcedure,
@@ -253,6 +264,7 @@ type gabionServiceClient struct {
 	dropTable     *connect.Client[messages.DropTable, messages.TableList]
 	backupAll     *connect.Client[messages.BackupAll, messages.BackupReport]
 	listBackups   *connect.Client[messages.ListBackups, messages.BackupList]
+	showBackup    *connect.Client[messages.ShowBackup, messages.BackupDetail]
 	healthMetrics *connect.Client[messages.HealthMetrics, messages.HealthReport]
 	events        *connect.Client[messages.EventsRequest, messages.LoggedEvent]
 }
@@ -397,6 +409,15 @@ func (c *gabionServiceClient) ListBackups(ctx context.Context, req *messages.Lis
 	return nil, err
 }
 
+// ShowBackup calls gabion.v1.GabionService.ShowBackup.
+func (c *gabionServiceClient) ShowBackup(ctx context.Context, req *messages.ShowBackup) (*messages.BackupDetail, error) {
+	response, err := c.showBackup.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // HealthMetrics calls gabion.v1.GabionService.HealthMetrics.
 func (c *gabionServiceClient) HealthMetrics(ctx context.Context, req *messages.HealthMetrics) (*messages.HealthReport, error) {
 	response, err := c.healthMetrics.CallUnary(ctx, connect.NewRequest(req))
@@ -435,6 +456,7 @@ type GabionServiceHandler interface {
 	// BackupAll answers when the run has ended. The run goes on when the client goes away.
 	BackupAll(context.Context, *messages.BackupAll) (*messages.BackupReport, error)
 	ListBackups(context.Context, *messages.ListBackups) (*messages.BackupList, error)
+	ShowBackup(context.Context, *messages.ShowBackup) (*messages.BackupDetail, error)
 	HealthMetrics(context.Context, *messages.HealthMetrics) (*messages.HealthReport, error)
 	// Events answers logged events, oldest first, those of earlier starts among them, and with follow those to come.
 	Events(context.Context, *messages.EventsRequest, *connect.ServerStream[messages.LoggedEvent]) error
@@ -548,6 +570,13 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	gabionServiceShowBackupHandler := connect.NewUnaryHandlerSimple(
+		GabionServiceShowBackupProcedure,
+		svc.ShowBackup,
+		connect.WithSchema(gabionServiceMethods.ByName("ShowBackup")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	gabionServiceHealthMetricsHandler := connect.NewUnaryHandlerSimple(
 		GabionServiceHealthMetricsProcedure,
 		svc.HealthMetrics,
@@ -595,6 +624,8 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 			gabionServiceBackupAllHandler.ServeHTTP(w, r)
 		case GabionServiceListBackupsProcedure:
 			gabionServiceListBackupsHandler.ServeHTTP(w, r)
+		case GabionServiceShowBackupProcedure:
+			gabionServiceShowBackupHandler.ServeHTTP(w, r)
 		case GabionServiceHealthMetricsProcedure:
 			gabionServiceHealthMetricsHandler.ServeHTTP(w, r)
 		case GabionServiceEventsProcedure:
@@ -670,6 +701,10 @@ func (UnimplementedGabionServiceHandler) BackupAll(context.Context, *messages.Ba
 
 func (UnimplementedGabionServiceHandler) ListBackups(context.Context, *messages.ListBackups) (*messages.BackupList, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.ListBackups is not implemented"))
+}
+
+func (UnimplementedGabionServiceHandler) ShowBackup(context.Context, *messages.ShowBackup) (*messages.BackupDetail, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.ShowBackup is not implemented"))
 }
 
 func (UnimplementedGabionServiceHandler) HealthMetrics(context.Context, *messages.HealthMetrics) (*messages.HealthReport, error) {

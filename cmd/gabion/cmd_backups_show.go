@@ -1,0 +1,85 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops"
+)
+
+func newBackupsShow(out *output) *cobra.Command {
+	var at place
+	cmd := &cobra.Command{
+		Use:   "show TABLE/BACKUP",
+		Short: "Show what one backup holds",
+		Long: `Show what one backup holds: where it lies, which state of the table it is, and its files with their hashes. BACKUP
+is the name that gabion backups prints, or the number before its underscore.`,
+		Example: "  gabion backups show tasks/42 --dir DIR",
+		Args:    exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			table, id, ok := strings.Cut(args[0], "/")
+			if !ok || id == "" {
+				return usagef("write tasks/42, with a name that gabion backups prints", "backup %q is not TABLE/BACKUP", args[0])
+			}
+			return at.read(cmd.Context(), nil, func(s *ops.Session) error {
+				detail, err := s.ShowBackup(cmd.Context(), table, id)
+				if err != nil {
+					return err
+				}
+				if out.json {
+					return out.message(detail)
+				}
+				return printBackup(out, detail, time.Now())
+			})
+		},
+	}
+	at.addFlags(cmd)
+	at.completeBackups(cmd)
+	return cmd
+}
+
+func printBackup(out *output, detail *messages.BackupDetail, now time.Time) error {
+	b, record := detail.GetBackup(), detail.GetManifest().GetRecord()
+	lines := [][2]string{
+		{"backup", b.GetTable() + "/" + b.GetBackupId()},
+		{"path", detail.GetPath()},
+		{"fault", b.GetFault()},
+		{"pinned", b.GetPinned()},
+		{"label", b.GetLabel()},
+		{"run", b.GetRunId()},
+	}
+	if detail.GetManifest() != nil {
+		lines = append(lines, [][2]string{
+			{"finished", b.GetFinished().AsTime().Format(time.RFC3339) + ", " + age(now, b.GetFinished())},
+			{"lineage", record.GetPosition().GetLineage()},
+			{"seq", strconv.FormatUint(record.GetPosition().GetSeq(), 10)},
+			{"rows", strconv.FormatUint(record.GetCount(), 10)},
+			{"live", size(record.GetLiveBytes())},
+			{"size", size(b.GetBytes())},
+			{"manifest", detail.GetManifestSha256()},
+		}...)
+	}
+	for _, line := range lines {
+		if line[1] == "" {
+			continue
+		}
+		if err := out.printf("%-9s %s\n", line[0], printable(line[1])); err != nil {
+			return err
+		}
+	}
+	if detail.GetManifest() == nil {
+		return nil
+	}
+	var rows [][]string
+	for _, f := range detail.GetManifest().GetFiles() {
+		rows = append(rows, []string{f.GetName(), size(f.GetSize()), f.GetSha256()})
+	}
+	if err := out.printf("\n"); err != nil {
+		return err
+	}
+	return out.table("", []string{"FILE", "SIZE", "SHA256"}, rows)
+}
