@@ -67,11 +67,11 @@ line to go on: --from-line.`,
 				return err
 			}
 			defer source.Close()
-			// A read of a pipe that nobody writes to ends with the interrupt.
-			defer context.AfterFunc(cmd.Context(), func() { source.Close() })()
+			reading, done := context.WithCancel(cmd.Context())
+			defer done()
 			return at.writeTable(cmd.Context(), args[0], func(t ops.TableAccess) error {
 				i := &importing{flags: flags, table: t, progress: newProgress(cmd.ErrOrStderr(), total), begun: time.Now()}
-				err := i.run(cmd.Context(), flags.records(i.progress.counting(source)))
+				err := i.run(cmd.Context(), flags.records(i.progress.counting(newInterruptible(reading, source))))
 				i.progress.clear()
 				return errors.Join(i.tell(out), err)
 			})

@@ -20,7 +20,8 @@ const patienceForScript = 30 * time.Second
 
 // served is a gabion that a script started, and its log so far.
 type served struct {
-	cmd *exec.Cmd
+	cmd   *exec.Cmd
+	stdin *os.File // what the script writes to, where it does
 
 	mu    sync.Mutex
 	log   bytes.Buffer
@@ -67,9 +68,14 @@ type servedKey struct{}
 //	signal NAME SIGNAL     sends INT, TERM or KILL to it
 //	logged NAME REGEXP     waits until its log matches
 //	ended NAME CODE        waits for its end, with that exit code; a killed one has -1
+//	feed, starve, waitrow, imported: see cmd_import_signal_test.go
 //	hangmanifest DIR       makes whoever reads a backup of DIR wait for ever
 var serveCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"follow":       followCommand,
+	"feed":         feedCommand,
+	"starve":       starveCommand,
+	"waitrow":      waitRowCommand,
+	"imported":     importedCommand,
 	"serve":        serveCommand,
 	"signal":       signalCommand,
 	"logged":       loggedCommand,
@@ -81,7 +87,7 @@ func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: serve NAME ARGS...")
 	}
-	s := background(ts, args[0], append([]string{"serve"}, args[1:]...))
+	s := background(ts, args[0], nil, append([]string{"serve"}, args[1:]...))
 	if found, log := s.logged(regexp.MustCompile(`(?m)msg"?[=:]"?ready`)); !found {
 		ts.Fatalf("gabion serve did not get ready:\n%s", log)
 	}
@@ -91,12 +97,15 @@ func followCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: follow NAME ARGS...")
 	}
-	background(ts, args[0], args[1:])
+	background(ts, args[0], nil, args[1:])
 }
 
 // background runs gabion until it ends, or the script does.
-func background(ts *testscript.TestScript, name string, args []string) *served {
+func background(ts *testscript.TestScript, name string, stdin *os.File, args []string) *served {
 	cmd := exec.Command("gabion", args...)
+	if stdin != nil {
+		cmd.Stdin = stdin
+	}
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = append(os.Environ(), "GABION_DIR="+ts.Getenv("GABION_DIR"))
 	s := &served{cmd: cmd, grown: make(chan struct{}), ended: make(chan struct{})}
