@@ -159,7 +159,7 @@ func TestRefusalOfWhatFails(t *testing.T) {
 func takeLock(value string) *messages.Write {
 	return &messages.Write{
 		Ops:        []*messages.Op{putOp("lock", value)},
-		Conditions: []*messages.Condition{{Key: []byte("lock"), Want: &messages.Condition_Absent{Absent: true}}},
+		Conditions: []*messages.Condition{messages.IfAbsent([]byte("lock"))},
 	}
 }
 

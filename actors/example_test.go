@@ -38,11 +38,16 @@ func Example() {
 		switch m := c.Message().(type) {
 		case *actor.Started:
 			c.Request(tasks, &messages.Put{Key: []byte("1"), Value: []byte("water the plants")})
-			c.Request(tasks, &messages.Write{Ops: []*messages.Op{
-				{Op: &messages.Op_Put{Put: &messages.Put{Key: []byte("2"), Value: []byte("feed the cat")}}},
-				{Op: &messages.Op_Delete{Delete: &messages.Delete{Key: []byte("1")}}},
-			}})
+			c.Request(tasks, &messages.Write{ // all of it or nothing
+				Conditions: []*messages.Condition{messages.IfAbsent([]byte("2"))},
+				Ops: []*messages.Op{
+					messages.PutOp([]byte("2"), []byte("feed the cat")),
+					messages.DeleteOp([]byte("1")),
+				},
+			})
 			c.Request(tasks, &messages.Get{Key: []byte("2")})
+		case *messages.Failure: // instead of any of the answers below
+			log.Fatal(m, messages.Hints(m))
 		case *messages.Committed:
 			fmt.Println("durable, seq", m.GetSeq())
 		case *messages.Value:

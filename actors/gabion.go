@@ -274,9 +274,15 @@ func (g *Gabion) stopActors(ctx context.Context) error {
 	}
 }
 
-// PID is that of a table's owner, nil when the table is not served. Any actor may send it the
-// messages of the table.
-func (g *Gabion) PID(table string) *actor.PID { return g.tree.members.owner(table) }
+// PID is that of a table's owner: any actor may send it the messages of the table. It stays the same, and good, while the
+// table is closed, reopened or restored. A request to a table that there is not, or after Stop, is answered by
+// proto.actor itself: *actor.DeadLetterResponse to an actor, actor.ErrDeadLetter to a future.
+func (g *Gabion) PID(table string) *actor.PID {
+	if pid := g.tree.members.owner(table); pid != nil {
+		return pid
+	}
+	return actor.NewPID(g.supervisor.GetAddress(), g.supervisor.GetId()+"/"+table)
+}
 
 // Supervisor is the PID that answers ListTables, CreateTable, OpenTable, CloseTable, RetryTable and DropTable.
 func (g *Gabion) Supervisor() *actor.PID { return g.supervisor }

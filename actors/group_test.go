@@ -135,8 +135,8 @@ func TestWriteIsAtomicAndInOrder(t *testing.T) {
 		if err != nil || seq != 4 {
 			t.Errorf("write = %d, %v, want seq 4", seq, err)
 		}
-		equals := &messages.Condition{Key: []byte("a"), Want: &messages.Condition_Equals{Equals: []byte("2")}}
-		absent := &messages.Condition{Key: []byte("a"), Want: &messages.Condition_Absent{Absent: true}}
+		equals := messages.IfEquals([]byte("a"), []byte("2"))
+		absent := messages.IfAbsent([]byte("a"))
 		if _, err := table.Write(h.Context(), &messages.Write{
 			Ops: []*messages.Op{putOp("x", "never")}, Conditions: []*messages.Condition{equals, absent}}); !errors.Is(err, messages.ErrConditionFailed) {
 			t.Errorf("write = %v", err)

@@ -109,7 +109,7 @@ func TestConditionsCount(t *testing.T) {
 		var all []*sender
 		for range 20 {
 			all = append(all, h.send(h.pid("tasks"), &messages.Write{Ops: []*messages.Op{putOp("k", "v")},
-				Conditions: []*messages.Condition{{Key: []byte("k"), Want: &messages.Condition_Equals{Equals: make([]byte, 200)}}}}))
+				Conditions: []*messages.Condition{messages.IfEquals([]byte("k"), make([]byte, 200))}}))
 		}
 		h.settle()
 		refused := 0

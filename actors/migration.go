@@ -91,9 +91,9 @@ func (m *Migration) Rewrite(ctx context.Context, each func(key, value []byte) (n
 		case err != nil:
 			return fmt.Errorf("rewrite row %q: %w", key, err)
 		case !keep:
-			w.Ops = append(w.Ops, &messages.Op{Op: &messages.Op_Delete{Delete: &messages.Delete{Key: key}}})
+			w.Ops = append(w.Ops, messages.DeleteOp(key))
 		case string(next) != string(value):
-			w.Ops = append(w.Ops, &messages.Op{Op: &messages.Op_Put{Put: &messages.Put{Key: key, Value: next}}})
+			w.Ops = append(w.Ops, messages.PutOp(key, next))
 		default:
 			return nil
 		}

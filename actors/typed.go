@@ -46,6 +46,27 @@ func (t *Typed[K, V]) Put(ctx context.Context, key K, value V) (seq uint64, err 
 	return t.table.write(ctx, "put", &messages.Put{Key: k, Value: v, Deadline: deadline(ctx)})
 }
 
+// Insert stores value under key unless there is a row of it: then the error matches messages.ErrConditionFailed, and
+// nothing is written.
+func (t *Typed[K, V]) Insert(ctx context.Context, key K, value V) (seq uint64, err error) {
+	k, err := t.encodeKey(key)
+	if err != nil {
+		return 0, fmt.Errorf("insert: %w", err)
+	}
+	v, err := t.encodeValue(value)
+	if err != nil {
+		return 0, fmt.Errorf("insert: %w", err)
+	}
+	return t.table.write(ctx, "insert", &messages.Write{
+		Ops: []*messages.Op{messages.PutOp(k, v)}, Conditions: []*messages.Condition{messages.IfAbsent(k)}, Deadline: deadline(ctx)})
+}
+
+// EncodeKey returns the key as the table holds it: for a Write of several rows, and for messages to the table's owner.
+func (t *Typed[K, V]) EncodeKey(key K) ([]byte, error) { return t.encodeKey(key) }
+
+// EncodeValue returns the value as the table holds it.
+func (t *Typed[K, V]) EncodeValue(value V) ([]byte, error) { return t.encodeValue(value) }
+
 // Delete removes key. An absent key is not an error.
 func (t *Typed[K, V]) Delete(ctx context.Context, key K) (seq uint64, err error) {
 	k, err := t.encodeKey(key)

@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -316,4 +317,38 @@ func TestUpdateOutcomeUnknown(t *testing.T) {
 			t.Errorf("change was called %d times, want once by each Update", calls)
 		}
 	})
+}
+
+// TestTypedInsert: only the first of two inserts of a key is carried out; the encoded row is what the table holds.
+func TestTypedInsert(t *testing.T) {
+	h := newHost(t, actors.Config{})
+	tasks := actors.NewTyped(h.g.Table("tasks"), actors.StringKey[string]{}, actors.JSON[int]{})
+	if seq, err := tasks.Insert(h.Context(), "a", 1); seq != 1 || err != nil {
+		t.Errorf("insert: %d, %v", seq, err)
+	}
+	if _, err := tasks.Insert(h.Context(), "a", 2); !errors.Is(err, messages.ErrConditionFailed) {
+		t.Errorf("second insert: %v", err)
+	}
+	if _, err := tasks.Insert(h.Context(), "", 2); !errors.Is(err, messages.ErrInvalid) {
+		t.Errorf("insert of an empty key: %v", err)
+	}
+	key, errKey := tasks.EncodeKey("a")
+	value, errValue := tasks.EncodeValue(1)
+	stored, err := tasks.Table().Get(h.Context(), key)
+	if err := errors.Join(errKey, errValue, err); err != nil || !bytes.Equal(value, stored) {
+		t.Errorf("the table holds %q, encoded is %q, %v", stored, value, err)
+	}
+	moved := &messages.Write{
+		Conditions: []*messages.Condition{messages.IfEquals(key, value), messages.IfAbsent([]byte("b"))},
+		Ops:        []*messages.Op{messages.PutOp([]byte("b"), value), messages.DeleteOp(key), messages.DeleteRangeOp([]byte("x"), []byte("z"))},
+	}
+	if _, err := tasks.Table().Write(h.Context(), moved); err != nil {
+		t.Errorf("move: %v", err)
+	}
+	if n, err := tasks.Get(h.Context(), "b"); n != 1 || err != nil {
+		t.Errorf("moved: %d, %v", n, err)
+	}
+	if _, err := tasks.Get(h.Context(), "a"); !errors.Is(err, messages.ErrNotFound) {
+		t.Errorf("moved away: %v", err)
+	}
 }

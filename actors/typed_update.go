@@ -54,22 +54,22 @@ func (t *Typed[K, V]) tryUpdate(ctx context.Context, k []byte, change func(V, bo
 		return value, false, err
 	}
 	var old, none V
-	condition := &messages.Condition{Key: k, Want: &messages.Condition_Absent{Absent: true}}
+	condition := messages.IfAbsent(k)
 	if row.GetFound() {
-		condition.Want = &messages.Condition_Equals{Equals: row.GetValue()}
+		condition = messages.IfEquals(k, row.GetValue())
 		// A copy: old may keep it, and change may change old.
 		if old, err = t.decodeValue(k, bytes.Clone(row.GetValue())); err != nil {
 			return none, false, err
 		}
 	}
-	op := &messages.Op{}
+	var op *messages.Op
 	value, err = change(old, row.GetFound())
 	switch {
 	case errors.Is(err, ErrDeleteRow):
 		if !row.GetFound() {
 			return none, false, nil
 		}
-		value, op.Op = none, &messages.Op_Delete{Delete: &messages.Delete{Key: k}}
+		value, op = none, messages.DeleteOp(k)
 	case err != nil:
 		return none, false, err
 	default:
@@ -80,7 +80,7 @@ func (t *Typed[K, V]) tryUpdate(ctx context.Context, k []byte, change func(V, bo
 		if row.GetFound() && bytes.Equal(v, row.GetValue()) {
 			return value, false, nil
 		}
-		op.Op = &messages.Op_Put{Put: &messages.Put{Key: k, Value: v}}
+		op = messages.PutOp(k, v)
 	}
 	_, err = t.table.Write(ctx, &messages.Write{
 		Ops: []*messages.Op{op}, Conditions: []*messages.Condition{condition}, Deadline: deadline(ctx)})

@@ -149,10 +149,10 @@ func (k *Kit) state(table string, within time.Duration) (messages.TableState, er
 	}
 	key := []byte("gabiontest")
 	_, err = k.Gabion().Table(table).Write(ctx, &messages.Write{
-		Ops: []*messages.Op{{Op: &messages.Op_Delete{Delete: &messages.Delete{Key: key}}}},
+		Ops: []*messages.Op{messages.DeleteOp(key)},
 		Conditions: []*messages.Condition{
-			{Key: key, Want: &messages.Condition_Absent{Absent: true}},
-			{Key: key, Want: &messages.Condition_Equals{Equals: key}},
+			messages.IfAbsent(key),
+			messages.IfEquals(key, key),
 		},
 	})
 	if errors.Is(err, messages.ErrConditionFailed) {

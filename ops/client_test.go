@@ -37,12 +37,12 @@ func TestClientMirrorsTable(t *testing.T) {
 		seq, err = table.Put(ctx, nil, nil)
 		say("put no key", seq, err)
 		seq, err = table.Write(ctx, &messages.Write{Ops: []*messages.Op{
-			{Op: &messages.Op_Put{Put: &messages.Put{Key: []byte("c"), Value: []byte("3")}}},
-			{Op: &messages.Op_Put{Put: &messages.Put{Key: []byte("d"), Value: []byte("4")}}},
-		}, Conditions: []*messages.Condition{{Key: []byte("c"), Want: &messages.Condition_Absent{Absent: true}}}})
+			messages.PutOp([]byte("c"), []byte("3")),
+			messages.PutOp([]byte("d"), []byte("4")),
+		}, Conditions: []*messages.Condition{messages.IfAbsent([]byte("c"))}})
 		say("write", seq, err)
-		seq, err = table.Write(ctx, &messages.Write{Ops: []*messages.Op{{Op: &messages.Op_Delete{Delete: &messages.Delete{Key: []byte("c")}}}},
-			Conditions: []*messages.Condition{{Key: []byte("c"), Want: &messages.Condition_Absent{Absent: true}}}})
+		seq, err = table.Write(ctx, &messages.Write{Ops: []*messages.Op{messages.DeleteOp([]byte("c"))},
+			Conditions: []*messages.Condition{messages.IfAbsent([]byte("c"))}})
 		say("write refused", seq, err)
 		seq, err = table.Write(ctx, &messages.Write{})
 		say("write nothing", seq, err)

@@ -109,11 +109,11 @@ func TestAbandonedGroupChangesNothing(t *testing.T) {
 }
 
 func absent(key string) *messages.Condition {
-	return &messages.Condition{Key: []byte(key), Want: &messages.Condition_Absent{Absent: true}}
+	return messages.IfAbsent([]byte(key))
 }
 
 func equals(key, value string) *messages.Condition {
-	return &messages.Condition{Key: []byte(key), Want: &messages.Condition_Equals{Equals: []byte(value)}}
+	return messages.IfEquals([]byte(key), []byte(value))
 }
 
 func TestConditionsAreJudgedInTheirPlace(t *testing.T) {

@@ -69,10 +69,10 @@ func send(t *testing.T, ctx context.Context, table *actors.Table, rng *rand.Rand
 		case 1, 2, 3:
 			_, err = table.Delete(ctx, key())
 		case 4:
-			absent := &messages.Condition{Key: key(), Want: &messages.Condition_Absent{Absent: true}}
+			absent := messages.IfAbsent(key())
 			_, err = table.Write(ctx, &messages.Write{
 				Conditions: []*messages.Condition{absent},
-				Ops:        []*messages.Op{{Op: &messages.Op_Put{Put: &messages.Put{Key: absent.GetKey(), Value: []byte("new")}}}},
+				Ops:        []*messages.Op{messages.PutOp(absent.GetKey(), []byte("new"))},
 			})
 			if errors.Is(err, messages.ErrConditionFailed) {
 				err = nil

@@ -268,14 +268,14 @@ func (m *model) request(rng *rand.Rand, id int, unique string, pid *actor.PID) (
 		many := &messages.Write{}
 		for i := range 1 + rng.IntN(4) {
 			key := []byte(modelKey(rng))
-			op := &messages.Op{Op: &messages.Op_Put{Put: &messages.Put{Key: key, Value: fmt.Appendf(nil, "%s-%d", unique, i)}}}
+			op := messages.PutOp(key, fmt.Appendf(nil, "%s-%d", unique, i))
 			if rng.IntN(6) == 0 {
 				op = &messages.Op{Op: &messages.Op_DeleteRange{DeleteRange: &messages.DeleteRange{Start: key, End: append(key, 'z')}}}
 			}
 			many.Ops = append(many.Ops, op)
 		}
 		if rng.IntN(3) == 0 {
-			many.Conditions = []*messages.Condition{{Key: []byte(modelKey(rng)), Want: &messages.Condition_Absent{Absent: true}}}
+			many.Conditions = []*messages.Condition{messages.IfAbsent([]byte(modelKey(rng)))}
 		}
 		w.ops, message = many.GetOps(), many
 	default:

@@ -166,7 +166,7 @@ func (i *importing) run(ctx context.Context, source records) error {
 		case r.line < i.flags.fromLine:
 			continue
 		}
-		i.batch.Ops = append(i.batch.Ops, &messages.Op{Op: &messages.Op_Put{Put: &messages.Put{Key: r.key, Value: r.value}}})
+		i.batch.Ops = append(i.batch.Ops, messages.PutOp(r.key, r.value))
 		i.next = r.next
 		if i.bytes += len(r.key) + len(r.value); i.bytes < batchBytes && len(i.batch.Ops) < batchRows {
 			continue

@@ -30,7 +30,7 @@ func (d *demo) work(ctx context.Context) error {
 			Conditions: []*messages.Condition{{
 				Key: task.GetKey(), Want: &messages.Condition_Equals{Equals: task.GetValue()},
 			}},
-			Ops: []*messages.Op{{Op: &messages.Op_Delete{Delete: &messages.Delete{Key: task.GetKey()}}}},
+			Ops: []*messages.Op{messages.DeleteOp(task.GetKey())},
 		})
 		if err != nil {
 			return fmt.Errorf("take task: %w", err)
