@@ -22,9 +22,9 @@ func (m *committer) append(e *entry) *messages.Failure {
 	defer m.mu.Unlock()
 	switch {
 	case m.failed != nil:
-		return unavailable(m.cell.name, "table is reopening after a fault; nothing was written", retrySoon)
+		return unavailable(m.cell.name, "table is reopening after a fault; the request was not carried out", retrySoon)
 	case m.closing:
-		return unavailable(m.cell.name, "table is closing; nothing was written", retrySoon)
+		return unavailable(m.cell.name, "table is closing; the request was not carried out", retrySoon)
 	case len(m.pending) > m.head && e.kind != cutEntry &&
 		(m.ops+max(1, len(e.ops)) > limits.MaxPendingOps || m.bytes+int64(e.bytes) > limits.MaxPendingBytes):
 		return messages.Failf(messages.Code_CODE_RESOURCE_EXHAUSTED,

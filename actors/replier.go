@@ -94,6 +94,8 @@ func (r *replier) SendSystemMessage(pid *actor.PID, message any) { r.SendUserMes
 // Stop implements actor.Process.
 func (r *replier) Stop(*actor.PID) {}
 
+const unknownHint = "read the key to learn whether the write was carried out; it may still come"
+
 // await waits for the answer. When ctx ends first, the answer goes to late once it comes; the error matches
 // messages.ErrOutcomeUnknown when it is that of a write which may be carried out all the same.
 func (r *replier) await(ctx context.Context, late func(any)) (any, error) {
@@ -108,7 +110,7 @@ func (r *replier) await(ctx context.Context, late func(any)) (any, error) {
 	case r.goes(r.pid, replierAbandoned, replierWaiting):
 		return nil, contextError(ctx)
 	case r.goes(r.pid, replierUnknown, replierClaimed):
-		return nil, fmt.Errorf("%w: %w", messages.ErrOutcomeUnknown, contextError(ctx))
+		return nil, messages.WithHint(fmt.Errorf("%w: %w", messages.ErrOutcomeUnknown, contextError(ctx)), unknownHint)
 	}
 	reply := <-r.reply
 	r.pool.put(r)

@@ -35,6 +35,8 @@ type Value struct {
 	Text string `json:"value"`
 	// Source is "default", or names the flag, the variable, or the file with the line.
 	Source string `json:"source"`
+	// Beats names the weaker source that has another value, the strongest of them; empty when none has.
+	Beats string `json:"beats,omitempty"`
 }
 
 // Values returns the effective value of every setting, in the order of Settings. A Config that LoadConfig did
@@ -58,6 +60,8 @@ type given struct {
 	// at says where each text stands, and of which source.
 	at     []place
 	source string
+	// beats is the strongest of the other sources, where its value is another one.
+	beats string
 }
 
 // LoadConfig reads the configuration. The error joins every fault of every source, each with its place and a
@@ -79,9 +83,9 @@ func LoadConfig(s Sources) (*Config, error) {
 	}
 	slices.SortStableFunc(faults, func(a, b error) int { return lineOf(a) - lineOf(b) })
 	for _, setting := range settings {
-		source := "default"
+		value := Value{Key: setting.Key, Source: "default"}
 		if g, ok := set[setting.Key]; ok {
-			source = g.source
+			value.Source, value.Beats = g.source, g.beats
 			// Its text was parsed before: it has no fault that is not told already.
 			_ = setting.set(c, g.texts)
 		} else if setting.Default != "" && (setting.Key != "interval" || set["cron"].texts == nil) {
@@ -89,7 +93,7 @@ func LoadConfig(s Sources) (*Config, error) {
 				return nil, fmt.Errorf("set default of %s: %w", setting.Key, err)
 			}
 		}
-		c.values = append(c.values, Value{Key: setting.Key, Source: source})
+		c.values = append(c.values, value)
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
@@ -118,6 +122,9 @@ func (s Sources) pick(setting Setting, file map[string]given) (best given, fault
 	}
 	if len(all) > 0 {
 		best = all[0]
+	}
+	if len(all) > 1 && !slices.Equal(all[0].texts, all[1].texts) {
+		best.beats = all[1].source
 	}
 	return best, faults
 }

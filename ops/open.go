@@ -109,7 +109,7 @@ func Open(ctx context.Context, o OpenOptions) (*Session, error) {
 			return nil, err
 		}
 		if time.Now().After(deadline) {
-			return nil, messages.WithHint(err, "or let the host call ops.ListenSocket: then commands go through it")
+			return nil, heldError{err}
 		}
 		// Readers that began together must not meet again and again.
 		timer := time.NewTimer(20*time.Millisecond + rand.N(80*time.Millisecond))
@@ -120,6 +120,16 @@ func Open(ctx context.Context, o OpenOptions) (*Session, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// heldError is an error of a directory that a host holds without a socket.
+type heldError struct{ error }
+
+func (e heldError) Unwrap() error { return e.error }
+
+// GetHint is what to do about it, for messages.Hints.
+func (heldError) GetHint() string {
+	return "commands go through a host that opens a socket: gabion serve without disable_socket, or ops.ListenSocket in a program"
 }
 
 func openInPlace(ctx context.Context, o OpenOptions) (*Session, error) {

@@ -73,6 +73,10 @@ func shortDir() (string, error) {
 // dir keeps a second server away; the caller holds it.
 func bind(dir string) (listener *net.UnixListener, info os.FileInfo, err error) {
 	path := filepath.Join(dir, socketFile)
+	if _, err := os.Stat(dir); err != nil {
+		return nil, nil, messages.WithHint(fmt.Errorf("make socket: %w", err),
+			"a socket needs a directory of the operating system: Config.FS must be nil")
+	}
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
 		return nil, nil, messages.WithHint(fmt.Errorf("%s is no socket", path), "remove the file, or move it away")
 	}

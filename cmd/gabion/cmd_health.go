@@ -84,6 +84,11 @@ func printHealth(out *output, report *messages.HealthReport, now time.Time) erro
 	if err := out.printf("\nlast run: %s\n", last); err != nil {
 		return err
 	}
+	if next := report.GetNextRun(); next != nil {
+		if err := out.printf("next run: %s\n", age(now, next)); err != nil {
+			return err
+		}
+	}
 	if others := report.GetUnconfigured(); len(others) > 0 {
 		if err := out.printf("not served: %s\n", strings.Join(others, ", ")); err != nil {
 			return err

@@ -73,6 +73,9 @@ line to go on: --from-line.`,
 				i := &importing{flags: flags, table: t, progress: newProgress(cmd.ErrOrStderr(), total), begun: time.Now()}
 				err := i.run(cmd.Context(), flags.records(i.progress.counting(newInterruptible(reading, source))))
 				i.progress.clear()
+				if err != nil {
+					err = messages.WithHint(err, fmt.Sprintf("go on with --from-line %d", i.goOn()))
+				}
 				return errors.Join(i.tell(out), err)
 			})
 		},
@@ -154,7 +157,7 @@ func (i *importing) run(ctx context.Context, source records) error {
 		case ctx.Err() != nil:
 			return i.stopped(ctx, context.Cause(ctx))
 		case errors.Is(err, io.EOF):
-			return i.stopped(ctx, nil)
+			return i.ended(ctx, source.lines())
 		case errors.As(err, &bad) && bad.line < i.flags.fromLine:
 			continue
 		case errors.As(err, &bad) && i.flags.skipBad:
@@ -163,6 +166,9 @@ func (i *importing) run(ctx context.Context, source records) error {
 		case err != nil:
 			return i.stopped(ctx, messages.WithHint(fmt.Errorf("import: %w", err),
 				"correct the record, or leave out what is no row with --skip-bad"))
+		case r.line < i.flags.fromLine && i.flags.fromLine < r.next-1:
+			return usagef(fmt.Sprintf("begin at line %d or %d", r.line, r.next), "line %d is in the middle of the record at line %d",
+				i.flags.fromLine, r.line)
 		case r.line < i.flags.fromLine:
 			continue
 		}
@@ -176,6 +182,18 @@ func (i *importing) run(ctx context.Context, source records) error {
 		}
 		i.progress.show(i.rows)
 	}
+}
+
+// ended writes what is gathered at the end of a file of so many lines.
+func (i *importing) ended(ctx context.Context, lines int) error {
+	if err := i.write(ctx); err != nil {
+		return err
+	}
+	if i.flags.fromLine > lines+1 {
+		return usagef("lines are counted from 1", "from-line is %d, but there are %s", i.flags.fromLine, plural(lines, "line"))
+	}
+	i.resume = lines + 1
+	return nil
 }
 
 // stopped writes what is gathered, so that the import can go on behind it, and returns why it stopped.
@@ -210,13 +228,15 @@ type importReport struct {
 // tell prints what was imported, also when the import was stopped.
 func (i *importing) tell(out *output) error {
 	took := time.Since(i.begun)
-	resume := max(i.resume, i.flags.fromLine)
 	if out.json {
-		return out.line(importReport{Rows: i.rows, Skipped: i.skipped, ResumeLine: resume, TookMS: took.Milliseconds()})
+		return out.line(importReport{Rows: i.rows, Skipped: i.skipped, ResumeLine: i.goOn(), TookMS: took.Milliseconds()})
 	}
 	text := fmt.Sprintf("imported %s in %v", plural(i.rows, "row"), took.Round(time.Millisecond))
 	if i.skipped > 0 {
 		text += fmt.Sprintf(", skipped %s", plural(i.skipped, "bad record"))
 	}
-	return out.printf("%s; the next line is %d\n", text, resume)
+	return out.printf("%s; the next line is %d\n", text, i.goOn())
 }
+
+// goOn is the line after what is imported.
+func (i *importing) goOn() int { return max(i.resume, i.flags.fromLine) }

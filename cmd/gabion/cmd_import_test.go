@@ -54,7 +54,7 @@ func TestInterruptedImport(t *testing.T) {
 		return code, resume, stderr.String()
 	}
 	code, resume, complaint := importFrom(ctx, &interruptedReader{strings.NewReader(lines.String()), 1 << 20, cancel}, 1)
-	if code != exitError || complaint != "gabion: interrupted\n" || resume < 2 || resume > rows {
+	if code != exitError || complaint != fmt.Sprintf("gabion: interrupted\nhint: go on with --from-line %d\n", resume) || resume < 2 || resume > rows {
 		t.Fatalf("code %d, next line %d, %q", code, resume, complaint)
 	}
 	count := func() int {
@@ -80,7 +80,7 @@ func TestRecordsThatAreNoRows(t *testing.T) {
 		"UTF-8": "{\"key\":\"\xff\",\"value\":\"v\"}", "long": long, "value": `{"key":"k","value":"` + strings.Repeat("x", messages.MaxValue+1) + `"}`,
 		"key": `{"key":"` + strings.Repeat("k", messages.MaxKey+1) + `"}`,
 	} {
-		j := newJSONLines(strings.NewReader("\n"+bad+"\n{\"key\":\"good\"}"), "")
+		j := newJSONLines(strings.NewReader("\n"+bad+"\n{\"key\":\"good\",\"value\":\"\"}"), "")
 		_, err := j.next()
 		var badErr *badRecord
 		if !errors.As(err, &badErr) || badErr.line != 2 || len(err.Error()) > 200 {
@@ -114,7 +114,7 @@ func TestReadError(t *testing.T) {
 	if err := fill(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
-	for format, text := range map[string]string{"jsonl": "{\"key\":\"a\"}\n{", "deb822": "Package: a\n\nPackage"} {
+	for format, text := range map[string]string{"jsonl": "{\"key\":\"a\",\"value\":\"\"}\n{", "deb822": "Package: a\n\nPackage"} {
 		var stdout, stderr bytes.Buffer
 		code := execute(t.Context(), []string{"import", "empty", "--skip-bad", "--format", format, "--dir", dir}, errReader{strings.NewReader(text)}, &stdout, &stderr)
 		if code != exitError || !strings.Contains(stderr.String(), errRead.Error()) || !strings.Contains(stdout.String(), "imported 1 row") {

@@ -46,8 +46,9 @@ func newScan(out *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "scan TABLE",
 		Short: "Print the rows of a table in key order",
-		Long: `Print the rows of a table in key order, each as key, tab, value. What is not valid UTF-8 or holds control
-characters is quoted as in Go. With --json each row is an object on a line of its own, as in gabion export.
+		Long: `Print the rows of a table in key order, each as key, tab, value. A key that is not valid UTF-8 or holds control
+characters is printed as hex:..., as the other commands take it; such a value is quoted as in Go. With --json each row
+is an object on a line of its own, as in gabion export.
 
 ` + keySyntax,
 		Example: "  gabion scan channel_history --prefix admin/ --limit 5 --dir DIR",
@@ -83,7 +84,7 @@ func scan(ctx context.Context, t ops.TableAccess, m *messages.Scan, limit uint, 
 		if out.json {
 			return out.line(newEntry(key, value))
 		}
-		return out.printf("%s\t%s\n", printable(string(key)), printable(string(value)))
+		return out.printf("%s\t%s\n", printKey(key), printable(string(value)))
 	})
 	if errors.Is(err, errLimit) {
 		fmt.Fprintf(notes, "more rows follow the first %d: raise --limit\n", limit)

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,6 +55,23 @@ docs/config.md lists every key. The log goes to stderr; "ready" is the line that
 	return cmd
 }
 
+// signalEcho is how long after a signal another one counts as the same: timeout(1) and terminals send one to the
+// process and one to its group.
+const signalEcho = 200 * time.Millisecond
+
+// settle drops the signals that are the same.
+func settle(ctx context.Context, signals <-chan os.Signal) {
+	for echo := time.After(signalEcho); ; {
+		select {
+		case <-signals:
+		case <-echo:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // serve runs a server until the first signal, and stops it. ctx ends by that signal too, but does not tell it from
 // the second; so it counts only until the signals are caught here.
 func serve(ctx context.Context, config *ops.Config, logger *slog.Logger) error {
@@ -68,19 +86,28 @@ func serve(ctx context.Context, config *ops.Config, logger *slog.Logger) error {
 	running, drain := context.WithCancel(uncut)
 	defer drain()
 	go func() {
-		for _, step := range []struct {
-			text string
-			end  context.CancelFunc
-		}{{"draining; another signal cuts it short", drain}, {"drain is cut short", cut}} {
-			select {
-			case s := <-signals:
-				logger.Info(step.text, "signal", s.String(), "timeout", config.StopTimeout.String())
-				step.end()
-			case <-uncut.Done():
-				return
-			}
+		select {
+		case s := <-signals:
+			logger.Info("draining", "signal", s.String(), "timeout", config.StopTimeout.String())
+			drain()
+		case <-uncut.Done():
+			return
+		}
+		settle(uncut, signals)
+		logger.Info("another signal cuts the drain short")
+		select {
+		case s := <-signals:
+			logger.Info("drain is cut short", "signal", s.String())
+			cut()
+		case <-uncut.Done():
 		}
 	}()
+	for _, v := range config.Values() {
+		// A variable that is exported for the other commands is easily forgotten.
+		if v.Beats != "" && strings.HasPrefix(v.Source, "environment ") {
+			logger.Warn("environment beats the configuration file", "key", v.Key, "value", v.Text, "source", v.Source, "beats", v.Beats)
+		}
+	}
 	server, err := ops.Start(running, config, logger)
 	if err != nil {
 		return err

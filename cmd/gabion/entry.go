@@ -30,6 +30,15 @@ func parseKey(arg string) ([]byte, error) {
 	return []byte(arg), nil
 }
 
+// printKey is a key as parseKey takes it: text where a terminal can show it, else hex:....
+func printKey(key []byte) string {
+	text := string(key)
+	if graphic(text) && !strings.HasPrefix(text, "hex:") && !strings.HasPrefix(text, "base64:") {
+		return text
+	}
+	return "hex:" + hex.EncodeToString(key)
+}
+
 // entry is one row in JSON. A key or value that is not valid UTF-8 is given in base64.
 type entry struct {
 	Key         *string `json:"key,omitempty"`

@@ -84,10 +84,13 @@ func shortLineage(lineage string) string {
 // printable is s as it is where a terminal can show it, and quoted as in Go otherwise. What begins with a quote
 // is quoted too, so that the two can be told apart.
 func printable(s string) string {
-	plain := utf8.ValidString(s) && !strings.HasPrefix(s, `"`) &&
-		strings.IndexFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) < 0
-	if plain {
+	if graphic(s) && !strings.HasPrefix(s, `"`) {
 		return s
 	}
 	return strconv.QuoteToGraphic(s)
+}
+
+// graphic tells whether a terminal can show s.
+func graphic(s string) bool {
+	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) < 0
 }

@@ -17,8 +17,8 @@ import (
 // The manners that every command keeps:
 //
 //   - Results go to stdout, everything else to stderr. Nothing is logged, but by serve.
-//   - An error is "gabion: ..." in lower case without a full stop, one line for each fault, then a "hint:" line
-//     for each thing that can be done about it. A usage error is followed by the command's usage.
+//   - An error is "gabion: ..." in lower case without a full stop, one line for each fault, each followed by a "hint:"
+//     line for each thing that can be done about it, told once. A usage error is followed by the command's usage.
 //   - --json gives one JSON document, or one to a line where rows or events come one after another. Names are
 //     those of the .proto files; 64-bit numbers are strings, as protobuf's JSON has them.
 //   - The exit code says what a script wants to know; see exitCodes.
@@ -95,6 +95,15 @@ func complain(stderr io.Writer, cmd *cobra.Command, err error) {
 	if err == nil || isClosedPipe(err) || errors.As(err, &logged) {
 		return
 	}
+	told := make(map[string]bool)
+	tell := func(err error) {
+		for _, hint := range messages.Hints(err) {
+			if !told[hint] {
+				fmt.Fprintf(stderr, "hint: %s\n", printable(hint))
+			}
+			told[hint] = true
+		}
+	}
 	for _, fault := range faults(err) {
 		text := fault.Error()
 		if errors.Is(fault, context.Canceled) {
@@ -103,10 +112,9 @@ func complain(stderr io.Writer, cmd *cobra.Command, err error) {
 		for line := range strings.Lines(text) {
 			fmt.Fprintf(stderr, "gabion: %s\n", printable(strings.TrimSpace(line)))
 		}
+		tell(fault)
 	}
-	for _, hint := range messages.Hints(err) {
-		fmt.Fprintf(stderr, "hint: %s\n", printable(hint))
-	}
+	tell(err) // what is said of all of them
 	var usage usageError
 	if errors.As(err, &usage) && cmd != nil {
 		fmt.Fprintf(stderr, "\n%s", cmd.UsageString())

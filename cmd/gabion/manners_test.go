@@ -47,7 +47,11 @@ func TestComplain(t *testing.T) {
 		{messages.WithHint(errors.New("no"), "try"), "gabion: no\nhint: try\n"},
 		{
 			errors.Join(messages.WithHint(errors.New("a"), "do a"), messages.WithHint(errors.New("b"), "do b")),
-			"gabion: a\ngabion: b\nhint: do a\nhint: do b\n",
+			"gabion: a\nhint: do a\ngabion: b\nhint: do b\n",
+		},
+		{
+			messages.WithHint(errors.Join(messages.WithHint(errors.New("a"), "do a"), messages.WithHint(errors.New("b"), "do a")), "all"),
+			"gabion: a\ngabion: b\nhint: all\nhint: do a\n",
 		},
 		{
 			errors.Join(fmt.Errorf("walk: %w", context.Canceled), errors.New("disk hangs")),

@@ -23,6 +23,8 @@ type record struct {
 // one that is no row; the call after that goes on with the record behind it.
 type records interface {
 	next() (record, error)
+	// lines is how many lines were read so far.
+	lines() int
 }
 
 // badRecord says why a record is no row.
@@ -48,6 +50,8 @@ type jsonLines struct {
 func newJSONLines(r io.Reader, field string) *jsonLines {
 	return &jsonLines{r: bufio.NewReaderSize(r, 64<<10), field: field}
 }
+
+func (j *jsonLines) lines() int { return j.line }
 
 func (j *jsonLines) next() (record, error) {
 	for {
@@ -82,6 +86,7 @@ func (j *jsonLines) readLine() ([]byte, error) {
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 		case errors.Is(err, io.EOF) && len(line) == 0 && !tooLong:
+			j.line-- // there was none
 			return nil, io.EOF
 		case err != nil && !errors.Is(err, io.EOF):
 			return nil, fmt.Errorf("line %d: %w", j.line, err)
@@ -137,7 +142,7 @@ func (e entry) bytes() (key, value []byte, err error) {
 	if (e.Key != nil) == (e.KeyBase64 != nil) {
 		return nil, nil, errors.New("wants one of key and key_base64")
 	}
-	if e.Value != nil && e.ValueBase64 != nil {
+	if (e.Value != nil) == (e.ValueBase64 != nil) {
 		return nil, nil, errors.New("wants one of value and value_base64")
 	}
 	key, value = e.KeyBase64, e.ValueBase64
@@ -155,6 +160,8 @@ type controlFile struct {
 	p     *paragraphs
 	field string // lower case
 }
+
+func (c *controlFile) lines() int { return c.p.line }
 
 func (c *controlFile) next() (record, error) {
 	p, err := c.p.next()

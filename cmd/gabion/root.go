@@ -54,6 +54,17 @@ changes what a directory holds: through the server that holds it, or in place wh
 		newEvents(out),
 		newVersion(out),
 	)
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		completion.Args = cobra.ArbitraryArgs
+		completion.RunE = func(cmd *cobra.Command, args []string) error {
+			const hint = "bash, zsh, fish and powershell are known: gabion completion bash"
+			if len(args) == 0 {
+				return usagef(hint, "no shell given")
+			}
+			return usagef(hint, "unknown shell %q", args[0])
+		}
+	}
 	return root
 }
 
