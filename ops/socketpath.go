@@ -73,10 +73,6 @@ func shortDir() (string, error) {
 // dir keeps a second server away; the caller holds it.
 func bind(dir string) (listener *net.UnixListener, info os.FileInfo, err error) {
 	path := filepath.Join(dir, socketFile)
-	if _, err := os.Stat(dir); err != nil {
-		return nil, nil, messages.WithHint(fmt.Errorf("make socket: %w", err),
-			"a socket needs a directory of the operating system: Config.FS must be nil")
-	}
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
 		return nil, nil, messages.WithHint(fmt.Errorf("%s is no socket", path), "remove the file, or move it away")
 	}
@@ -85,7 +81,11 @@ func bind(dir string) (listener *net.UnixListener, info os.FileInfo, err error) 
 		return nil, nil, fmt.Errorf("remove old socket: %w", err)
 	}
 	if err := os.Mkdir(aside, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("make socket: %w", err)
+		err = fmt.Errorf("make socket: %w", err)
+		if errors.Is(err, os.ErrNotExist) {
+			err = messages.WithHint(err, "a socket needs a directory of the operating system: Config.FS must be nil")
+		}
+		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(aside)) }()
 	made := filepath.Join(aside, "s")
