@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,8 @@ type cell struct {
 	dropping atomic.Bool
 	// usage is asked for by health; backups is asked for by an open.
 	usage, backups patience
+	// flushing counts the flushes before cuts that run.
+	flushing atomic.Int32
 
 	commands chan command
 	// settled is closed when the first open has succeeded, or has said why not.
@@ -56,6 +59,8 @@ type cell struct {
 	gone chan struct{}
 	// closing is the committer whose store is not yet closed, after serving is nil too.
 	closing atomic.Pointer[committer]
+
+	judging sync.Mutex // held before mu
 
 	mu     sync.Mutex
 	state  messages.TableState
@@ -146,17 +151,26 @@ func (c *cell) showing() messages.TableState {
 	return c.state
 }
 
-// setState changes the state and publishes the change.
-func (c *cell) setState(to messages.TableState, reason, hint string) {
+// setState changes the state and publishes the change. Called by the keeper.
+func (c *cell) setState(to messages.TableState, reason, hint string) { c.change(to, reason, hint) }
+
+// change is setState where the state is one of only, or any if there is none.
+func (c *cell) change(to messages.TableState, reason, hint string, only ...messages.TableState) {
 	c.mu.Lock()
 	from := c.state
+	if len(only) > 0 && !slices.Contains(only, from) {
+		c.mu.Unlock()
+		return
+	}
 	c.state, c.reason, c.hint, c.since = to, reason, hint, time.Now()
-	at := c.since
+	if from != to {
+		// Within the lock, so that events come in the order of the changes. It never waits.
+		c.tree.publisher.publish(&messages.TableStateChanged{
+			Table: c.name, From: from, To: to, Reason: reason, Hint: hint, At: timestamppb.New(c.since)})
+	}
 	c.mu.Unlock()
 	if from != to {
-		c.logger.Info("table state changed", "from", stateName(from), "to", stateName(to), "reason", reason)
-		c.tree.publisher.publish(&messages.TableStateChanged{
-			Table: c.name, From: from, To: to, Reason: reason, At: timestamppb.New(at)})
+		c.logger.Info("table state changed", "from", stateName(from), "to", stateName(to), "reason", reason, "hint", hint)
 	}
 	// After the event: who subscribes once Start has returned meets no change from before.
 	if to == messages.TableState_TABLE_STATE_OPEN {

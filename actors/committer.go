@@ -39,6 +39,7 @@ type committer struct {
 	inFlight map[*group]struct{}
 	closing  bool  // nothing more is accepted; what is pending is committed
 	failed   error // nothing more is committed; what is pending is refused
+	stall    bool  // nothing is accepted until the disk answers
 	// touched counts, by hash of the key, the writes that are not yet acknowledged. Two keys of one hash only
 	// send a read the longer way.
 	touched map[uint64]uint32
@@ -48,6 +49,10 @@ type committer struct {
 	// unacked counts the writes that are not yet acknowledged. It is raised before a write can be
 	// applied and lowered after its fsync, so a reader that finds zero after its read has seen nothing else.
 	unacked atomic.Int64
+
+	// committing watches the group or cut in the committer's hands, acking the groups that wait for their fsync: neither
+	// hides that the other makes no progress.
+	committing, acking watch
 
 	stopped chan struct{}
 }
@@ -63,6 +68,8 @@ func newCommitter(c *cell, s *store.Store, faults chan<- error, groupBytes int) 
 		stopped:    make(chan struct{}),
 	}
 	m.wake.L, m.drained.L = &m.mu, &m.mu
+	m.committing = watch{after: c.tree.config.StallAfter, stalled: m.stalled, resumed: m.resumed}
+	m.acking = watch{after: c.tree.config.StallAfter, stalled: m.stalled, resumed: m.resumed}
 	m.acker = newAcker(m)
 	go m.run()
 	go m.acker.run()
@@ -86,11 +93,15 @@ func (m *committer) run() {
 		if g == nil {
 			return
 		}
+		m.committing.begin()
+		goesOn := true
 		if g.entries[0].kind == cutEntry {
 			m.cut(g.entries[0])
-			continue
+		} else {
+			goesOn = m.commit(g)
 		}
-		if !m.commit(g) {
+		m.committing.done()
+		if !goesOn {
 			return
 		}
 	}
@@ -100,7 +111,10 @@ func (m *committer) run() {
 func (m *committer) commit(g *group) bool {
 	g.err = errors.New("committer panicked")
 	// After a panic, too, the acker has to answer the group.
-	defer func() { m.acker.groups <- g }()
+	defer func() {
+		m.acking.begin()
+		m.acker.groups <- g
+	}()
 	if err := m.apply(g); err != nil {
 		g.err = err
 		m.fail(err, nil)
@@ -136,7 +150,10 @@ func (m *committer) apply(g *group) error {
 		}
 	}()
 	now := time.Now()
-	for _, e := range g.entries {
+	for i, e := range g.entries {
+		if i%256 == 255 {
+			m.committing.step() // each may read what it replaces from a cold disk
+		}
 		if err := m.carryOut(batch, e, now); err != nil {
 			return err
 		}
@@ -192,7 +209,7 @@ func (m *committer) write(g *store.Group, e *entry) error {
 			}
 			previous = append(previous, &messages.Previous{Found: found, Value: value})
 		}
-		if err := applyOp(g, op); err != nil {
+		if err := applyOp(g, op, m.committing.step); err != nil {
 			return err
 		}
 	}
@@ -200,14 +217,15 @@ func (m *committer) write(g *store.Group, e *entry) error {
 	return nil
 }
 
-func applyOp(g *store.Group, op *messages.Op) error {
+// applyOp carries out one operation; progress, unless nil, is called now and then.
+func applyOp(g *store.Group, op *messages.Op, progress func()) error {
 	switch o := op.GetOp().(type) {
 	case *messages.Op_Put:
 		return g.Put(o.Put.GetKey(), o.Put.GetValue())
 	case *messages.Op_Delete:
 		return g.Delete(o.Delete.GetKey())
 	case *messages.Op_DeleteRange:
-		return g.DeleteRange(o.DeleteRange.GetStart(), o.DeleteRange.GetEnd(), nil)
+		return g.DeleteRange(o.DeleteRange.GetStart(), o.DeleteRange.GetEnd(), progress)
 	}
 	return nil
 }
@@ -227,6 +245,8 @@ func wantsPrevious(op *messages.Op) []byte {
 // never applied is refused.
 func (m *committer) fail(cause error, stack []byte) {
 	m.store.Freeze(cause)
+	m.committing.end()
+	m.acking.end()
 	m.mu.Lock()
 	first := m.failed == nil
 	m.failed = cmp.Or(m.failed, cause)
@@ -258,11 +278,14 @@ func (m *committer) close() {
 	m.mu.Unlock()
 	<-m.stopped
 	<-m.acker.stopped
+	m.committing.end()
+	m.acking.end()
 }
 
 // release ends a group that was answered. The keys of one that failed stay touched: a reader must not
 // find in the store what was never acknowledged.
 func (m *committer) release(g *group, acknowledged bool) {
+	defer m.acking.done()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.inFlight, g)
@@ -273,18 +296,7 @@ func (m *committer) release(g *group, acknowledged bool) {
 		return
 	}
 	for _, e := range g.entries {
-		if e.kind != writeEntry {
-			continue
-		}
-		for _, h := range e.hashes {
-			if m.touched[h]--; m.touched[h] == 0 {
-				delete(m.touched, h)
-			}
-		}
-		if e.isRange {
-			m.ranges--
-		}
-		m.unacked.Add(-1)
+		m.untouch(e)
 	}
 }
 

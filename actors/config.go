@@ -88,6 +88,10 @@ type Config struct {
 	// FreezeAfter is how long a table's sstables may fail to be written, as on a full disk, before its store is closed
 	// and opened again. A failed write of its WAL or MANIFEST does so at once. Zero means 30 s.
 	FreezeAfter time.Duration
+	// StallAfter is how long a table's disk may leave a write or a read without an answer before the table is stalled: what
+	// waits is answered UNAVAILABLE, writes are refused at once, and the table goes on by itself when the disk does. Zero
+	// means 10 s.
+	StallAfter time.Duration
 	// CacheBytes is the size of the block cache that all tables share. Zero means 64 MiB.
 	CacheBytes int64
 	// MemTableBytes is the size of one table's memtable. Zero means 4 MiB; the minimum is 4 KiB, the maximum
@@ -127,6 +131,7 @@ func (c Config) withDefaults() Config {
 	c.CopyTimeout = cmp.Or(c.CopyTimeout, 30*time.Second)
 	c.UndoLife = cmp.Or(c.UndoLife, 7*24*time.Hour)
 	c.FreezeAfter = cmp.Or(c.FreezeAfter, 30*time.Second)
+	c.StallAfter = cmp.Or(c.StallAfter, 10*time.Second)
 	c.MemTableBytes = cmp.Or(c.MemTableBytes, 4<<20)
 	return c
 }
@@ -189,6 +194,7 @@ func (c Config) validate(system *actor.ActorSystem) error {
 		{"cut timeout", int64(c.CutTimeout)},
 		{"copy timeout", int64(c.CopyTimeout)},
 		{"freeze after", int64(c.FreezeAfter)},
+		{"stall after", int64(c.StallAfter)},
 		{"undo life", int64(c.UndoLife)},
 		{"cache bytes", c.CacheBytes + 1},
 	} {

@@ -6,6 +6,9 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
+// flushesAtOnce bounds the flushes before cuts that run at once: those that hang must not take all of the readers.
+const flushesAtOnce = 2
+
 // cut takes a Cut from the coordinator. The flush that makes the cut small runs beside the commits; then the
 // cut takes its place in the commit order.
 func (c *cell) cut(e *entry) {
@@ -14,7 +17,16 @@ func (c *cell) cut(e *entry) {
 		e.answer(c.refusal())
 		return
 	}
+	if failure := m.accepts(e); failure != nil {
+		e.answer(failure)
+		return
+	}
 	c.readers.start(e, func() *committer {
+		defer c.flushing.Add(-1)
+		if c.flushing.Add(1) > flushesAtOnce {
+			e.answer(unavailable(c.name, "the flushes of earlier cuts have not ended yet", retryLate).Advise(stalledHint))
+			return nil
+		}
 		have := e.message.(*messages.Cut).GetHave()
 		if !proto.Equal(m.store.Record().GetPosition(), have) {
 			if err := m.store.Flush(); err != nil {

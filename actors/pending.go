@@ -16,20 +16,37 @@ func (m *committer) submit(e *entry) {
 	}
 }
 
-func (m *committer) append(e *entry) *messages.Failure {
-	limits := m.cell.tree.config
+// accepts returns why an entry is refused, nil when it is not.
+func (m *committer) accepts(e *entry) *messages.Failure {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.refuses(e)
+}
+
+// refuses is accepts with mu held.
+func (m *committer) refuses(e *entry) *messages.Failure {
+	limits := m.cell.tree.config
 	switch {
 	case m.failed != nil:
 		return unavailable(m.cell.name, "table is reopening after a fault; the request was not carried out", retrySoon)
 	case m.closing:
 		return unavailable(m.cell.name, "table is closing; the request was not carried out", retrySoon)
+	case m.stall:
+		return m.cell.stallFailure("the request was not carried out")
 	case len(m.pending) > m.head && e.kind != cutEntry &&
 		(m.ops+max(1, len(e.ops)) > limits.MaxPendingOps || m.bytes+int64(e.bytes) > limits.MaxPendingBytes):
 		return messages.Failf(messages.Code_CODE_RESOURCE_EXHAUSTED,
 			"%d operations and %d B wait already; nothing was written", m.ops, m.bytes).
 			Of(m.cell.name).After(retrySoon).Advise("send slower, or raise MaxPendingOps and MaxPendingBytes")
+	}
+	return nil
+}
+
+func (m *committer) append(e *entry) *messages.Failure {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if failure := m.refuses(e); failure != nil {
+		return failure
 	}
 	m.pending = append(m.pending, e)
 	e.taken.Store(true)
@@ -46,6 +63,22 @@ func (m *committer) append(e *entry) *messages.Failure {
 	}
 	m.wake.Signal()
 	return nil
+}
+
+// untouch forgets that a write may change its keys: it is durable, or was never carried out. mu is held.
+func (m *committer) untouch(e *entry) {
+	if e.kind != writeEntry {
+		return
+	}
+	for _, h := range e.hashes {
+		if m.touched[h]--; m.touched[h] == 0 {
+			delete(m.touched, h)
+		}
+	}
+	if e.isRange {
+		m.ranges--
+	}
+	m.unacked.Add(-1)
 }
 
 // touches tells whether a write that is not yet acknowledged may change key.

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
@@ -21,12 +22,15 @@ type readers struct {
 	mu      sync.Mutex
 	queue   []func()
 	running int
-	// waiting holds the requests whose read has not ended, for abandon.
-	waiting map[*entry]struct{}
+	// waiting holds the requests whose read has not ended, with the time when it began, for abandon and giveUp.
+	waiting map[*entry]time.Time
+	// given holds those of them that giveUp has answered.
+	given map[*entry]struct{}
+	timer *time.Timer // armed while any are waiting
 }
 
 func newReaders(c *cell, most int) *readers {
-	return &readers{cell: c, most: most, waiting: make(map[*entry]struct{})}
+	return &readers{cell: c, most: most, waiting: make(map[*entry]time.Time), given: make(map[*entry]struct{})}
 }
 
 // do runs read on one of the goroutines; false means that too many wait already.
@@ -65,7 +69,10 @@ func (r *readers) run() {
 // committer whose requests the request must join.
 func (r *readers) start(e *entry, read func() *committer) {
 	r.mu.Lock()
-	r.waiting[e] = struct{}{}
+	r.waiting[e] = time.Now()
+	if r.timer == nil {
+		r.timer = time.AfterFunc(r.cell.tree.config.StallAfter, r.giveUp)
+	}
 	r.mu.Unlock()
 	whole := func() {
 		joins := r.guarded(e, read)
@@ -97,8 +104,56 @@ func (r *readers) guarded(e *entry, read func() *committer) *committer {
 
 func (r *readers) forget(e *entry) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	delete(r.waiting, e)
+	_, given := r.given[e]
+	delete(r.given, e)
+	if len(r.waiting) == 0 && r.timer != nil {
+		r.timer.Stop()
+		r.timer = nil
+	}
+	r.mu.Unlock()
+	if given {
+		r.cell.judge()
+	}
+}
+
+// giveUp answers the reads that the disk does not. Their calls are left behind until it does. Called by the timer.
+func (r *readers) giveUp() {
+	limit := r.cell.tree.config.StallAfter
+	r.mu.Lock()
+	next := limit
+	var late []*entry
+	for e, since := range r.waiting {
+		_, given := r.given[e]
+		left := limit - time.Since(since)
+		switch {
+		case e.kind == cutEntry, given: // a flush may last; the run bounds it
+		case left > 0:
+			next = min(next, left)
+		default:
+			late = append(late, e)
+			r.given[e] = struct{}{}
+		}
+	}
+	if len(r.waiting) == 0 {
+		r.timer = nil
+	} else if r.timer != nil {
+		r.timer.Reset(next)
+	}
+	r.mu.Unlock()
+	for _, e := range late {
+		e.answer(r.cell.stallFailure("the read is given up"))
+	}
+	if len(late) > 0 {
+		r.cell.judge()
+	}
+}
+
+// hung is how many reads were given up and have not ended yet.
+func (r *readers) hung() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.given)
 }
 
 // abandon answers the reads that have not ended, when the time to stop is over.

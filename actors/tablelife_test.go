@@ -156,7 +156,7 @@ func TestRetryTable(t *testing.T) {
 		}
 		pass(10 * time.Minute)
 		h.wantState("tasks", quarantined)
-		if err := h.g.OpenTable(h.Context(), "tasks"); err == nil || !strings.Contains(hints(err), "RetryTable tries again at once") {
+		if err := h.g.OpenTable(h.Context(), "tasks"); err == nil || !strings.Contains(hints(err), "RetryTable, or gabion tables retry, tries again at once") {
 			t.Errorf("open of a quarantined table = %v", err)
 		}
 		repair()

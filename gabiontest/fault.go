@@ -91,8 +91,9 @@ func (d *Disk) FailWrites(tables ...string) (heal func()) {
 	}, syscall.EIO)
 }
 
-// HangSyncs holds up the fsyncs of the WALs of the given tables, or of all where none is given, until
-// heal: writes wait for their answer, and so do reads of the keys they write. It is safe in a bubble.
+// HangSyncs holds up the fsyncs of the WALs of the given tables, or of all where none is given, until heal: writes wait
+// for their answer, and so do reads of the keys they write. After Config.StallAfter, 10 s, the table is stalled: they are
+// answered UNAVAILABLE, the writes with outcome_unknown, and later writes are refused. It is safe in a bubble.
 func (d *Disk) HangSyncs(tables ...string) (heal func()) {
 	return d.Hang(func(op Op) bool {
 		return op.live() && among(tables, op) && op.Kind == OpSync && strings.HasSuffix(op.Path, ".log")

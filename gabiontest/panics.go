@@ -1,6 +1,7 @@
 package gabiontest
 
 import (
+	"errors"
 	"path"
 	"sync"
 
@@ -81,11 +82,10 @@ func (k *Kit) PanicOn(table string, match func(message proto.Message) bool) (dis
 // and returns when it has: whatever is sent afterwards is received by the restarted owner.
 func (k *Kit) PanicOwner(table string) {
 	k.helper()
-	pid := k.Gabion().PID(table)
-	if pid == nil {
+	answer, err := k.system.Root.RequestFuture(k.Gabion().PID(table), bang{}, patience).Result()
+	if errors.Is(err, actor.ErrDeadLetter) {
 		k.fail("panic owner: no table %q", table)
 	}
-	answer, err := k.system.Root.RequestFuture(pid, bang{}, patience).Result()
 	if failure, ok := answer.(*messages.Failure); !ok || failure.GetCode() != messages.Code_CODE_INTERNAL {
 		k.fail("panic owner of table %q: %v, %v", table, answer, err)
 	}

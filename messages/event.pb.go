@@ -240,12 +240,14 @@ func (x *BackupComplete) GetBackupDir() string {
 
 // TableStateChanged: a table went from one state to another.
 type TableStateChanged struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Table         string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
-	From          TableState             `protobuf:"varint,2,opt,name=from,proto3,enum=gabion.v1.TableState" json:"from,omitempty"`
-	To            TableState             `protobuf:"varint,3,opt,name=to,proto3,enum=gabion.v1.TableState" json:"to,omitempty"`
-	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Table  string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	From   TableState             `protobuf:"varint,2,opt,name=from,proto3,enum=gabion.v1.TableState" json:"from,omitempty"`
+	To     TableState             `protobuf:"varint,3,opt,name=to,proto3,enum=gabion.v1.TableState" json:"to,omitempty"`
+	Reason string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	At     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=at,proto3" json:"at,omitempty"`
+	// hint says what a person can do about it; empty where nothing is to be done.
+	Hint          string `protobuf:"bytes,6,opt,name=hint,proto3" json:"hint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -313,6 +315,13 @@ func (x *TableStateChanged) GetAt() *timestamppb.Timestamp {
 		return x.At
 	}
 	return nil
+}
+
+func (x *TableStateChanged) GetHint() string {
+	if x != nil {
+		return x.Hint
+	}
+	return ""
 }
 
 // LoggedEvent is one event with its number: a line of the event log on disk.
@@ -599,13 +608,14 @@ const file_gabion_v1_event_proto_rawDesc = "" +
 	"\tbacked_up\x18\x05 \x03(\v2\x16.gabion.v1.TableResultR\bbackedUp\x12.\n" +
 	"\x06failed\x18\x06 \x03(\v2\x16.gabion.v1.TableResultR\x06failed\x12\x1d\n" +
 	"\n" +
-	"backup_dir\x18\a \x01(\tR\tbackupDir\"\xbf\x01\n" +
+	"backup_dir\x18\a \x01(\tR\tbackupDir\"\xd3\x01\n" +
 	"\x11TableStateChanged\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12)\n" +
 	"\x04from\x18\x02 \x01(\x0e2\x15.gabion.v1.TableStateR\x04from\x12%\n" +
 	"\x02to\x18\x03 \x01(\x0e2\x15.gabion.v1.TableStateR\x02to\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12*\n" +
-	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x97\x03\n" +
+	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
+	"\x04hint\x18\x06 \x01(\tR\x04hint\"\x97\x03\n" +
 	"\vLoggedEvent\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +

@@ -34,7 +34,7 @@ var samples = map[string]string{
 	"cron": "30 2 * * *", "disable_schedule": "true", "keep": "7", "stop_timeout": "1h30m", "disable_socket": "true", "log.format": "json",
 	"log.level": "debug", "limits.max_pending_ops": "10", "limits.max_pending_bytes": "3GiB", "limits.readers": "2",
 	"limits.concurrent_backups": "9", "limits.cut_timeout": "2m", "limits.copy_timeout": "1.5s",
-	"undo_life": "1h", "limits.freeze_after": "1m",
+	"undo_life": "1h", "limits.freeze_after": "1m", "limits.stall_after": "1m",
 	"limits.cache_bytes": "1000B", "limits.memtable_bytes": "1MiB",
 }
 
@@ -214,7 +214,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 func TestBoundsStart(t *testing.T) {
 	flags := map[string]string{"dir": filepath.Join(t.TempDir(), "d"), "tables": "a"}
 	for _, s := range Settings() {
-		if s.Min > 0 && s.Key != "limits.cut_timeout" && s.Key != "limits.copy_timeout" && s.Key != "undo_life" && s.Key != "limits.freeze_after" {
+		if s.Min > 0 && s.Key != "limits.cut_timeout" && s.Key != "limits.copy_timeout" && s.Key != "undo_life" && s.Key != "limits.freeze_after" && s.Key != "limits.stall_after" {
 			flags[s.Key] = s.format(s.Min)
 		}
 	}
@@ -241,7 +241,7 @@ func TestEmptyFile(t *testing.T) {
 		want := actors.Config{
 			Name: "gabion", Interval: 24 * time.Hour, Keep: 3, MaxPendingOps: 65_536, MaxPendingBytes: 64 << 20, Readers: 16,
 			ConcurrentBackups: 4, CutTimeout: 30 * time.Second, CopyTimeout: 30 * time.Second, CacheBytes: 64 << 20,
-			MemTableBytes: 4 << 20, UndoLife: 7 * 24 * time.Hour, FreezeAfter: 30 * time.Second,
+			MemTableBytes: 4 << 20, UndoLife: 7 * 24 * time.Hour, FreezeAfter: 30 * time.Second, StallAfter: 10 * time.Second,
 		}
 		if !reflect.DeepEqual(c.Gabion, want) {
 			t.Errorf("%q: got %+v", text, c.Gabion)

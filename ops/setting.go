@@ -102,6 +102,8 @@ func Settings() []Setting {
 			field: func(c *Config) any { return &c.Gabion.CopyTimeout }},
 		{Key: "limits.freeze_after", Kind: Duration, Default: "30s", Min: 1, Usage: "close a store whose sstables fail for `DURATION`, and open it again",
 			field: func(c *Config) any { return &c.Gabion.FreezeAfter }},
+		{Key: "limits.stall_after", Kind: Duration, Default: "10s", Min: 1, Usage: "refuse a table's writes when its disk has not answered for `DURATION`",
+			field: func(c *Config) any { return &c.Gabion.StallAfter }},
 		{Key: "limits.cache_bytes", Kind: Size, Default: "64MiB", Min: 1, Usage: "share a block cache of `SIZE` among all tables",
 			field: func(c *Config) any { return &c.Gabion.CacheBytes }},
 		{Key: "limits.memtable_bytes", Kind: Size, Default: "4MiB", Min: 4 << 10, Max: 1 << 30, Usage: "give each table a memtable of `SIZE`",
