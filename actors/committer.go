@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
 )
@@ -53,6 +55,10 @@ type committer struct {
 	// committing watches the group or cut in the committer's hands, acking the groups that wait for their fsync: neither
 	// hides that the other makes no progress.
 	committing, acking watch
+	// full is set while writes are refused for want of room.
+	full atomic.Bool
+	// refuse is why the group under way writes nothing, nil when it may. The committer's alone.
+	refuse *messages.Failure
 
 	stopped chan struct{}
 }
@@ -150,6 +156,10 @@ func (m *committer) apply(g *group) error {
 		}
 	}()
 	now := time.Now()
+	m.refuse = nil
+	if _, short := m.cell.tree.space.short(); short {
+		m.refuse = m.cell.fullFailure()
+	}
 	for i, e := range g.entries {
 		if i%256 == 255 {
 			m.committing.step() // each may read what it replaces from a cold disk
@@ -190,6 +200,11 @@ func (m *committer) carryOut(g *store.Group, e *entry, now time.Time) error {
 func (m *committer) write(g *store.Group, e *entry) error {
 	if !e.claim() {
 		e.reply = messages.Failf(messages.Code_CODE_CANCELLED, "sender gave up before the commit; nothing was written").Of(m.cell.name)
+		return nil
+	}
+	if m.refuse != nil {
+		m.fill()
+		e.reply = proto.CloneOf(m.refuse)
 		return nil
 	}
 	refusal, err := g.Refuses(e.conditions)

@@ -92,6 +92,10 @@ type Config struct {
 	// waits is answered UNAVAILABLE, writes are refused at once, and the table goes on by itself when the disk does. Zero
 	// means 10 s.
 	StallAfter time.Duration
+	// MinFreeBytes is how much of the disk of Dir must stay free: below, writes are refused and the tables are full, until
+	// there is room again; and a backup that would leave less on the disk of BackupDir is not begun. Zero means 256 MiB, or
+	// a sixteenth of the disk where that is less.
+	MinFreeBytes uint64
 	// CacheBytes is the size of the block cache that all tables share. Zero means 64 MiB.
 	CacheBytes int64
 	// MemTableBytes is the size of one table's memtable. Zero means 4 MiB; the minimum is 4 KiB, the maximum

@@ -17,6 +17,10 @@ func (c *cell) cut(e *entry) {
 		e.answer(c.refusal())
 		return
 	}
+	if m.store.ReadOnly() {
+		e.answer(c.fullFailure())
+		return
+	}
 	if failure := m.accepts(e); failure != nil {
 		e.answer(failure)
 		return

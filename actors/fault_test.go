@@ -12,6 +12,7 @@ import (
 
 const (
 	open        = messages.TableState_TABLE_STATE_OPEN
+	full        = messages.TableState_TABLE_STATE_FULL
 	opening     = messages.TableState_TABLE_STATE_OPENING
 	reopening   = messages.TableState_TABLE_STATE_REOPENING
 	quarantined = messages.TableState_TABLE_STATE_QUARANTINED

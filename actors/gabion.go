@@ -93,11 +93,12 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 	}()
 	t.backups, err = backup.Open(backup.Options{
 		FS: config.FS, Path: backups, StoreID: t.directory.StoreID(),
-		ReadOnly: config.ReadOnly, Logger: config.Logger,
+		ReadOnly: config.ReadOnly, MinFree: config.MinFreeBytes, Logger: config.Logger,
 	})
 	if err != nil {
 		return nil, hinted(err)
 	}
+	t.space = space{fs: config.FS, path: t.directory.Path(), reserve: config.MinFreeBytes, logger: config.Logger}
 	names, err := t.choose(config.Tables)
 	if err != nil {
 		return nil, errors.Join(err, t.backups.Close())

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -41,6 +42,7 @@ func under(root string, kinds ...string) func(fileOp) bool {
 // hookFS lets a test fail, delay or hang the calls of a file system. Hooks run before the call, on the goroutine
 // that makes it.
 type hookFS struct {
+	usage atomic.Pointer[func(path string) (vfs.DiskUsage, error)]
 	vfs.FS
 	mu    sync.Mutex
 	hooks []*hook
@@ -114,6 +116,14 @@ func (h *hookFS) file(kind, path string, open func() (vfs.File, error)) (vfs.Fil
 }
 
 func (h *hookFS) Unwrap() vfs.FS { return h.FS }
+
+// GetDiskUsage says what usage does, where it is set.
+func (h *hookFS) GetDiskUsage(path string) (vfs.DiskUsage, error) {
+	if usage := h.usage.Load(); usage != nil {
+		return (*usage)(path)
+	}
+	return h.FS.GetDiskUsage(path)
+}
 
 func (h *hookFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	return h.file("create", name, func() (vfs.File, error) { return h.FS.Create(name, c) })

@@ -30,8 +30,10 @@ type keeper struct {
 	retry  *time.Timer // runs in state reopening
 	cause  error       // why the table is reopening or quarantined
 
-	failures  []time.Time // of the faults within the window
-	hasServed bool        // the table has been open: its directory is never made again
+	failures  []time.Time   // of the faults within the window
+	full      bool          // no room: served for reads alone, or not at all; retry runs
+	pause     time.Duration // the last one between two tries to open a full table
+	hasServed bool          // the table has been open: its directory is never made again
 }
 
 // keep is the keeper's goroutine.
@@ -53,7 +55,11 @@ func (c *cell) keep() {
 		case fault := <-k.faults:
 			k.reopen(fault)
 		case <-k.retry.C:
-			_ = k.open() // which logs it
+			if k.full {
+				_ = k.recheck() // the state says it
+			} else {
+				_ = k.open() // which logs it
+			}
 		}
 	}
 }
@@ -74,6 +80,8 @@ func (k *keeper) obey(command command) bool {
 		command.done <- k.drop()
 	case openCommand, retryCommand:
 		switch {
+		case k.full && command.want == retryCommand:
+			command.done <- k.recheck()
 		case k.served != nil:
 			command.done <- nil
 		case k.cause != nil && command.want == openCommand:
@@ -127,11 +135,16 @@ func (k *keeper) drop() error {
 func (k *keeper) open() error {
 	// A command may come before the timer that would have opened the store.
 	k.retry.Stop()
+	k.full = false
 	// Only a few tables open at once: each replays its WAL.
 	select {
 	case k.tree.opening <- struct{}{}:
 	case <-k.live.Done():
 		return stoppedFailure()
+	}
+	if err := k.openShort(); !errors.Is(err, errNotThere) {
+		<-k.tree.opening
+		return err
 	}
 	// One for each store: what a store reports once it is closed is nobody's concern.
 	faults := make(chan error, 1)
@@ -145,8 +158,7 @@ func (k *keeper) open() error {
 	switch {
 	case err == nil:
 		k.serve(s, faults)
-	case errors.Is(err, messages.ErrDataLoss), errors.Is(err, store.ErrMissing), errors.Is(err, store.ErrNewer),
-		errors.Is(err, errSchema), k.tree.directory.ReadOnly():
+	case lasting(err), k.tree.directory.ReadOnly():
 		k.quarantine(err)
 	default:
 		k.logger.Warn("table did not open", "error", err)
@@ -155,17 +167,32 @@ func (k *keeper) open() error {
 	return err
 }
 
+// lasting tells whether an error of an open needs a person: another try meets the same.
+func lasting(err error) bool {
+	return errors.Is(err, messages.ErrDataLoss) || errors.Is(err, store.ErrMissing) || errors.Is(err, store.ErrNewer) || errors.Is(err, errSchema)
+}
+
 func (k *keeper) serve(s *store.Store, faults chan error) {
+	k.pause = 0
+	k.use(s, faults, messages.TableState_TABLE_STATE_OPEN, "", "")
+}
+
+// use serves an open store, in a state.
+func (k *keeper) use(s *store.Store, faults chan error, state messages.TableState, reason, hint string) {
 	m := newCommitter(k.cell, s, faults, int(k.tree.config.MemTableBytes/groupShare))
 	k.served, k.faults, k.hasServed, k.cause = m, faults, true, nil
 	k.closing.Store(m)
 	k.serving.Store(m)
-	k.setState(messages.TableState_TABLE_STATE_OPEN, "", "")
+	k.setState(state, reason, hint)
 }
 
 // reopen closes the store after a fault, and has it opened again in a while.
 func (k *keeper) reopen(fault error) {
-	k.setState(messages.TableState_TABLE_STATE_REOPENING, fault.Error(), "the log has the cause")
+	if store.NoRoom(fault) {
+		k.setState(messages.TableState_TABLE_STATE_FULL, fault.Error(), fullHint)
+	} else {
+		k.setState(messages.TableState_TABLE_STATE_REOPENING, fault.Error(), "the log has the cause")
+	}
 	k.shut(fault)
 	k.restarts.Add(1)
 	k.logger.Error("table failed and reopens", "error", fault)
@@ -174,6 +201,10 @@ func (k *keeper) reopen(fault error) {
 
 // wait has the store opened after a pause, longer each time; past the budget the table is quarantined.
 func (k *keeper) wait(cause error) {
+	if store.NoRoom(cause) {
+		k.noRoom(cause)
+		return
+	}
 	now := time.Now()
 	recent := k.failures[:0]
 	for _, t := range k.failures {
@@ -207,7 +238,7 @@ func (k *keeper) quarantine(cause error) {
 // rest closes the store, and keeps the table closed.
 func (k *keeper) rest(reason, hint string) {
 	k.retry.Stop()
-	k.cause = nil
+	k.cause, k.full = nil, false
 	if k.served != nil {
 		k.setState(messages.TableState_TABLE_STATE_CLOSED, reason, hint)
 		k.shut(nil)

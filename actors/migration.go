@@ -134,6 +134,12 @@ func commitAlone(s *store.Store, fill func(*store.Group) error) error {
 // errSchema: the program cannot bring the rows to the version it wants; a retry changes nothing.
 var errSchema = errors.New("no way from one to the other")
 
+// migrates tells whether the rows of a store are not of the program's schema version.
+func (k *keeper) migrates(s *store.Store) bool {
+	schema, ok := k.tree.config.Schemas[k.name]
+	return ok && s.Record().GetSchemaVersion() != schema.Version
+}
+
 // migrate brings the store's rows to the version that the configuration asks for.
 func (k *keeper) migrate(s *store.Store) error {
 	schema, ok := k.tree.config.Schemas[k.name]

@@ -85,6 +85,8 @@ func (o *owner) write(e *entry) {
 	switch {
 	case m == nil:
 		e.answer(o.cell.refusal())
+	case m.store.ReadOnly():
+		e.answer(o.cell.fullFailure())
 	case o.cell.dropping.Load():
 		e.answer(unavailable(o.cell.name, "table is being dropped; nothing was written", retryLate))
 	default:

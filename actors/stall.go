@@ -62,23 +62,27 @@ func (c *cell) stallFailure(outcome string) *messages.Failure {
 		retryStalled).Advise(stalledHint)
 }
 
-// judge makes an open table stalled while writes or reads of it hang, and open again afterwards.
+// judge makes an open table stalled while writes or reads of it hang, or full while it refuses writes for want of room,
+// and open again afterwards.
 func (c *cell) judge() {
 	// What was seen is acted on before somebody else sees something newer.
 	c.judging.Lock()
 	defer c.judging.Unlock()
 	m := c.serving.Load()
-	reason := ""
-	switch hung := c.readers.hung(); {
-	case m == nil:
-	case m.hangs():
-		reason = fmt.Sprintf("the disk has not ended a write for %v", c.tree.config.StallAfter)
-	case hung > 0:
-		reason = fmt.Sprintf("the disk has not answered %d reads for %v", hung, c.tree.config.StallAfter)
-	}
-	if reason != "" {
-		c.change(messages.TableState_TABLE_STATE_STALLED, reason, stalledHint, messages.TableState_TABLE_STATE_OPEN)
+	if m == nil {
 		return
 	}
-	c.change(messages.TableState_TABLE_STATE_OPEN, "", "", messages.TableState_TABLE_STATE_STALLED)
+	to, reason, hint := messages.TableState_TABLE_STATE_OPEN, "", ""
+	switch hung := c.readers.hung(); {
+	case m.hangs():
+		to, hint = messages.TableState_TABLE_STATE_STALLED, stalledHint
+		reason = fmt.Sprintf("the disk has not ended a write for %v", c.tree.config.StallAfter)
+	case hung > 0:
+		to, hint = messages.TableState_TABLE_STATE_STALLED, stalledHint
+		reason = fmt.Sprintf("the disk has not answered %d reads for %v", hung, c.tree.config.StallAfter)
+	case m.full.Load(), m.store.ReadOnly() && !c.tree.directory.ReadOnly():
+		to, reason, hint = messages.TableState_TABLE_STATE_FULL, c.tree.roomText(), fullHint
+	}
+	c.change(to, reason, hint, messages.TableState_TABLE_STATE_OPEN, messages.TableState_TABLE_STATE_STALLED,
+		messages.TableState_TABLE_STATE_FULL)
 }

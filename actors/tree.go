@@ -41,6 +41,7 @@ type tree struct {
 	coordinator *mailbox
 	// opening bounds the opens that run at once.
 	opening chan struct{}
+	space   space
 	// listing is of the backup directory, asked for by health and ListBackups; tables is of DIR.
 	listing, tables patience
 	// supervisor is the supervisor's PID, once it was spawned.
@@ -141,6 +142,7 @@ func (t *tree) stop(ctx context.Context) {
 	defer close(t.stopped)
 	// The run and the tables end side by side: one that hangs must not use up the others' time.
 	t.scheduler.stop()
+	t.space.stop()
 	tables := t.members.close()
 	late := make([]error, len(tables)+1)
 	var wg sync.WaitGroup

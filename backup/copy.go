@@ -120,11 +120,8 @@ func (p *publication) take(ctx context.Context, name string) error {
 // It returns nil when the file has to be copied. The linked file needs no fsync: it was durable before
 // its own backup was complete, and the new name becomes so with its directory.
 func (p *publication) link(name string, staged sight) *messages.FileEntry {
-	entry := p.known[name]
-	switch {
-	case entry == nil, !isImmutable(name):
-		return nil
-	case staged.identity == nil, !proto.Equal(entry.GetLive(), staged.identity), entry.GetSize() != staged.size:
+	entry := p.held(name, staged)
+	if entry == nil {
 		return nil
 	}
 	if err := p.d.checkSize(p.base, entry); err != nil {
@@ -137,6 +134,41 @@ func (p *publication) link(name string, staged sight) *messages.FileEntry {
 		return nil
 	}
 	return entry
+}
+
+// held returns the entry of a staged file that the base backup holds already, nil when it does not.
+func (p *publication) held(name string, staged sight) *messages.FileEntry {
+	entry := p.known[name]
+	if entry == nil || !isImmutable(name) || staged.identity == nil ||
+		!proto.Equal(entry.GetLive(), staged.identity) || entry.GetSize() != staged.size {
+		return nil
+	}
+	return entry
+}
+
+// checkRoom returns an error when the files that have to be copied would leave too little room: a disk that a backup
+// fills may be the tables' own.
+func (p *publication) checkRoom(names []string) error {
+	room, known, err := store.RoomAt(p.fs, p.d.path, p.d.minFree)
+	if err != nil || !known {
+		return err
+	}
+	var need uint64
+	for _, name := range names {
+		staged, err := look(p.fs, p.fs.PathJoin(p.cut.Staging, name))
+		if err != nil {
+			return err
+		}
+		if p.held(name, staged) == nil {
+			need += uint64(staged.size)
+		}
+	}
+	if room.Free >= need+room.Reserve {
+		return nil
+	}
+	return messages.WithHint(fmt.Errorf("%d MiB are to be copied, the disk has %d MiB free, and %d MiB must stay free: %w",
+		need>>20, room.Free>>20, room.Reserve>>20, messages.ErrExhausted),
+		"free some space on the disk of the backups, keep fewer of them, or name another directory for them")
 }
 
 // copy copies the file, hashes it as it passes, and refuses one that changed meanwhile.

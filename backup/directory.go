@@ -38,6 +38,9 @@ type Options struct {
 	// Retain return ErrReadOnly. The lock is taken all the same. A directory that is missing, or
 	// empty, is one without backups: see Missing.
 	ReadOnly bool
+	// MinFree is how much of the disk must stay free: a backup that would leave less is not begun. Zero means what
+	// store.RoomAt makes of it.
+	MinFree uint64
 	// Logger receives what was swept and what could not be read. Nil means no logs.
 	Logger *slog.Logger
 }
@@ -65,6 +68,7 @@ type Directory struct {
 	path     string
 	storeID  string
 	readOnly bool
+	minFree  uint64
 	log      *slog.Logger
 
 	// missing: read-only, there is nothing to read.
@@ -97,7 +101,7 @@ func open(o Options) (*Directory, error) {
 	}
 	d := &Directory{
 		fs: o.FS, path: o.Path, storeID: o.StoreID, readOnly: o.ReadOnly,
-		log:    cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
+		minFree: o.MinFree, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		tables: map[string]*table{},
 	}
 	// Looked at before the lock too: a directory that is refused must not get our lock file.

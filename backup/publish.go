@@ -144,6 +144,9 @@ func (p *publication) run(ctx context.Context) (*messages.TableResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.checkRoom(names); err != nil {
+		return nil, err
+	}
 	db := p.fs.PathJoin(p.pending, dbDir)
 	if err := p.fs.MkdirAll(db, 0o755); err != nil {
 		return nil, fmt.Errorf("make directory %s: %w", db, err)

@@ -15,6 +15,7 @@ type Disk struct {
 	mu     sync.Mutex
 	power  *power
 	faults []*fault
+	full   int // FillDisks in force
 }
 
 // NewDisk returns an empty disk.

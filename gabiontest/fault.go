@@ -3,6 +3,7 @@ package gabiontest
 import (
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -109,16 +110,27 @@ func (d *Disk) FailBackups(tables ...string) (heal func()) {
 	}, syscall.EIO)
 }
 
-// FillDisk makes every call that needs space fail with ENOSPC until empty is called. Tables answer as in
-// FailWrites.
+// FillDisk makes every call that needs space fail with ENOSPC until empty is called. Tables are full: they answer writes
+// RESOURCE_EXHAUSTED, but those that met the full disk first UNAVAILABLE, with outcome_unknown; reads go on, and so do
+// writes once empty was called, within a second or a little later.
 func (d *Disk) FillDisk() (empty func()) {
-	return d.Fault(func(op Op) bool {
+	heal := d.Fault(func(op Op) bool {
 		switch op.Kind {
 		case OpCreate, OpWrite, OpMkdir, OpLink:
 			return !op.retried()
 		}
 		return false
 	}, syscall.ENOSPC)
+	fill := func(n int) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.full += n
+	}
+	fill(1)
+	return sync.OnceFunc(func() {
+		fill(-1)
+		heal()
+	})
 }
 
 // among tells whether the op is of one of the tables; no tables are all.

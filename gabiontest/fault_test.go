@@ -158,13 +158,20 @@ func TestFillDisk(t *testing.T) {
 		put(t, k, "tasks", "key", "value")
 		empty := k.FillDisk()
 		for _, table := range []string{"tasks", "other"} {
-			if err := tryPut(k, table, "key", "new"); !errors.Is(err, messages.ErrUnavailable) {
+			if err := tryPut(k, table, "key", "new"); !errors.Is(err, messages.ErrUnavailable) && !errors.Is(err, messages.ErrExhausted) {
 				t.Errorf("put to %s = %v", table, err)
 			}
 		}
-		changed := gabiontest.Wait(k, time.Second, func(e *messages.TableStateChanged) bool { return e.GetTo() == reopening })
-		if !strings.Contains(changed.GetReason(), syscall.ENOSPC.Error()) {
+		full := func(e *messages.TableStateChanged) bool { return e.GetTo() == messages.TableState_TABLE_STATE_FULL }
+		changed := gabiontest.Wait(k, time.Second, full)
+		if !strings.Contains(changed.GetReason(), syscall.ENOSPC.Error()) && !strings.Contains(changed.GetReason(), "must stay free") {
 			t.Errorf("reason = %q", changed.GetReason())
+		}
+		time.Sleep(time.Hour)
+		k.WaitState("tasks", messages.TableState_TABLE_STATE_FULL, time.Minute)
+		want(t, k, "tasks", "key", "value")
+		if err := tryPut(k, "tasks", "key", "new"); !errors.Is(err, messages.ErrExhausted) {
+			t.Errorf("put to a full table = %v", err)
 		}
 		empty()
 		k.WaitState("tasks", open, time.Minute)

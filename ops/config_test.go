@@ -34,7 +34,7 @@ var samples = map[string]string{
 	"cron": "30 2 * * *", "disable_schedule": "true", "keep": "7", "stop_timeout": "1h30m", "disable_socket": "true", "log.format": "json",
 	"log.level": "debug", "limits.max_pending_ops": "10", "limits.max_pending_bytes": "3GiB", "limits.readers": "2",
 	"limits.concurrent_backups": "9", "limits.cut_timeout": "2m", "limits.copy_timeout": "1.5s",
-	"undo_life": "1h", "limits.freeze_after": "1m", "limits.stall_after": "1m",
+	"undo_life": "1h", "limits.freeze_after": "1m", "limits.stall_after": "1m", "limits.min_free_bytes": "5MiB",
 	"limits.cache_bytes": "1000B", "limits.memtable_bytes": "1MiB",
 }
 

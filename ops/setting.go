@@ -104,6 +104,8 @@ func Settings() []Setting {
 			field: func(c *Config) any { return &c.Gabion.FreezeAfter }},
 		{Key: "limits.stall_after", Kind: Duration, Default: "10s", Min: 1, Usage: "refuse a table's writes when its disk has not answered for `DURATION`",
 			field: func(c *Config) any { return &c.Gabion.StallAfter }},
+		{Key: "limits.min_free_bytes", Kind: Size, Default: "0B", Usage: "refuse writes and backups when less than `SIZE` of a disk would stay free; 0 is 256MiB, or a sixteenth of the disk",
+			field: func(c *Config) any { return &c.Gabion.MinFreeBytes }},
 		{Key: "limits.cache_bytes", Kind: Size, Default: "64MiB", Min: 1, Usage: "share a block cache of `SIZE` among all tables",
 			field: func(c *Config) any { return &c.Gabion.CacheBytes }},
 		{Key: "limits.memtable_bytes", Kind: Size, Default: "4MiB", Min: 4 << 10, Max: 1 << 30, Usage: "give each table a memtable of `SIZE`",

@@ -17,6 +17,9 @@ import (
 type OpenOptions struct {
 	// Create lets a table that has no directory be made empty, and Recreate one that was dropped, too.
 	Create, Recreate bool
+	// ReadOnly opens the table for reads alone, without a change but for its WALs, which are fsynced: on a disk that is
+	// full. A table that there is not is missing.
+	ReadOnly bool
 	// SchemaVersion is the user's schema version of a table that is made.
 	SchemaVersion uint64
 	// Accounting is how the table's groups keep its count, bytes and fingerprint. Zero means exact. A table that was
@@ -138,7 +141,12 @@ func (p *opening) run() (*Store, error) {
 		return nil, err
 	}
 	p.askNewest()
-	if p.dir.readOnly || !p.mark.clean || p.mark.seq < p.newest {
+	if p.options.ReadOnly && !p.dir.readOnly {
+		if err := syncWALs(fs, p.path); err != nil {
+			return nil, err
+		}
+	}
+	if p.dir.readOnly || p.options.ReadOnly || !p.mark.clean || p.mark.seq < p.newest {
 		// Read-write, Pebble would delete the evidence of what it could not replay.
 		db, record, err := p.openDB(fs, true, nil)
 		if err != nil {
@@ -147,7 +155,7 @@ func (p *opening) run() (*Store, error) {
 		if err := p.check(record); err != nil {
 			return nil, errors.Join(err, closeDB(db))
 		}
-		if p.dir.readOnly {
+		if p.dir.readOnly || p.options.ReadOnly {
 			return p.store(db, record, nil, nil), nil
 		}
 		if err := closeDB(db); err != nil {

@@ -49,6 +49,9 @@ func (s *Store) Record() *messages.TableRecord { return s.record.Load() }
 // Acked is the highest seq whose group is durable.
 func (s *Store) Acked() uint64 { return s.acked.Load() }
 
+// ReadOnly tells whether the store takes no writes: Begin and Cut must not be called.
+func (s *Store) ReadOnly() bool { return s.fs == nil }
+
 // Frozen tells whether the store may no longer acknowledge.
 func (s *Store) Frozen() bool { return s.fs != nil && s.fs.frozen.Load() }
 

@@ -25,6 +25,7 @@ var diskUses = map[string]string{
 	"gabiontest":                "syscall.EIO syscall.ENOSPC",
 	"messages/hint.go":          "syscall.EMFILE syscall.ENFILE",
 	"store/identity_unix.go":    "os.Stat syscall.Stat_t",
+	"store/space.go":            "syscall.EDQUOT syscall.ENOSPC",
 	"store/descriptors_unix.go": "syscall.Getrlimit syscall.RLIMIT_NOFILE syscall.Rlimit",
 }
 
