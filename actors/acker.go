@@ -89,7 +89,9 @@ func (a *acker) wait(g *group) error {
 func (a *acker) refuse(g *group, cause error) {
 	for _, e := range g.entries {
 		e.closeSnapshot()
-		e.answer(undurable(e, a.committer.cell.name, cause, g.applied))
+		// What was refused in its place was certainly not written.
+		_, refused := e.reply.(*messages.Failure)
+		e.answer(undurable(e, a.committer.cell.name, cause, g.applied && !refused))
 	}
 }
 

@@ -14,13 +14,17 @@ type admin struct {
 
 // start runs work on a goroutine of its own.
 func (a *admin) start(work func()) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.running++
+	a.began()
 	go func() {
 		defer a.ended()
 		work()
 	}()
+}
+
+func (a *admin) began() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.running++
 }
 
 func (a *admin) ended() {

@@ -38,6 +38,8 @@ type cell struct {
 	restarts atomic.Uint32
 	// hidden tables are not listed, not backed up and not found by name: one that was dropped, or not served yet.
 	hidden atomic.Bool
+	// found tables were on disk when somebody asked for them: an open never makes them.
+	found atomic.Bool
 	// dropping refuses writes: the last backup must hold the last one.
 	dropping atomic.Bool
 	// usage is asked for by health; backups is asked for by an open.
@@ -112,7 +114,7 @@ func (c *cell) ask(ctx context.Context, want commandKind) error {
 	select {
 	case c.commands <- command{want: want, done: done}:
 	case <-c.gone:
-		return nil
+		return stoppedFailure().Of(c.name)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -162,6 +164,7 @@ func (c *cell) change(to messages.TableState, reason, hint string, only ...messa
 		c.mu.Unlock()
 		return
 	}
+	reason, hint = messages.Text(reason), messages.Text(hint)
 	c.state, c.reason, c.hint, c.since = to, reason, hint, time.Now()
 	if from != to {
 		// Within the lock, so that events come in the order of the changes. It never waits.

@@ -52,7 +52,7 @@ func Start(ctx context.Context, system *actor.ActorSystem, config Config) (*Gabi
 	}
 	t.scheduler.start()
 	t.admin.start(func() {
-		if _, err := patient(&t.tables, listTimeout, t.sweepUndo); err != nil {
+		if err := t.sweep(listTimeout); err != nil {
 			config.Logger.Warn("undo whose life has ended is not removed", "error", err)
 		}
 	})

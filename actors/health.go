@@ -24,7 +24,7 @@ const (
 func (t *tree) health() *messages.HealthReport {
 	tables := t.members.shown()
 	report := &messages.HealthReport{
-		Dir: t.directory.Path(), BackupDir: t.backups.Path(), Tables: make([]*messages.TableHealth, len(tables)),
+		Dir: messages.Text(t.directory.Path()), BackupDir: messages.Text(t.backups.Path()), Tables: make([]*messages.TableHealth, len(tables)),
 		NextRun: t.scheduler.next()}
 	slots := make(chan struct{}, concurrentHealth)
 	var wg sync.WaitGroup
@@ -81,6 +81,9 @@ func (t *tree) addBackups(report *messages.HealthReport) {
 	}
 	for _, b := range list.GetBackups() {
 		row := rows[b.GetTable()]
+		if row == nil {
+			continue // a table made meanwhile
+		}
 		if b.GetFault() == "" {
 			row.Backups++
 			row.LastSuccess = latest(row.GetLastSuccess(), b.GetFinished())

@@ -78,7 +78,7 @@ func TestHungRetention(t *testing.T) {
 		pass(2 * time.Minute)
 		h.settle()
 		faults := run.report("run").GetFaults()
-		if len(faults) != 2 || !strings.Contains(faults[0], "no answer in 30s") || !strings.Contains(faults[1], "no answer in 30s") {
+		if len(faults) != 2 || !strings.Contains(faults[0], "no answer in 30s") || !strings.Contains(faults[1], "deadline exceeded") {
 			t.Errorf("faults = %q", faults)
 		}
 		release()

@@ -30,10 +30,11 @@ type keeper struct {
 	retry  *time.Timer // runs in state reopening
 	cause  error       // why the table is reopening or quarantined
 
-	failures  []time.Time   // of the faults within the window
-	full      bool          // no room: served for reads alone, or not at all; retry runs
-	pause     time.Duration // the last one between two tries to open a full table
-	hasServed bool          // the table has been open: its directory is never made again
+	failures  []time.Time        // of the faults within the window
+	full      bool               // no room: served for reads alone, or not at all; retry runs
+	pause     time.Duration      // the last one between two tries to open a full table
+	tried     *messages.Position // what the last migration that failed left
+	hasServed bool               // the table has been open: its directory is never made again
 }
 
 // keep is the keeper's goroutine.
@@ -80,6 +81,9 @@ func (k *keeper) obey(command command) bool {
 		command.done <- k.drop()
 	case openCommand, retryCommand:
 		switch {
+		case k.hidden.Load():
+			command.done <- messages.Failf(messages.Code_CODE_NOT_FOUND, "no such table any more").Of(k.name).
+				Advise("ListTables names the tables that are served")
 		case k.full && command.want == retryCommand:
 			command.done <- k.recheck()
 		case k.served != nil:
@@ -111,6 +115,7 @@ func (k *keeper) create() error {
 	if err != nil {
 		return err
 	}
+	k.failures = nil
 	k.hidden.Store(false)
 	k.serve(s, faults)
 	return nil
@@ -124,7 +129,7 @@ func (k *keeper) drop() error {
 	if err := k.tree.directory.Drop(k.name, until); err != nil && !errors.Is(err, store.ErrMissing) {
 		return errors.Join(err, k.open())
 	}
-	k.hasServed = false
+	k.hasServed = true // only a create makes it again
 	k.hidden.Store(true)
 	k.setState(messages.TableState_TABLE_STATE_CLOSED, "dropped", "create it with CreateTable, or gabion tables create")
 	k.logger.Info("table dropped", "undo_until", until)
@@ -148,7 +153,7 @@ func (k *keeper) open() error {
 	}
 	// One for each store: what a store reports once it is closed is nobody's concern.
 	faults := make(chan error, 1)
-	s, err := k.tree.openStore(k.cell, !k.hasServed, faults)
+	s, err := k.tree.openStore(k.cell, !k.hasServed && !k.found.Load(), faults)
 	<-k.tree.opening
 	if err == nil {
 		if err = k.migrate(s); err != nil {

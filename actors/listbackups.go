@@ -46,9 +46,9 @@ func (t *tree) readBackups(tables []string) (*messages.BackupList, error) {
 }
 
 func backupInfo(b backup.Backup) *messages.BackupInfo {
-	info := &messages.BackupInfo{Table: b.Table, BackupId: b.ID, Pinned: b.Pinned}
+	info := &messages.BackupInfo{Table: b.Table, BackupId: b.ID, Pinned: messages.Text(b.Pinned)}
 	if b.Fault != nil {
-		info.Fault = b.Fault.Error()
+		info.Fault = messages.Text(b.Fault.Error())
 	}
 	if manifest := b.Manifest; manifest != nil {
 		info.RunId, info.Label = manifest.GetRunId(), manifest.GetLabel()
@@ -69,5 +69,5 @@ func (t *tree) showBackup(m *messages.ShowBackup) proto.Message {
 	if err != nil {
 		return messages.FailureOf(fmt.Errorf("show backup: %w", err))
 	}
-	return &messages.BackupDetail{Backup: backupInfo(b), Manifest: b.Manifest, ManifestSha256: b.ManifestSHA256, Path: b.Path}
+	return &messages.BackupDetail{Backup: backupInfo(b), Manifest: b.Manifest, ManifestSha256: b.ManifestSHA256, Path: messages.Text(b.Path)}
 }

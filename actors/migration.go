@@ -156,12 +156,14 @@ func (k *keeper) migrate(s *store.Store) error {
 	}
 	what := fmt.Sprintf("migration from version %d to %d", have, schema.Version)
 	k.setState(messages.TableState_TABLE_STATE_OPENING, what, "")
-	if s.Record().GetPosition().GetSeq() > 0 {
+	// Tries that fail leave one backup, of the rows before the first.
+	if s.Record().GetPosition().GetSeq() > 0 && !proto.Equal(s.Record().GetPosition(), k.tried) {
 		if err := k.tree.backUpOpening(k.live, k.cell, s, "before "+what); err != nil {
 			return fmt.Errorf("backup before %s: %w", what, err)
 		}
 	}
 	if err := runMigrate(k.live, schema, &Migration{store: s, table: k.name}, have); err != nil {
+		k.tried = proto.CloneOf(s.Record().GetPosition())
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	if err := commitAlone(s, func(g *store.Group) error { g.SetSchemaVersion(schema.Version); return nil }); err != nil {
@@ -171,14 +173,21 @@ func (k *keeper) migrate(s *store.Store) error {
 	return nil
 }
 
-// runMigrate turns a panic of the host's function into an error.
-func runMigrate(ctx context.Context, schema Schema, m *Migration, from uint64) (err error) {
-	defer func() {
-		if reason := recover(); reason != nil {
-			err = fmt.Errorf("migrate panicked: %v: %w", reason, messages.ErrInternal)
-		}
+// runMigrate runs the host's function, on a goroutine of its own: a panic is an error, and so is the end of that
+// goroutine, as by the FailNow of a test.
+func runMigrate(ctx context.Context, schema Schema, m *Migration, from uint64) error {
+	done := make(chan error, 1)
+	go func() {
+		err := fmt.Errorf("migrate ended its goroutine: %w", messages.ErrInternal)
+		defer func() {
+			if reason := recover(); reason != nil {
+				err = fmt.Errorf("migrate panicked: %v: %w", reason, messages.ErrInternal)
+			}
+			done <- err
+		}()
+		err = schema.Migrate(ctx, m, from, schema.Version)
 	}()
-	if err := schema.Migrate(ctx, m, from, schema.Version); err != nil {
+	if err := <-done; err != nil {
 		return err
 	}
 	// It may have come back early because of it.
@@ -199,6 +208,7 @@ func countNow(ctx context.Context, s *store.Store, record *messages.TableRecord)
 // backUpOpening backs up a store that is open and not served yet, in a run of its own with a pin.
 func (t *tree) backUpOpening(ctx context.Context, c *cell, s *store.Store, label string) error {
 	r := newRun(t, &queuedRun{tables: []string{c.name}, label: label, pin: true})
+	r.keepsAll = true // a migration that fails at each start must not push out what was before
 	r.cut = func(ctx context.Context, table string, have *messages.Position) (*messages.CutDone, error) {
 		if record := s.Record(); proto.Equal(record.GetPosition(), have) {
 			return &messages.CutDone{RunId: r.id, Unchanged: true, Record: record}, nil

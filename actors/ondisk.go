@@ -70,6 +70,16 @@ func (t *tree) sweepUndo() (removed int, err error) {
 	return removed, err
 }
 
+// sweep is sweepUndo, bounded. Of sweeps that hang there is one, and the directories stay locked until it has ended.
+func (t *tree) sweep(limit time.Duration) error {
+	_, err := patient(&t.sweeping, limit, func() (int, error) {
+		t.admin.began()
+		defer t.admin.ended()
+		return t.sweepUndo()
+	})
+	return err
+}
+
 // eachOnDisk calls work for every table that has a directory, and joins the errors.
 func (t *tree) eachOnDisk(work func(table string) error) error {
 	names, err := t.directory.Names()

@@ -77,7 +77,7 @@ func (o *owner) accept(c actor.Context, message proto.Message, bad *messages.Fai
 
 func (o *owner) write(e *entry) {
 	if o.cell.tree.config.ReadOnly {
-		e.answer(messages.Failf(messages.Code_CODE_FAILED_PRECONDITION, "table is open for reading only; nothing was written").
+		e.answer(messages.Failf(messages.Code_CODE_PERMISSION_DENIED, "table is open for reading only; nothing was written").
 			Of(o.cell.name).Advise("send writes to the host that serves the directory"))
 		return
 	}

@@ -202,6 +202,10 @@ func askLate[T any](ctx context.Context, p *repliers, pid *actor.PID, message an
 	case T:
 		return m, false, nil
 	case *messages.Failure:
+		if m.GetCode() == messages.Code_CODE_DEADLINE_EXCEEDED && ctx.Err() != nil {
+			// The table noticed first what the caller is about to.
+			return answer, false, fmt.Errorf("%w: %w", contextError(ctx), m)
+		}
 		return answer, false, m
 	case *actor.DeadLetterResponse:
 		return answer, false, stoppedFailure()

@@ -15,12 +15,14 @@ import (
 
 // run is one backup of its tables.
 type run struct {
-	tree   *tree
-	id     string
-	label  string
-	pin    bool
-	tables []string
-	logger *slog.Logger
+	tree  *tree
+	id    string
+	label string
+	pin   bool
+	// keepsAll leaves retention out.
+	keepsAll bool
+	tables   []string
+	logger   *slog.Logger
 	// cut captures a table that is no longer at position have.
 	cut func(ctx context.Context, table string, have *messages.Position) (*messages.CutDone, error)
 	set *messages.BackupSet
@@ -57,15 +59,17 @@ func (r *run) do(ctx context.Context) *messages.BackupReport {
 	r.set.Finished = now()
 	r.sweep()
 
-	report := &messages.BackupReport{Set: r.set, BackupDir: r.tree.backups.Path()}
+	report := &messages.BackupReport{Set: r.set, BackupDir: messages.Text(r.tree.backups.Path())}
 	limit := r.tree.config.CopyTimeout
 	if _, err := within(limit, func() (any, error) { return nil, r.tree.backups.WriteSet(r.set) }); err != nil {
-		report.Faults = append(report.Faults, err.Error())
+		report.Faults = append(report.Faults, messages.Text(err.Error()))
 		r.logger.Error("set not written: the backups of the run are complete without it", "error", err)
 	}
-	r.retain(report)
-	if _, err := within(limit, r.tree.sweepUndo); err != nil {
-		report.Faults = append(report.Faults, fmt.Sprintf("remove undo whose life has ended: %v", err))
+	if !r.keepsAll {
+		r.retain(report)
+	}
+	if err := r.tree.sweep(limit); err != nil {
+		report.Faults = append(report.Faults, messages.Text(fmt.Sprintf("remove undo whose life has ended: %v", err)))
 		r.logger.Error("undo whose life has ended is not removed", "error", err)
 	}
 	complete := r.complete(report)
@@ -109,7 +113,7 @@ func (r *run) retain(report *messages.BackupReport) {
 		report.Retained = append(report.Retained, decisions...)
 		if err != nil {
 			err = fmt.Errorf("retain backups of table %q: %w", result.GetTable(), err)
-			report.Faults = append(report.Faults, err.Error())
+			report.Faults = append(report.Faults, messages.Text(err.Error()))
 			r.logger.Error("retention failed: nothing that must stay was removed", "error", err)
 		}
 	}
@@ -147,7 +151,7 @@ func (r *run) complete(report *messages.BackupReport) *messages.BackupComplete {
 // broken is the event of a run that ended without results: every table failed.
 func (r *run) broken(why string) *messages.BackupComplete {
 	event := &messages.BackupComplete{
-		RunId: r.id, Label: r.label, Started: r.set.GetStarted(), Finished: now(), BackupDir: r.tree.backups.Path()}
+		RunId: r.id, Label: r.label, Started: r.set.GetStarted(), Finished: now(), BackupDir: messages.Text(r.tree.backups.Path())}
 	for _, table := range r.tables {
 		event.Failed = append(event.Failed, &messages.TableResult{
 			Table: table, Outcome: messages.Outcome_OUTCOME_FAILED,

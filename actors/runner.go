@@ -41,6 +41,7 @@ type runner struct {
 type queuedRun struct {
 	key    string
 	tables []string
+	all    bool // no tables were named: they are all that were served
 	label  string
 	pin    bool
 	askers []*request
@@ -78,7 +79,7 @@ func (r *runner) ask(m *messages.BackupAll, asker *request) {
 
 func (r *runner) queueUp(m *messages.BackupAll, asker *request) *messages.Failure {
 	if r.tree.config.ReadOnly {
-		return messages.Failf(messages.Code_CODE_FAILED_PRECONDITION, "directory is open for reading only").
+		return messages.Failf(messages.Code_CODE_PERMISSION_DENIED, "directory is open for reading only").
 			Advise("ask the host that serves the directory")
 	}
 	tables := slices.Compact(slices.Sorted(slices.Values(m.GetTables())))
@@ -92,7 +93,8 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request) *messages.Failur
 		return messages.Failf(messages.Code_CODE_NOT_FOUND, "no such tables: %s", strings.Join(unknown, ", ")).
 			Advise("ListTables names the tables that are served")
 	}
-	if len(tables) == 0 {
+	all := len(tables) == 0
+	if all {
 		tables = r.tree.served()
 	}
 	key := fmt.Sprintf("%s\x00%s\x00%v", strings.Join(tables, ","), m.GetLabel(), m.GetPin())
@@ -104,6 +106,7 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request) *messages.Failur
 	for _, q := range r.queue {
 		if q.key == key {
 			q.askers = append(q.askers, asker)
+			q.all = q.all || all
 			asker.taken.Store(true)
 			return nil
 		}
@@ -112,7 +115,7 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request) *messages.Failur
 		return messages.Failf(messages.Code_CODE_RESOURCE_EXHAUSTED, "%d different runs wait already", mostQueued).
 			After(time.Minute).Advise("wait for BackupComplete")
 	}
-	r.queue = append(r.queue, &queuedRun{key: key, tables: tables, label: m.GetLabel(), pin: m.GetPin(), askers: []*request{asker}})
+	r.queue = append(r.queue, &queuedRun{key: key, tables: tables, all: all, label: m.GetLabel(), pin: m.GetPin(), askers: []*request{asker}})
 	asker.taken.Store(true)
 	if !r.running {
 		r.running = true

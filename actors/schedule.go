@@ -76,14 +76,10 @@ func (p plan) next(now time.Time, s *messages.ScheduleState) (at time.Time, tabl
 	if !at.IsZero() && !at.After(now) {
 		return at, nil
 	}
-	all := at
 	for _, r := range s.GetRetries() {
 		if t := due(r); at.IsZero() || t.Before(at) {
 			at = t
 		}
-	}
-	if at.Equal(all) {
-		return at, nil
 	}
 	for _, r := range s.GetRetries() {
 		if t := due(r); !t.After(at) || !t.After(now) {
@@ -166,9 +162,10 @@ func (p *plan) correct(now time.Time, s *messages.ScheduleState) (changed bool) 
 	return changed
 }
 
-// begin notes that a run of tables begins: what a crash in it is to leave.
-func (p plan) begin(now time.Time, s *messages.ScheduleState, tables []string) {
-	if p.isAll(tables) {
+// begin notes that a run of tables, or of all that were served when it was asked for, begins: what a crash in it is to
+// leave.
+func (p plan) begin(now time.Time, s *messages.ScheduleState, tables []string, all bool) {
+	if all {
 		s.LastAttempt = timestamppb.New(now)
 		s.Unfinished++
 	}
@@ -180,15 +177,16 @@ func (p plan) begin(now time.Time, s *messages.ScheduleState, tables []string) {
 	}
 }
 
-// end notes what a run that had begun did.
-func (p plan) end(now time.Time, s *messages.ScheduleState, results []*messages.TableResult) {
-	all, failing := p.isAll(tablesOf(results)), len(s.GetRetries()) > 0
+// end notes what a run that had begun did. A table that is no longer served is not tried again.
+func (p plan) end(now time.Time, s *messages.ScheduleState, results []*messages.TableResult, all bool) {
+	failing := len(s.GetRetries()) > 0
 	if all {
 		s.Unfinished = 0
 	}
 	for _, result := range results {
 		i := slices.IndexFunc(s.GetRetries(), func(r *messages.TableRetry) bool { return r.GetTable() == result.GetTable() })
 		switch failed := result.GetOutcome() == messages.Outcome_OUTCOME_FAILED; {
+		case failed && i < 0 && !slices.Contains(p.tables, result.GetTable()):
 		case failed && i < 0:
 			s.Retries = append(s.Retries, &messages.TableRetry{
 				Table: result.GetTable(), Failures: 1, LastAttempt: timestamppb.New(now)})
@@ -209,8 +207,8 @@ func (p plan) recall(sets []*messages.BackupSet) *messages.ScheduleState {
 	s := &messages.ScheduleState{}
 	for _, set := range sets {
 		if tables := tablesOf(set.GetResults()); p.isAll(tables) {
-			p.begin(set.GetStarted().AsTime(), s, tables)
-			p.end(set.GetFinished().AsTime(), s, set.GetResults())
+			p.begin(set.GetStarted().AsTime(), s, tables, true)
+			p.end(set.GetFinished().AsTime(), s, set.GetResults(), true)
 			break
 		}
 	}

@@ -133,10 +133,11 @@ func (p *plan) play(now *time.Time, d time.Duration, s *messages.ScheduleState, 
 			*now = next
 		}
 		runs, of = append(runs, *now), append(of, tables)
-		if tables == nil {
+		all := tables == nil
+		if all {
 			tables = p.tables
 		}
-		p.begin(*now, s, tables)
+		p.begin(*now, s, tables, all)
 		var results []*messages.TableResult
 		for _, table := range tables {
 			result := &messages.TableResult{Table: table, Outcome: messages.Outcome_OUTCOME_BACKED_UP}
@@ -145,7 +146,7 @@ func (p *plan) play(now *time.Time, d time.Duration, s *messages.ScheduleState, 
 			}
 			results = append(results, result)
 		}
-		p.end(*now, s, results)
+		p.end(*now, s, results, all)
 	}
 }
 
@@ -190,7 +191,7 @@ func TestDayOfCrashes(t *testing.T) {
 			end := p.started.Add(10 * time.Second)
 			if kills {
 				if next, _ := p.next(p.started, s); !next.After(end) {
-					p.begin(next, s, p.tables)
+					p.begin(next, s, p.tables, true)
 					runs++
 				}
 				continue
@@ -245,8 +246,8 @@ func TestFailingTables(t *testing.T) {
 	if len(s.GetRetries()) != 0 || s.GetLastSuccess() == nil {
 		t.Errorf("state = %v, want no retries and a success", s)
 	}
-	p.begin(now, s, p.tables)
-	p.end(now, s, []*messages.TableResult{{Table: "a"}, {Table: "b", Outcome: messages.Outcome_OUTCOME_FAILED}})
+	p.begin(now, s, p.tables, true)
+	p.end(now, s, []*messages.TableResult{{Table: "a"}, {Table: "b", Outcome: messages.Outcome_OUTCOME_FAILED}}, true)
 	if next, tables := p.next(now, s); !next.Equal(now.Add(minute)) || !slices.Equal(tables, []string{"b"}) {
 		t.Errorf("next = %v, %v, want b a minute after %v", next, tables, now)
 	}

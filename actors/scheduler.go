@@ -63,12 +63,20 @@ func newScheduler(t *tree) *scheduler {
 	return s
 }
 
-// serve tells which tables there are from now on.
-func (s *scheduler) serve(tables []string) {
+// serve takes note of which tables there are from now on.
+func (s *scheduler) serve() {
 	if s == nil {
 		return
 	}
 	s.mu.Lock()
+	if s.stopped {
+		s.mu.Unlock()
+		return
+	}
+	s.work.Add(1)
+	defer s.work.Done()
+	// Within the lock: of two that change the tables at once, the later one takes the later list.
+	tables := s.tree.served()
 	s.plan.tables = tables
 	s.state.Retries = slices.DeleteFunc(s.state.Retries, func(r *messages.TableRetry) bool {
 		return !slices.Contains(tables, r.GetTable())
@@ -192,7 +200,7 @@ func (s *scheduler) began(q *queuedRun) {
 	}
 	s.mu.Lock()
 	s.running = true
-	s.plan.begin(wallClock(), s.state, q.tables)
+	s.plan.begin(wallClock(), s.state, q.tables, q.all)
 	s.mu.Unlock()
 	s.save()
 }
@@ -214,7 +222,7 @@ func (s *scheduler) ended(q *queuedRun, reply proto.Message) {
 		whole = false
 	}
 	if whole {
-		s.plan.end(wallClock(), s.state, results)
+		s.plan.end(wallClock(), s.state, results, q.all)
 	}
 	s.mu.Unlock()
 	if whole {

@@ -213,13 +213,12 @@ func pages(ctx context.Context, read func(*messages.Scan) (*messages.Page, error
 				return err
 			}
 		}
-		if ctx.Err() != nil {
-			return contextError(ctx)
-		}
 		scan.Limit = min(scan.GetLimit(), math.MaxUint32/8) * 8
 		switch {
 		case len(page.GetNext()) == 0:
 			return nil
+		case ctx.Err() != nil:
+			return contextError(ctx)
 		case scan.GetReverse():
 			scan.End = page.GetNext()
 		default:

@@ -34,8 +34,9 @@ func (t *tree) openTable(ctx context.Context, table string) error {
 		if err != nil {
 			return err
 		}
+		m.found.Store(true)
 		m.hidden.Store(false)
-		t.scheduler.serve(t.served())
+		t.scheduler.serve()
 	}
 	return t.command(ctx, table, openCommand)
 }
@@ -59,7 +60,7 @@ func (t *tree) createTable(ctx context.Context, m *messages.CreateTable) error {
 	if err := created.ask(ctx, createCommand); err != nil {
 		return err
 	}
-	t.scheduler.serve(t.served())
+	t.scheduler.serve()
 	return nil
 }
 
@@ -70,23 +71,21 @@ func (t *tree) checkNew(table string, createEmpty bool) error {
 	if _, failure := t.find(table); failure == nil {
 		return exists
 	}
-	var has, dropped, backedUp bool
-	_, err := patient(&t.tables, listTimeout, func() (any, error) {
-		var errs [3]error
-		var undo []*messages.UndoRecord
-		has, errs[0] = t.directory.Has(table)
-		undo, errs[1] = t.directory.Undo(table)
-		backedUp, errs[2] = t.backups.Has(table)
-		dropped = len(undo) > 0
-		return nil, errors.Join(errs[:]...)
+	type found struct{ has, dropped bool }
+	onDisk, err := patient(&t.tables, listTimeout, func() (found, error) {
+		has, err := t.directory.Has(table)
+		undo, errUndo := t.directory.Undo(table)
+		return found{has, len(undo) > 0}, errors.Join(err, errUndo)
 	})
+	backedUp, errBackups := patient(&t.listing, listTimeout, func() (bool, error) { return t.backups.Has(table) })
+	err = errors.Join(err, errBackups)
 	const hint = "restore it from a backup, or create it empty all the same with create_empty, or --create-empty"
 	switch {
 	case err != nil:
 		return fmt.Errorf("find out whether the table exists: %w", err)
-	case has:
+	case onDisk.has:
 		return exists.Advise("open it with OpenTable, or gabion tables open")
-	case dropped && !createEmpty:
+	case onDisk.dropped && !createEmpty:
 		return messages.Failf(messages.Code_CODE_FAILED_PRECONDITION, "table was dropped, and its data is kept").Of(table).Advise(hint)
 	case backedUp && !createEmpty:
 		return messages.Failf(messages.Code_CODE_FAILED_PRECONDITION, "table is missing, but backups of it exist").Of(table).Advise(hint)
@@ -126,6 +125,13 @@ func (t *tree) dropTable(ctx context.Context, m *messages.DropTable) error {
 	}
 	defer c.dropping.Store(false)
 	if !m.GetWithoutBackup() {
+		if c.showing() == messages.TableState_TABLE_STATE_CLOSED {
+			// Nobody writes to it: dropping is set.
+			if err := c.ask(ctx, openCommand); err != nil {
+				return messages.WithHint(fmt.Errorf("open for the last backup: %w", err),
+					"the table was not dropped; without_backup drops it all the same")
+			}
+		}
 		if err := t.lastBackup(ctx, c.name); err != nil {
 			return messages.WithHint(fmt.Errorf("last backup before the drop: %w", err),
 				"the table was not dropped; without_backup drops it all the same")
@@ -134,7 +140,7 @@ func (t *tree) dropTable(ctx context.Context, m *messages.DropTable) error {
 	if err := c.ask(ctx, dropCommand); err != nil {
 		return err
 	}
-	t.scheduler.serve(t.served())
+	t.scheduler.serve()
 	return nil
 }
 
@@ -154,6 +160,6 @@ func (t *tree) lastBackup(ctx context.Context, table string) error {
 }
 
 func readOnlyFailure() *messages.Failure {
-	return messages.Failf(messages.Code_CODE_FAILED_PRECONDITION, "directory is open for reading only").
+	return messages.Failf(messages.Code_CODE_PERMISSION_DENIED, "directory is open for reading only").
 		Advise("ask the host that serves the directory")
 }

@@ -44,6 +44,8 @@ type tree struct {
 	space   space
 	// listing is of the backup directory, asked for by health and ListBackups; tables is of DIR.
 	listing, tables patience
+	// sweeping is of the removal of undo.
+	sweeping patience
 	// supervisor is the supervisor's PID, once it was spawned.
 	supervisor atomic.Pointer[actor.PID]
 	// admin is what is done beside the supervisor.
@@ -178,6 +180,7 @@ func (t *tree) stop(ctx context.Context) {
 		t.runner.wait()
 		t.scheduler.wait()
 		t.events.wait()
+		t.admin.wait(context.Background())
 		err := t.release()
 		if err != nil {
 			t.config.Logger.Error("directories released with an error", "error", err)

@@ -51,8 +51,11 @@ func (d *Directory) pin(name, id, reason string) error {
 		return messages.ErrNotFound
 	}
 	path := d.pinPath(name, id)
-	if exists, err := store.Exists(d.fs, path); err != nil || exists {
+	if exists, err := store.Exists(d.fs, path); err != nil {
 		return err
+	} else if exists {
+		// Who wrote it may have met an error before its name was durable.
+		return errors.Join(store.SyncDir(d.fs, d.fs.PathDir(path)), store.SyncDir(d.fs, d.fs.PathJoin(d.path, name)))
 	}
 	data, err := protojson.Marshal(&messages.Pin{
 		FormatVersion: store.FormatVersion, Table: name, BackupId: id, Reason: reason, Since: timestamppb.Now()})

@@ -86,3 +86,28 @@ func TestPinIsDurable(t *testing.T) {
 		t.Errorf("after a crash: %+v", left)
 	}
 }
+
+// TestPinAgain: a pin that could not be made durable is, once it is asked for again.
+func TestPinAgain(t *testing.T) {
+	disk := newDisk(t)
+	d := openDir(t, disk, backupsPath)
+	live := newLive(t, disk.mem, "/data", table, lineageA)
+	live.put(5, 10)
+	id := publish(t, d, live.cut()).GetBackupId()
+	pins := disk.PathJoin(backupsPath, table, "pins")
+	disk.hook(func(op, path string) error {
+		if op == "sync" && path == pins {
+			return errInjected
+		}
+		return nil
+	}, nil)
+	wantIs(t, d.Pin(table, id, "kept"), errInjected)
+	disk.hook(nil, nil)
+	must(t, d.Pin(table, id, "kept"))
+	after := openDir(t, disk.mem.CrashClone(vfs.CrashCloneCfg{}), backupsPath)
+	backups, err := after.List(table)
+	must(t, err)
+	if len(backups) != 1 || backups[0].Pinned != "kept" {
+		t.Errorf("after a power loss: %v", backups)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -73,8 +74,12 @@ func (f *Failure) Is(target error) bool {
 
 // Failf makes a Failure of the given code.
 func Failf(code Code, format string, args ...any) *Failure {
-	return &Failure{Code: code, Message: fmt.Sprintf(format, args...)}
+	return &Failure{Code: code, Message: Text(fmt.Sprintf(format, args...))}
 }
+
+// Text is s with U+FFFD in place of what is not UTF-8, such as the bytes of a path: a message that holds anything else
+// cannot be marshalled.
+func Text(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
 
 // Of sets the table the Failure speaks of, and returns it.
 func (f *Failure) Of(table string) *Failure {
@@ -90,7 +95,7 @@ func (f *Failure) After(wait time.Duration) *Failure {
 
 // Advise sets the hint, and returns the Failure.
 func (f *Failure) Advise(hint string) *Failure {
-	f.Hint = hint
+	f.Hint = Text(hint)
 	return f
 }
 
@@ -104,7 +109,7 @@ func FailureOf(err error) *Failure {
 	if f, ok := err.(*Failure); ok {
 		return proto.CloneOf(f)
 	}
-	failure := &Failure{Code: Code_CODE_UNAVAILABLE, Message: err.Error()}
+	failure := &Failure{Code: Code_CODE_UNAVAILABLE, Message: Text(err.Error())}
 	var inner *Failure
 	switch {
 	case errors.As(err, &inner):
@@ -124,6 +129,6 @@ func FailureOf(err error) *Failure {
 			}
 		}
 	}
-	failure.Hint = joinHints(err)
+	failure.Hint = Text(joinHints(err))
 	return failure
 }

@@ -32,8 +32,9 @@ func (d *Directory) Has(table string) (bool, error) {
 	return Exists(d.fs, d.fs.PathJoin(d.tablePath(table), currentFile))
 }
 
-// Drop takes a table out of service and keeps its lineage as undo until the given time. Its store must be closed. A
-// crash leaves the table as it was, or dropped.
+// Drop takes a table out of service and keeps its lineage as undo until the given time; of a table whose current is lost
+// or damaged, every lineage. Its store must be closed. A crash leaves the table as it was, or dropped. A table of which
+// there is nothing is ErrMissing, and durably so.
 func (d *Directory) Drop(table string, until time.Time) error {
 	if err := d.drop(table, until); err != nil {
 		return fmt.Errorf("drop table %q: %w", table, err)
@@ -45,28 +46,68 @@ func (d *Directory) drop(table string, until time.Time) error {
 	if d.readOnly {
 		return fmt.Errorf("directory is open for reading only: %w", messages.ErrInvalid)
 	}
-	lineage, err := d.current(table)
+	exists, err := Exists(d.fs, d.tablePath(table))
 	if err != nil {
 		return err
 	}
-	if lineage == "" {
+	if !exists {
 		return ErrMissing
 	}
-	record := &messages.UndoRecord{FormatVersion: FormatVersion, Table: table, Lineage: lineage, Reason: UndoDropped,
-		Since: timestamppb.Now(), Until: timestamppb.New(until)}
-	data, err := protojson.Marshal(record)
+	lineages, err := d.served(table)
 	if err != nil {
-		return fmt.Errorf("marshal undo: %w", err)
-	}
-	// The record first: without it, a table without current would be one that lost its current. A crash
-	// before current is gone leaves the record of a lineage that serves, which the next open removes.
-	if err := WriteDurably(d.fs, d.undoPath(table, lineage), data); err != nil {
 		return err
 	}
-	if err := d.fs.Remove(d.fs.PathJoin(d.tablePath(table), currentFile)); err != nil {
+	// The records first: without them, a table without current would be one that lost its current. A crash
+	// before current is gone leaves the record of a lineage that serves, which the next open removes.
+	for _, lineage := range lineages {
+		record := &messages.UndoRecord{FormatVersion: FormatVersion, Table: table, Lineage: lineage, Reason: UndoDropped,
+			Since: timestamppb.Now(), Until: timestamppb.New(until)}
+		data, err := protojson.Marshal(record)
+		if err != nil {
+			return fmt.Errorf("marshal undo: %w", err)
+		}
+		if err := WriteDurably(d.fs, d.undoPath(table, lineage), data); err != nil {
+			return err
+		}
+	}
+	err = d.fs.Remove(d.fs.PathJoin(d.tablePath(table), currentFile))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove %s: %w", currentFile, err)
 	}
-	return SyncDir(d.fs, d.tablePath(table))
+	// Also where an earlier Drop removed it, and met an error then.
+	if err := SyncDir(d.fs, d.tablePath(table)); err != nil {
+		return err
+	}
+	if len(lineages) == 0 {
+		return ErrMissing
+	}
+	return nil
+}
+
+// served returns the lineage that current names, or, where it names none, all that are not undo.
+func (d *Directory) served(table string) ([]string, error) {
+	lineage, err := d.current(table)
+	switch {
+	case err == nil && lineage != "":
+		return []string{lineage}, nil
+	case err != nil && !errors.Is(err, messages.ErrDataLoss):
+		return nil, err
+	}
+	all, err := d.Lineages(table)
+	if err != nil {
+		return nil, err
+	}
+	var lineages []string
+	for _, lineage := range all {
+		record, err := d.readUndo(table, lineage)
+		if err != nil {
+			return nil, err
+		}
+		if record == nil {
+			lineages = append(lineages, lineage)
+		}
+	}
+	return lineages, nil
 }
 
 func (d *Directory) undoPath(table, lineage string) string {
@@ -179,7 +220,8 @@ func (d *Directory) removeUndo(record *messages.UndoRecord) error {
 	if err := SyncDir(d.fs, dir); err != nil {
 		return err
 	}
-	if err := d.fs.Remove(path + undoSuffix); err != nil {
+	// Another sweep may have been faster.
+	if err := d.fs.Remove(path + undoSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove %s: %w", path+undoSuffix, err)
 	}
 	return SyncDir(d.fs, dir)
