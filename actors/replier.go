@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -202,9 +203,9 @@ func askLate[T any](ctx context.Context, p *repliers, pid *actor.PID, message an
 	case T:
 		return m, false, nil
 	case *messages.Failure:
-		if m.GetCode() == messages.Code_CODE_DEADLINE_EXCEEDED && ctx.Err() != nil {
-			// The table noticed first what the caller is about to.
-			return answer, false, fmt.Errorf("%w: %w", contextError(ctx), m)
+		if at, ok := ctx.Deadline(); ok && m.GetCode() == messages.Code_CODE_DEADLINE_EXCEEDED && !time.Now().Before(at) {
+			// The table noticed before the context's timer did.
+			return answer, false, fmt.Errorf("%w: %w", context.DeadlineExceeded, m)
 		}
 		return answer, false, m
 	case *actor.DeadLetterResponse:
