@@ -44,6 +44,10 @@ type Config struct {
 	// knows is an error that matches messages.ErrNotFound.
 	ReadOnly bool
 
+	// Visit is for a program that opens a directory which another one serves at other times, and whose configuration it
+	// does not know: each table keeps the accounting of its record, whatever AtCut says, and runs remove no backup.
+	Visit bool
+
 	// Interval is the time between the starts of two runs of all tables, also across restarts. Zero means
 	// 24 h, or Cron where that is set; the minimum is 1 s.
 	Interval time.Duration

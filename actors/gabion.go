@@ -285,6 +285,12 @@ func (g *Gabion) PID(table string) *actor.PID {
 	return actor.NewPID(g.supervisor.GetAddress(), g.supervisor.GetId()+"/"+table)
 }
 
+// Dir is the directory of the tables, and BackupDir that of the backups, as absolute paths without links.
+func (g *Gabion) Dir() string { return g.tree.directory.Path() }
+
+// BackupDir is the directory of the backups.
+func (g *Gabion) BackupDir() string { return g.tree.backups.Path() }
+
 // Supervisor is the PID that answers ListTables, CreateTable, OpenTable, CloseTable, RetryTable and DropTable.
 func (g *Gabion) Supervisor() *actor.PID { return g.supervisor }
 

@@ -65,7 +65,7 @@ func (r *run) do(ctx context.Context) *messages.BackupReport {
 		report.Faults = append(report.Faults, messages.Text(err.Error()))
 		r.logger.Error("set not written: the backups of the run are complete without it", "error", err)
 	}
-	if !r.keepsAll {
+	if !r.keepsAll && !r.tree.config.Visit {
 		r.retain(report)
 	}
 	if err := r.tree.sweep(limit); err != nil {

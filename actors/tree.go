@@ -73,7 +73,7 @@ func (t *tree) openStore(c *cell, mayCreate bool, faults chan<- error) (*store.S
 func (t *tree) openOptions(c *cell, faults chan<- error, o store.OpenOptions) store.OpenOptions {
 	o.Context = c.opens
 	o.SchemaVersion = t.config.Schemas[c.name].Version
-	o.Accounting = t.config.accounting(c.name)
+	o.Accounting, o.KeepAccounting = t.config.accounting(c.name), t.config.Visit
 	o.Newest = func(lineage string) (uint64, error) { return t.newest(c, lineage) }
 	o.OnFreeze = func(cause error) { report(faults, fmt.Errorf("%w: %w", store.ErrFrozen, cause)) }
 	o.OnCorruption = func(err error) { c.logger.Error("damaged block met", "error", err) }

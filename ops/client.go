@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net"
 	"net/http"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -22,6 +23,12 @@ type Client struct {
 	info      *messages.InfoResponse
 }
 
+// dialTimeout is how long a server may take to say who it is.
+const dialTimeout = 5 * time.Second
+
+var errHungServer = messages.WithHint(fmt.Errorf("the server that holds the directory does not answer for %v: %w", dialTimeout, messages.ErrDeadline),
+	"look at its process: it may be stopped, or its machine overloaded")
+
 // Dial connects to the server that holds dir, and asks who it is. Where none listens the error matches ErrNoServer; a
 // server of another protocol version is an error that says which side to upgrade.
 func Dial(ctx context.Context, dir string) (*Client, error) {
@@ -36,8 +43,10 @@ func Dial(ctx context.Context, dir string) (*Client, error) {
 	// The host's name is not looked at.
 	c.service = messagesconnect.NewGabionServiceClient(&http.Client{Transport: c.transport}, "http://gabion",
 		connect.WithInterceptors(protocolInterceptor{}), connect.WithAcceptCompression("gzip", nil, nil))
-	if c.info, err = c.service.Info(ctx, &messages.InfoRequest{}); err != nil {
-		err = fromConnect(ctx, err, false)
+	asking, cancel := context.WithTimeoutCause(ctx, dialTimeout, errHungServer)
+	defer cancel()
+	if c.info, err = c.service.Info(asking, &messages.InfoRequest{}); err != nil {
+		err = fromConnect(asking, err, false)
 	} else {
 		err = checkProtocol(protocolMajor, uint64(c.info.GetProtocolMajor()))
 	}

@@ -12,6 +12,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops/messagesconnect"
 )
@@ -353,4 +354,42 @@ func TestOpen(t *testing.T) {
 			t.Errorf("open of a missing directory, write %v: %v", write, err)
 		}
 	}
+}
+
+// A server that does not say who it is, such as a stopped process, holds up nobody for ever.
+func TestHungServer(t *testing.T) {
+	release := make(chan struct{})
+	dir := fake(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer close(release)
+	_, err := Dial(t.Context(), dir)
+	if !errors.Is(err, messages.ErrDeadline) || !strings.Contains(strings.Join(messages.Hints(err), ""), "look at its process") {
+		t.Errorf("dial = %v, hints %q", err, messages.Hints(err))
+	}
+}
+
+// A start waits a little for a reader that holds the directory.
+func TestStartBesideAReader(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	start := func() (*Server, error) {
+		return Start(t.Context(), &Config{Gabion: actors.Config{Dir: dir, Tables: []string{"a"}, DisableSchedule: true}}, nil)
+	}
+	stop := func(s *Server, err error) {
+		if err == nil {
+			err = s.Stop(context.Background())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop(start())
+	reader, err := Open(t.Context(), OpenOptions{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(300*time.Millisecond, func() {
+		if err := reader.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	stop(start())
 }

@@ -107,7 +107,7 @@ func TestPrecedence(t *testing.T) {
 func TestEveryFieldIsASetting(t *testing.T) {
 	inCodeOnly := []string{
 		"ReadOnly", // a server that only reads would still write its socket
-		"FS", "Logger", "Spawn", "Middleware", "Schemas",
+		"FS", "Logger", "Spawn", "Middleware", "Schemas", "Visit",
 	}
 	c := &Config{}
 	fields := map[any]bool{}

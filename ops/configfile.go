@@ -76,7 +76,14 @@ func readFile(path string) (map[string]given, []error) {
 	return parseFile(path, data)
 }
 
+// maxFile bounds a configuration file, in bytes: it is parsed as a whole.
+const maxFile = 64 << 10
+
 func parseFile(path string, data []byte) (map[string]given, []error) {
+	if len(data) > maxFile {
+		return nil, []error{messages.WithHint(&ConfigError{Where: path, Err: fmt.Errorf("file has %d B, maximum is %d B", len(data), maxFile)},
+			"name the file of a configuration")}
+	}
 	f := &file{path: path, lines: strings.Split(string(data), "\n"), values: make(map[string]given)}
 	parsed, err := parser.ParseBytes(data, 0)
 	if err != nil {
@@ -139,8 +146,9 @@ func (f *file) section(prefix string, node ast.Node) {
 		return
 	}
 	for _, pair := range mapping.Values {
-		key := prefix + pair.Key.GetToken().Value
-		i := slices.IndexFunc(Settings(), func(s Setting) bool { return s.Key == key })
+		name := pair.Key.GetToken().Value
+		key := prefix + name
+		i := slices.IndexFunc(Settings(), func(s Setting) bool { return s.Key == key && !strings.Contains(name, ".") })
 		switch {
 		case i >= 0:
 			f.value(Settings()[i], pair)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"connectrpc.com/connect"
 
@@ -51,6 +52,8 @@ func fromConnect(ctx context.Context, err error, write bool) error {
 		return wire.Unwrap()
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
+	case errors.Is(err, os.ErrPermission):
+		return wire.Unwrap()
 	default:
 		err = fmt.Errorf("the server went away: %w: %w", messages.ErrUnavailable, wire.Unwrap())
 	}

@@ -91,25 +91,32 @@ type Session struct {
 // Open gives access to a directory: through DIR/gabion.sock where a server holds it, else in place, without a
 // schedule, and only for the user who owns it. No table and no directory is made. A directory that is held by a
 // host without a socket is an error that matches store.ErrHeld and names the holder.
-func Open(ctx context.Context, o OpenOptions) (*Session, error) {
-	deadline := time.Now().Add(patience)
-	for {
+func Open(ctx context.Context, o OpenOptions) (s *Session, err error) {
+	err = whileHeld(ctx, func() error {
 		client, err := Dial(ctx, o.Dir)
 		if err == nil {
-			return &Session{Access: client, client: client}, nil
+			s = &Session{Access: client, client: client}
+			return nil
 		}
 		if !errors.Is(err, ErrNoServer) {
-			return nil, err
+			return err
 		}
-		s, err := openInPlace(ctx, o)
-		if err == nil {
-			return s, nil
-		}
-		if !errors.Is(err, store.ErrHeld) {
-			return nil, err
-		}
-		if time.Now().After(deadline) {
-			return nil, heldError{err}
+		s, err = openInPlace(ctx, o)
+		return err
+	})
+	if errors.Is(err, store.ErrHeld) {
+		err = heldError{err}
+	}
+	return s, err
+}
+
+// whileHeld calls try until the directory is no longer held, or patience ends.
+func whileHeld(ctx context.Context, try func() error) error {
+	deadline := time.Now().Add(patience)
+	for {
+		err := try()
+		if !errors.Is(err, store.ErrHeld) || time.Now().After(deadline) {
+			return err
 		}
 		// Readers that began together must not meet again and again.
 		timer := time.NewTimer(20*time.Millisecond + rand.N(80*time.Millisecond))
@@ -117,7 +124,7 @@ func Open(ctx context.Context, o OpenOptions) (*Session, error) {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -133,7 +140,7 @@ func (heldError) GetHint() string {
 }
 
 func openInPlace(ctx context.Context, o OpenOptions) (*Session, error) {
-	if err := CheckUser(o.Dir); err != nil {
+	if err := errors.Join(CheckUser(o.Dir), checkUserIf(o.BackupDir)); err != nil {
 		return nil, err
 	}
 	tables := o.Tables
@@ -149,7 +156,7 @@ func openInPlace(ctx context.Context, o OpenOptions) (*Session, error) {
 	}))}
 	var err error
 	s.local, err = actors.Start(ctx, s.system, actors.Config{
-		Dir: o.Dir, BackupDir: o.BackupDir, Tables: tables, ReadOnly: !o.Write, DisableSchedule: true,
+		Dir: o.Dir, BackupDir: o.BackupDir, Tables: tables, ReadOnly: !o.Write, DisableSchedule: true, Visit: true,
 	})
 	if err != nil {
 		s.system.Shutdown()
@@ -157,6 +164,14 @@ func openInPlace(ctx context.Context, o OpenOptions) (*Session, error) {
 	}
 	s.Access = s.local
 	return s, nil
+}
+
+// checkUserIf is CheckUser where a directory is named.
+func checkUserIf(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	return CheckUser(dir)
 }
 
 // existing returns the tables that are needed, or that there are.

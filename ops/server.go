@@ -31,8 +31,12 @@ func Start(ctx context.Context, config *Config, logger *slog.Logger) (*Server, e
 	}))
 	gabion := config.Gabion
 	gabion.Logger = logger
-	var err error
-	if s.gabion, err = actors.Start(ctx, s.system, gabion); err != nil {
+	// Another command that reads the directory in place is soon gone.
+	err := whileHeld(ctx, func() (err error) {
+		s.gabion, err = actors.Start(ctx, s.system, gabion)
+		return err
+	})
+	if err != nil {
 		s.system.Shutdown()
 		return nil, err
 	}

@@ -52,11 +52,7 @@ func ListenSocket(ctx context.Context, g *actors.Gabion, o SocketOptions) (*Sock
 	if o.bounds == (bounds{}) {
 		o.bounds = bounds{request: maxRequest, header: headerTimeout, stall: stallTimeout}
 	}
-	health, err := g.Health(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("listen on socket: %w", err)
-	}
-	path, err := socketPath(health.GetDir())
+	path, err := socketPath(g.Dir())
 	if err != nil {
 		return nil, fmt.Errorf("listen on socket: %w", err)
 	}
@@ -64,7 +60,7 @@ func ListenSocket(ctx context.Context, g *actors.Gabion, o SocketOptions) (*Sock
 		return nil, errors.Join(messages.WithHint(fmt.Errorf("listen on socket: %s is served already", path),
 			"call ListenSocket once for each Gabion"), conn.Close())
 	}
-	listener, info, err := bind(health.GetDir())
+	listener, info, err := bind(g.Dir())
 	if err != nil {
 		return nil, fmt.Errorf("listen on socket: %w", err)
 	}
@@ -72,9 +68,9 @@ func ListenSocket(ctx context.Context, g *actors.Gabion, o SocketOptions) (*Sock
 	ending, end := context.WithCancel(context.WithoutCancel(ctx))
 	answering := &service{gabion: g, logger: o.Logger, ending: ending, info: &messages.InfoResponse{
 		Version: moduleVersion(), ProtocolMajor: protocolMajor, ProtocolMinor: protocolMinor,
-		Dir: health.GetDir(), BackupDir: health.GetBackupDir(), Started: timestamppb.New(start),
+		Dir: messages.Text(g.Dir()), BackupDir: messages.Text(g.BackupDir()), Started: timestamppb.New(start),
 	}}
-	s := &Socket{dir: health.GetDir(), info: info, end: end, served: make(chan struct{})}
+	s := &Socket{dir: g.Dir(), info: info, end: end, served: make(chan struct{})}
 	s.server = &http.Server{
 		Handler:           s.counted(bounded(ending, o.bounds, handler(answering, o.bounds))),
 		ReadHeaderTimeout: o.bounds.header,

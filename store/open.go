@@ -25,6 +25,8 @@ type OpenOptions struct {
 	// Accounting is how the table's groups keep its count, bytes and fingerprint. Zero means exact. A table that was
 	// opened in the other mode before changes with a group; one that becomes exact needs Recount.
 	Accounting messages.Accounting
+	// KeepAccounting keeps the mode of the table's record in place of Accounting.
+	KeepAccounting bool
 	// Newest returns the seq of the newest backup of a lineage; zero means that there is none. An
 	// error means unknown: the open goes on with a warning. Nil means that there are no backups.
 	Newest func(lineage string) (uint64, error)
@@ -189,7 +191,11 @@ func (p *opening) run() (*Store, error) {
 		return fail(err)
 	}
 	s := p.store(db, record, frozen, m)
-	s.startAccounting(p.options.Accounting)
+	mode := p.options.Accounting
+	if p.options.KeepAccounting {
+		mode = record.GetAccounting()
+	}
+	s.startAccounting(mode)
 	return s, nil
 }
 

@@ -208,13 +208,32 @@ func (i *importing) write(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 	defer cancel()
-	if _, err := i.table.Write(ctx, &messages.Write{Ops: i.batch.Ops}); err != nil {
-		return fmt.Errorf("import: %w", err)
+	for {
+		_, err := i.table.Write(ctx, &messages.Write{Ops: i.batch.Ops})
+		if err == nil {
+			break
+		}
+		var failure *messages.Failure
+		if !errors.As(err, &failure) || failure.GetOutcomeUnknown() || failure.GetRetryAfter() == nil || !waits(ctx, failure.GetRetryAfter().AsDuration()) {
+			return fmt.Errorf("import: %w", err)
+		}
 	}
 	i.rows += len(i.batch.Ops)
 	i.resume = i.next
 	i.batch.Ops, i.bytes = nil, 0
 	return nil
+}
+
+// waits waits for a table that has too much to do, or reopens, and tells whether there is time left.
+func waits(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(min(d, time.Second))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // importReport is what import prints with --json.

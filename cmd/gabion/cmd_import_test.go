@@ -138,3 +138,20 @@ func TestProgressLine(t *testing.T) {
 		}
 	}
 }
+
+// TestHalfCharacters: what the parser would change is no row; pairs of halves and escaped backslashes are whole.
+func TestHalfCharacters(t *testing.T) {
+	for text, good := range map[string]bool{
+		`{"key":"\ud800","value":""}`: false, `{"key":"a","value":"x\uDFFFy"}`: false, `{"key":"\ud800\u0041","value":""}`: false,
+		`{"key":"\ud83d\ude00","value":""}`: true, `{"key":"\\ud800","value":""}`: true, `{"key":"\u00e9\n","value":""}`: true,
+		`{"key":"a","value":"1"}}`: false, `{"key":"a","value":"1"}]`: false, `{"key":"a","value":"1"} `: true,
+	} {
+		_, err := newJSONLines(strings.NewReader(text+"\n"), "").next()
+		if (err == nil) != good {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if _, err := newJSONLines(strings.NewReader(`{"id":"\ud800"}`), "id").next(); err == nil {
+		t.Error("half a character is a key by --key")
+	}
+}

@@ -109,6 +109,10 @@ func serve(ctx context.Context, config *ops.Config, logger *slog.Logger) error {
 		}
 	}
 	server, err := ops.Start(running, config, logger)
+	if err != nil && running.Err() != nil && errors.Is(err, context.Canceled) {
+		logger.Info("stopped before it was ready", "error", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

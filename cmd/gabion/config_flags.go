@@ -58,6 +58,9 @@ type settingFlag struct {
 func (f *settingFlag) String() string { return f.text }
 
 func (f *settingFlag) Set(text string) error {
+	if f.setting.Kind == ops.Names && f.text != "" {
+		text = f.text + "," + text // given twice, both count
+	}
 	f.text = text
 	return nil
 }

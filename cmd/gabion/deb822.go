@@ -28,6 +28,8 @@ type paragraph struct {
 type paragraphs struct {
 	r    *bufio.Reader
 	line int
+	// cut is set when the last line was too long and has not been read to its end.
+	cut bool
 }
 
 func newParagraphs(r io.Reader) *paragraphs { return &paragraphs{r: bufio.NewReaderSize(r, 64<<10)} }
@@ -128,11 +130,18 @@ func (b *builder) paragraph(line int) *paragraph {
 
 // readLine reads one line of at most limit bytes, without its end. It returns io.EOF only when nothing is left.
 func (p *paragraphs) readLine(limit int) (string, error) {
+	for p.cut { // what is left of a line that was too long is no line
+		_, err := p.r.ReadSlice('\n')
+		if p.cut = errors.Is(err, bufio.ErrBufferFull); err != nil && !p.cut {
+			return "", err
+		}
+	}
 	p.line++
 	var line strings.Builder
 	for {
 		part, err := p.r.ReadSlice('\n')
 		if line.Len()+len(part) > limit {
+			p.cut = errors.Is(err, bufio.ErrBufferFull)
 			return "", errLongParagraph
 		}
 		line.Write(part)

@@ -137,3 +137,20 @@ func (e endless) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// TestLongLineIsOneLine: the rest of a line that is too long is no paragraph, and the lines after it keep their numbers.
+func TestLongLineIsOneLine(t *testing.T) {
+	long := "Package: huge\nx:" + strings.Repeat("y", maxParagraph) + "\nPackage: smuggled\nx: 1\n\n" +
+		"x:" + strings.Repeat("y", 2*maxParagraph+100) + "\n\nPackage: good\n"
+	c := &controlFile{p: newParagraphs(strings.NewReader(long)), field: "package"}
+	for _, line := range []int{2, 6} {
+		_, err := c.next()
+		var bad *badRecord
+		if !errors.As(err, &bad) || bad.line != line {
+			t.Fatalf("%v, want a bad record in line %d", err, line)
+		}
+	}
+	if r, err := c.next(); err != nil || string(r.key) != "good" || r.line != 8 {
+		t.Errorf("record %q in line %d, %v", r.key, r.line, err)
+	}
+}

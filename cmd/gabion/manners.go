@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -86,8 +85,15 @@ func exitCode(err error) int {
 	return exitError
 }
 
-// isClosedPipe tells that nobody reads stdout any more.
-func isClosedPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
+// isClosedPipe tells that nothing but the reader's going away ended the command.
+func isClosedPipe(err error) bool {
+	for _, fault := range faults(err) {
+		if !errors.Is(fault, errNoReader) {
+			return false
+		}
+	}
+	return true
+}
 
 // complain writes an error, its hints and, after a usage error, the usage of cmd.
 func complain(stderr io.Writer, cmd *cobra.Command, err error) {
@@ -105,8 +111,14 @@ func complain(stderr io.Writer, cmd *cobra.Command, err error) {
 		}
 	}
 	for _, fault := range faults(err) {
+		if errors.Is(fault, errNoReader) {
+			continue
+		}
 		text := fault.Error()
-		if errors.Is(fault, context.Canceled) {
+		switch {
+		case errors.Is(fault, context.Canceled) && errors.Is(fault, messages.ErrOutcomeUnknown):
+			text = "interrupted; the write may have been carried out"
+		case errors.Is(fault, context.Canceled):
 			text = "interrupted"
 		}
 		for line := range strings.Lines(text) {

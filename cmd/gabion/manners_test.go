@@ -27,7 +27,7 @@ func TestExitCode(t *testing.T) {
 		{partialError("table is closed"), 3},
 		{fmt.Errorf("get: %w", messages.ErrNotFound), 10},
 		{fmt.Errorf("lock: %w", store.ErrHeld), 11},
-		{fmt.Errorf("write output: %w", syscall.EPIPE), 0},
+		{fmt.Errorf("run: %w", errNoReader), 0},
 	} {
 		if got := exitCode(test.err); got != test.want {
 			t.Errorf("exit code of %v is %d, want %d", test.err, got, test.want)
@@ -41,7 +41,7 @@ func TestComplain(t *testing.T) {
 		want string
 	}{
 		{nil, ""},
-		{syscall.EPIPE, ""},
+		{errNoReader, ""},
 		{errors.New("one\ntwo"), "gabion: one\ngabion: two\n"},
 		{errors.New("bad name \x1b[31m"), `gabion: "bad name \x1b[31m"` + "\n"},
 		{messages.WithHint(errors.New("no"), "try"), "gabion: no\nhint: try\n"},

@@ -48,6 +48,9 @@ func (p *place) read(ctx context.Context, tables []string, use func(*ops.Session
 
 // readTable is read for one table.
 func (p *place) readTable(ctx context.Context, name string, use func(ops.TableAccess) error) error {
+	if err := messages.CheckTableName(name); err != nil {
+		return err
+	}
 	return p.read(ctx, []string{name}, func(s *ops.Session) error { return use(s.Table(name)) })
 }
 

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -34,17 +36,25 @@ func newOutput(w io.Writer) *output {
 
 func (o *output) Write(p []byte) (int, error) {
 	n, err := o.w.Write(p)
-	if err != nil {
-		return n, fmt.Errorf("write output: %w", err)
-	}
-	return n, nil
+	return n, outputError(err)
 }
 
 func (o *output) flush() error {
-	if err := o.w.Flush(); err != nil {
-		return fmt.Errorf("write output: %w", err)
+	return outputError(o.w.Flush())
+}
+
+// errNoReader: nobody reads stdout any more.
+var errNoReader = errors.New("nobody reads the output")
+
+// outputError tells a reader that went away from other errors, and from those of other pipes.
+func outputError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EPIPE):
+		return errNoReader
 	}
-	return nil
+	return fmt.Errorf("write output: %w", err)
 }
 
 func (o *output) printf(format string, args ...any) error {

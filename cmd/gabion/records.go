@@ -2,11 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/gabiondb/gabion/messages"
@@ -112,8 +115,11 @@ func (j *jsonLines) parse(text []byte) (key, value []byte, err error) {
 	if err := decoder.Decode(&e); err != nil {
 		return nil, nil, fmt.Errorf("parse JSON: %w; with --key FIELD a line may be any object", err)
 	}
-	if decoder.More() {
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, nil, errors.New("parse JSON: more than one value on the line")
+	}
+	if hasHalfCharacter(text) {
+		return nil, nil, errHalfCharacter
 	}
 	return e.bytes()
 }
@@ -122,6 +128,9 @@ func (j *jsonLines) parseField(text []byte) (key, value []byte, err error) {
 	var object map[string]json.RawMessage
 	if err := json.Unmarshal(text, &object); err != nil {
 		return nil, nil, fmt.Errorf("parse JSON object: %w", err)
+	}
+	if hasHalfCharacter(object[j.field]) {
+		return nil, nil, errHalfCharacter
 	}
 	raw, ok := object[j.field]
 	if !ok {
@@ -134,7 +143,40 @@ func (j *jsonLines) parseField(text []byte) (key, value []byte, err error) {
 	case len(raw) > 0 && strings.ContainsRune("-0123456789", rune(raw[0])):
 		return raw, text, nil // a number, as it is written
 	}
-	return nil, nil, fmt.Errorf("field %q is %s, a key is a string or a number", j.field, raw)
+	return nil, nil, fmt.Errorf("field %q is %.100s, a key is a string or a number", j.field, raw)
+}
+
+var errHalfCharacter = errors.New(`not valid UTF-8: half a character, such as \ud800; other bytes are given in base64`)
+
+// hasHalfCharacter finds an escape of half a character, for which the parser would put U+FFFD: two keys would become one.
+func hasHalfCharacter(text []byte) bool {
+	for {
+		i := bytes.IndexByte(text, '\\')
+		if i < 0 || i+1 >= len(text) {
+			return false
+		}
+		text = text[i:]
+		unit, ok := escaped(text)
+		switch low, pair := escaped(text[min(6, len(text)):]); {
+		case !ok:
+			text = text[2:]
+		case !utf16.IsSurrogate(unit):
+			text = text[6:]
+		case !pair || utf16.DecodeRune(unit, low) == utf8.RuneError:
+			return true
+		default:
+			text = text[12:]
+		}
+	}
+}
+
+// escaped returns the code unit of an escape that text begins with.
+func escaped(text []byte) (unit rune, ok bool) {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	return rune(n), err == nil
 }
 
 // bytes is the row that the entry was made of.
