@@ -50,7 +50,7 @@ type LossError struct {
 	Lineage string
 	// Have is the seq of the record found, Want one that was known to be durable.
 	Have, Want uint64
-	// Witness is what knew: "high-water mark" or "newest backup".
+	// Witness is what knew: "high-water mark", "newest backup" or "write-ahead log", which goes on behind Want.
 	Witness string
 }
 
@@ -148,8 +148,16 @@ func (p *opening) run() (*Store, error) {
 			return nil, err
 		}
 	}
-	if p.dir.readOnly || p.options.ReadOnly || !p.mark.clean || p.mark.seq < p.newest {
-		// Read-write, Pebble would delete the evidence of what it could not replay.
+	whole, err := manifestIsWhole(fs, p.path)
+	if err != nil {
+		return nil, err
+	}
+	if !p.mark.clean || p.mark.seq < p.newest || !whole {
+		if err := p.look(); err != nil {
+			return nil, err
+		}
+	}
+	if p.dir.readOnly || p.options.ReadOnly {
 		db, record, err := p.openDB(fs, true, nil)
 		if err != nil {
 			return nil, err
@@ -157,12 +165,7 @@ func (p *opening) run() (*Store, error) {
 		if err := p.check(record); err != nil {
 			return nil, errors.Join(err, closeDB(db))
 		}
-		if p.dir.readOnly || p.options.ReadOnly {
-			return p.store(db, record, nil, nil), nil
-		}
-		if err := closeDB(db); err != nil {
-			return nil, fmt.Errorf("close after the read-only look: %w", err)
-		}
+		return p.store(db, record, nil, nil), nil
 	}
 	frozen := newFreezer(fs, p.path, p.dir.freezeAfter, p.options.OnFreeze)
 	release := p.heed(frozen)
@@ -197,6 +200,20 @@ func (p *opening) run() (*Store, error) {
 	}
 	s.startAccounting(mode)
 	return s, nil
+}
+
+// look opens the store read-only, and returns what must not be served: read-write, Pebble would delete the evidence of
+// what it could not replay.
+func (p *opening) look() error {
+	db, record, err := p.openDB(p.dir.fs, true, nil)
+	if err != nil {
+		return err
+	}
+	err = p.check(record)
+	if err := errors.Join(err, closeDB(db)); err != nil {
+		return err
+	}
+	return p.checkGap()
 }
 
 // heed lets the end of the options' context freeze z until release is called.
@@ -257,24 +274,25 @@ func (p *opening) askNewest() {
 	p.newest = newest
 }
 
+const lossHint = "restore the table from a backup; the directory is kept untouched"
+
 // check compares a record with what is known to have been durable.
 func (p *opening) check(record *messages.TableRecord) error {
-	const hint = "restore the table from a backup; the directory is kept untouched"
 	position := record.GetPosition()
 	if position.GetLineage() != p.lineage {
 		return messages.WithHint(fmt.Errorf("directory %s holds lineage %s: %w", p.lineage, position.GetLineage(),
-			messages.ErrDataLoss), hint)
+			messages.ErrDataLoss), lossHint)
 	}
 	if record.GetTable() != p.table {
-		return messages.WithHint(fmt.Errorf("directory holds table %q: %w", record.GetTable(), messages.ErrDataLoss), hint)
+		return messages.WithHint(fmt.Errorf("directory holds table %q: %w", record.GetTable(), messages.ErrDataLoss), lossHint)
 	}
 	if p.markKnown && position.GetSeq() < p.mark.seq {
 		return messages.WithHint(&LossError{Lineage: p.lineage, Have: position.GetSeq(), Want: p.mark.seq,
-			Witness: "high-water mark"}, hint)
+			Witness: "high-water mark"}, lossHint)
 	}
 	if position.GetSeq() < p.newest {
 		return messages.WithHint(&LossError{Lineage: p.lineage, Have: position.GetSeq(), Want: p.newest,
-			Witness: "newest backup"}, hint)
+			Witness: "newest backup"}, lossHint)
 	}
 	return nil
 }
@@ -336,10 +354,12 @@ func (d *Directory) openPebble(path string, fs vfs.FS, frozen *freezer, logger *
 	return db, nil
 }
 
+var errNoRecord = fmt.Errorf("database has no table record: %w", messages.ErrDataLoss)
+
 func readRecord(db pebble.Reader) (*messages.TableRecord, error) {
 	data, closer, err := db.Get(recordKey)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, fmt.Errorf("database has no table record: %w", messages.ErrDataLoss)
+		return nil, errNoRecord
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read table record: %w", witness(err))
