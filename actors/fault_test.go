@@ -215,3 +215,24 @@ func TestOpenDoesNotWaitForBackupDisk(t *testing.T) {
 		h.wantValue("tasks", "key", "value")
 	})
 }
+
+// TestStartBesideFailingBackupDisk: backups that cannot be looked at keep no table from being served, and are there once
+// the disk is mended.
+func TestStartBesideFailingBackupDisk(t *testing.T) {
+	bubble(t, actors.Config{}, func(h *host) {
+		h.put("tasks", "key", "value")
+		h.backup()
+		h.stop()
+		for _, path := range []string{backups + "/tasks", backups + "/sets"} {
+			repair := h.fs.fail(under(path, "list", "stat", "open"))
+			h.start()
+			h.wantValue("tasks", "key", "value")
+			repair()
+			if n := h.health("tasks").GetBackups(); n != 1 {
+				t.Errorf("%s failed at the start: health names %d backups, want 1", path, n)
+			}
+			h.stop()
+		}
+		h.start()
+	})
+}

@@ -141,7 +141,8 @@ func (d *Directory) prepare(o Options) error {
 			return err
 		}
 	}
-	return d.sweep()
+	d.sweep()
+	return nil
 }
 
 // makeDirectory makes path durably. The parent is never made: an unmounted disk must be noticed.

@@ -49,12 +49,12 @@ func (d *Directory) tableDirs() ([]string, error) {
 }
 
 // sweep removes what crashed runs left, of all tables and among the sets. Called by Open, under the
-// lock, before anything is published: all that is pending is unfinished. What cannot be removed stays, with
-// a warning: it counts as no backup, and must not keep the tables from opening.
-func (d *Directory) sweep() error {
+// lock, before anything is published: all that is pending is unfinished. What cannot be removed, or looked at,
+// stays, with a warning: it counts as no backup, and must not keep the tables from opening.
+func (d *Directory) sweep() {
 	tables, err := d.tableDirs()
 	if err != nil {
-		return err
+		d.log.Warn("sweep backups", "error", err)
 	}
 	for _, table := range tables {
 		d.sweepDir(d.fs.PathJoin(d.path, table), isPending)
@@ -62,7 +62,6 @@ func (d *Directory) sweep() error {
 	d.sweepDir(d.fs.PathJoin(d.path, setsDir), func(name string) bool {
 		return strings.HasSuffix(name, setSuffix+".aside")
 	})
-	return nil
 }
 
 func isPending(name string) bool { return strings.HasPrefix(name, pendingPrefix) }
