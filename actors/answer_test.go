@@ -319,3 +319,19 @@ func TestHandleOfUnknownTable(t *testing.T) {
 		t.Errorf("request to the new table: %v, %v", reply, err)
 	}
 }
+
+// TestRequestDuringSpawn: a PID that is known by its name may get a request while the framework still spawns its actor.
+func TestRequestDuringSpawn(t *testing.T) {
+	stoppedBubble(t, actors.Config{}, func(h *host) {
+		var early *sender
+		h.config.Spawn = func(props *actor.Props, name string) (*actor.PID, error) {
+			props.Configure(actor.WithOnInit(func(c actor.Context) { early = h.send(c.Self(), &messages.ListTables{}) }))
+			return h.system.Root.SpawnNamed(props, name)
+		}
+		h.start()
+		h.settle()
+		if list, ok := early.one("early request").(*messages.TableList); !ok || len(list.GetTables()) != 1 {
+			t.Errorf("early request was answered %v", early.answers())
+		}
+	})
+}

@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"runtime"
+	"sync"
 	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -11,8 +12,8 @@ import (
 )
 
 // mailbox is the framework's unbounded mailbox, less its traps: a nil message would make it spin for
-// ever, a batch would be delivered beside its parts, and a message that arrives while the actor stops
-// would vanish, with the sender waiting.
+// ever, a batch would be delivered beside its parts, a message that arrives while the actor stops
+// would vanish, with the sender waiting, and one that arrives while it is spawned would panic, in the sender.
 type mailbox struct {
 	actor.Mailbox
 	out  *outbox
@@ -26,6 +27,17 @@ type mailbox struct {
 	mayStop atomic.Bool
 	// ended is set once the actor has stopped: what is left is answered without it.
 	ended atomic.Bool
+
+	// started is set once the actor has begun. The framework makes a PID known before it has told the mailbox who
+	// receives; what comes in between is kept in early.
+	started atomic.Bool
+	mu      sync.Mutex
+	early   []earlyMessage
+}
+
+type earlyMessage struct {
+	message any
+	system  bool
 }
 
 func newMailbox(out *outbox, name string) *mailbox {
@@ -65,7 +77,9 @@ func (m *mailbox) PostUserMessage(message any) {
 		m.refuseStopping(sender)
 		return
 	}
-	m.Mailbox.PostUserMessage(message)
+	if !m.keep(message, false) {
+		m.Mailbox.PostUserMessage(message)
+	}
 	m.posting.Add(-1)
 }
 
@@ -73,7 +87,41 @@ func (m *mailbox) PostSystemMessage(message any) {
 	if _, ok := message.(*actor.Stop); ok && !m.mayStop.Load() {
 		return
 	}
+	// The framework posts Started itself, right before Start.
+	if _, ok := message.(*actor.Started); !ok && m.keep(message, true) {
+		return
+	}
 	m.Mailbox.PostSystemMessage(message)
+}
+
+// Start implements actor.Mailbox.
+func (m *mailbox) Start() {
+	m.Mailbox.Start()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.early {
+		if e.system {
+			m.Mailbox.PostSystemMessage(e.message)
+		} else {
+			m.Mailbox.PostUserMessage(e.message)
+		}
+	}
+	m.early = nil
+	m.started.Store(true)
+}
+
+// keep keeps a message that comes before the actor has begun, to be posted then; false when it has.
+func (m *mailbox) keep(message any, system bool) bool {
+	if m.started.Load() {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.started.Load() {
+		return false
+	}
+	m.early = append(m.early, earlyMessage{message, system})
+	return true
 }
 
 func (m *mailbox) refuseStopping(sender *actor.PID) {
