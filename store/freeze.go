@@ -154,8 +154,9 @@ func (z *freezer) Create(path string, category vfs.DiskWriteCategory) (vfs.File,
 	return &freezerFile{File: f, fs: z, path: path}, nil
 }
 
-// beforeMarker makes durable the name of the MANIFEST that a marker is about to name: Pebble 2.1.7 leaves it to
-// the fsync that follows, and a crash in between could keep the marker alone.
+// beforeMarker makes durable the name of the MANIFEST that a marker is about to name, and the name of a marker before the one
+// that it replaces is removed: Pebble 2.1.7 leaves both to the fsync that follows, and a crash in between could keep
+// the marker alone, or neither of the two.
 func (z *freezer) beforeMarker(path string) error {
 	if !z.inside(path) || !strings.HasPrefix(z.FS.PathBase(path), "marker.") {
 		return nil
@@ -248,6 +249,9 @@ func (z *freezer) Remove(path string) error {
 			return z.overlay.Remove(path)
 		}
 		return nil
+	}
+	if err := z.beforeMarker(path); err != nil {
+		return z.judge(path, err)
 	}
 	return z.FS.Remove(path)
 }

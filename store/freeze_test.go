@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -94,6 +95,48 @@ func TestMarkerIsMadeAfterItsManifestIsDurable(t *testing.T) {
 	closeAll(t, s, d)
 	if markers < 2 {
 		t.Errorf("%d markers were made, want one by the creation and one by the open", markers)
+	}
+}
+
+// A crash may lose the new marker's name and the old one's, were the new one not durable before: a file system need not keep
+// the order of two names.
+func TestMarkerIsRemovedAfterItsSuccessorIsDurable(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	fs := &hookFS{FS: mem}
+	d := openDirectory(t, fs)
+	removals := 0
+	fs.hooks(func(o fileOp) error {
+		if o.kind != "remove" || !strings.HasPrefix(o.base(), "marker.") {
+			return nil
+		}
+		removals++
+		names, err := crash(mem, 0, nil).List(mem.PathDir(o.path))
+		if err != nil || !slices.ContainsFunc(names, func(name string) bool {
+			return strings.HasPrefix(name, "marker.manifest.") && name > o.base()
+		}) {
+			t.Errorf("%s is removed, and of its successor nothing is durable: %v, %v", o.base(), names, err)
+		}
+		return nil
+	}, nil)
+	s := openTable(t, d)
+	closeAll(t, s, d)
+	if removals == 0 {
+		t.Error("no marker was removed")
+	}
+}
+
+// A failed fsync before that removal is one of the lineage's directory: it freezes.
+func TestFailedSyncBeforeAMarkerIsRemovedFreezes(t *testing.T) {
+	fs := &hookFS{FS: vfs.NewMem()}
+	z := newFreezer(fs, "/dir", time.Minute, nil)
+	fs.hooks(func(o fileOp) error {
+		if o.kind == "remove" {
+			t.Errorf("%s is removed", o.path)
+		}
+		return errFault
+	}, nil)
+	if err := z.Remove("/dir/marker.manifest.000001.MANIFEST-000001"); err != nil || !errors.Is(z.why(), errFault) {
+		t.Errorf("Remove = %v, frozen by %v", err, z.why())
 	}
 }
 
