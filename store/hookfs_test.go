@@ -44,6 +44,8 @@ type hookFS struct {
 	mu     sync.Mutex
 	before func(fileOp) error
 	after  func(fileOp)
+	// guard is held for reading by each call, so that a clone need not run beside one: MemFS deadlocks on a clone beside Link.
+	guard sync.RWMutex
 }
 
 func (h *hookFS) Unwrap() vfs.FS { return h.FS }
@@ -64,7 +66,9 @@ func (h *hookFS) do(o fileOp, work func() error) error {
 			return err
 		}
 	}
+	h.guard.RLock()
 	err := work()
+	h.guard.RUnlock()
 	if err == nil && after != nil {
 		after(o)
 	}

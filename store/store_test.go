@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,6 +45,40 @@ func random(t testing.TB) *rand.Rand {
 // crash returns what a crash now could leave of mem: percent of what was not fsynced is there.
 func crash(mem *vfs.MemFS, percent int, rng *rand.Rand) *vfs.MemFS {
 	return mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
+}
+
+// crashRemoving is crash, but about percent of the removals that were not fsynced reach the disk, too, in whatever order: MemFS
+// takes all of them back. Nothing may change mem meanwhile.
+func crashRemoving(t testing.TB, mem *vfs.MemFS, percent int, rng *rand.Rand) *vfs.MemFS {
+	t.Helper()
+	image := crash(mem, percent, rng)
+	var walk func(dir string) error
+	walk = func(dir string) error {
+		names, err := image.List(dir)
+		slices.Sort(names) // the same removals for the same seed
+		for _, name := range names {
+			path := image.PathJoin(dir, name)
+			_, missing := mem.Stat(path)
+			info, err2 := image.Stat(path)
+			switch {
+			case err2 != nil:
+				err = err2
+			case errors.Is(missing, os.ErrNotExist):
+				if rng.IntN(100) < percent {
+					err = errors.Join(err, image.RemoveAll(path))
+				}
+			case info.IsDir():
+				err = errors.Join(err, walk(path))
+			}
+		}
+		return errors.Join(err, SyncDir(image, dir))
+	}
+	if percent > 0 {
+		if err := walk("/"); err != nil {
+			t.Error(err) // on whatever goroutine
+		}
+	}
+	return image
 }
 
 // killed returns what the end of the process alone leaves of mem: everything.

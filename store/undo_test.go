@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -90,10 +91,19 @@ func TestDroppedTableIsKeptAsUndo(t *testing.T) {
 	closeAll(t, s)
 }
 
+// percents are how much of what is not fsynced survives the crashes of a short sweep.
+func percents(rng *rand.Rand) []int {
+	all := []int{0, 100}
+	for range 20 {
+		all = append(all, 1+rng.IntN(99))
+	}
+	return all
+}
+
 // The table is there with its rows, or dropped with its rows kept; never anything else.
 func TestDropSurvivesACrashAnywhere(t *testing.T) {
 	rng := random(t)
-	for _, percent := range []int{0, 100, 1 + rng.IntN(99)} {
+	for _, percent := range percents(rng) {
 		mem := vfs.NewCrashableMem()
 		fs := &hookFS{FS: mem}
 		d := openDirectory(t, fs)
@@ -104,13 +114,13 @@ func TestDropSurvivesACrashAnywhere(t *testing.T) {
 		var images []*vfs.MemFS
 		fs.hooks(nil, func(o fileOp) {
 			if o.changes() {
-				images = append(images, crash(mem, percent, rng))
+				images = append(images, crashRemoving(t, mem, percent, rng))
 			}
 		})
 		if err := d.Drop("t", time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		images = append(images, crash(mem, percent, rng))
+		images = append(images, crashRemoving(t, mem, percent, rng))
 		fs.hooks(nil, nil)
 		closeAll(t, d)
 		if len(images) < 6 {
@@ -159,20 +169,20 @@ func TestDropSurvivesACrashAnywhere(t *testing.T) {
 // A crash leaves undo that is swept again, and never a table that lost its current.
 func TestSweepUndoSurvivesACrashAnywhere(t *testing.T) {
 	rng := random(t)
-	for _, percent := range []int{0, 100, 1 + rng.IntN(99)} {
+	for _, percent := range percents(rng) {
 		mem := vfs.NewCrashableMem()
 		fs := &hookFS{FS: mem}
 		d, _ := dropped(t, fs, time.Now())
 		var images []*vfs.MemFS
 		fs.hooks(nil, func(o fileOp) {
 			if o.changes() {
-				images = append(images, crash(mem, percent, rng))
+				images = append(images, crashRemoving(t, mem, percent, rng))
 			}
 		})
 		if removed, err := d.SweepUndo("t", time.Now()); removed != 1 || err != nil {
 			t.Fatalf("%d removed, %v", removed, err)
 		}
-		images = append(images, crash(mem, percent, rng))
+		images = append(images, crashRemoving(t, mem, percent, rng))
 		fs.hooks(nil, nil)
 		closeAll(t, d)
 		for i, image := range images {
