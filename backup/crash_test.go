@@ -1,6 +1,8 @@
 package backup_test
 
 import (
+	"fmt"
+	"os"
 	"slices"
 	"testing"
 
@@ -34,7 +36,7 @@ func TestCrashAnywhere(t *testing.T) {
 		for _, percent := range []int{0, 50, 1 + rng.IntN(100)} {
 			crashes++
 			clone := newHookFS(disk.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}))
-			checkAfterCrash(t, clone, live, published)
+			checkAfterCrash(t, clone, backupsPath, live, published)
 		}
 		if t.Failed() {
 			t.Fatalf("after %s %s", op, path)
@@ -55,13 +57,58 @@ func TestCrashAnywhere(t *testing.T) {
 	}
 }
 
+// TestKilledAnywhere is TestCrashAnywhere on the real file system, where a rename over a full directory fails. What a kill
+// leaves is the disk as it is.
+func TestKilledAnywhere(t *testing.T) {
+	bare := store.RealFS()
+	root, err := store.RealPath(bare, t.TempDir())
+	must(t, err)
+	disk := &hookFS{FS: bare}
+	path := bare.PathJoin(root, "backups")
+	d := openDir(t, disk, path)
+	live := newLive(t, bare, root, table, lineageA)
+	var cuts []backup.Cut
+	for range 3 {
+		live.put(10, 600)
+		live.log()
+		cuts = append(cuts, live.cut())
+	}
+	live.close()
+
+	var published []string
+	kills := 0
+	disk.hook(nil, func(op, changed string) {
+		if !mutates(op) || op == "sync" { // which changes nothing here
+			return
+		}
+		kills++
+		image := bare.PathJoin(root, fmt.Sprint("killed", kills))
+		must(t, os.CopyFS(image, os.DirFS(path))) // which gives d's lock free: nobody else is here
+		checkAfterCrash(t, &hookFS{FS: bare}, image, live, published)
+		must(t, bare.RemoveAll(image))
+		if t.Failed() {
+			t.Fatalf("after %s %s", op, changed)
+		}
+	})
+	for _, cut := range cuts {
+		published = append(published, publish(t, d, cut).GetBackupId())
+	}
+	published = published[2:]
+	_, err = d.Retain(table, backup.Policy{Keep: 1}, noon)
+	must(t, err)
+	disk.hook(nil, nil)
+	if left, _ := complete(t, disk, disk.PathJoin(path, table)); len(left) != 1 || kills < 80 {
+		t.Errorf("%d kills, left are %v", kills, left)
+	}
+}
+
 // checkAfterCrash holds the rule of the package against what a crash left, before and after the next Open.
-func checkAfterCrash(t *testing.T, disk *hookFS, live *liveTable, published []string) {
+func checkAfterCrash(t *testing.T, disk *hookFS, path string, live *liveTable, published []string) {
 	t.Helper()
-	dir := disk.PathJoin(backupsPath, table)
+	dir := disk.PathJoin(path, table)
 	ids, _ := complete(t, disk, dir)
 	for _, id := range ids {
-		if err := checkBackup(disk.mem, disk.PathJoin(dir, id), live.at); err != nil {
+		if err := checkBackup(disk.FS, disk.PathJoin(dir, id), live.at); err != nil {
 			t.Errorf("complete name: %v", err)
 		}
 	}
@@ -70,7 +117,7 @@ func checkAfterCrash(t *testing.T, disk *hookFS, live *liveTable, published []st
 			t.Errorf("published backup %s is gone, left are %v", id, ids)
 		}
 	}
-	d, err := backup.Open(backup.Options{FS: disk, Path: backupsPath, StoreID: testStore})
+	d, err := backup.Open(backup.Options{FS: disk, Path: path, StoreID: testStore})
 	if err != nil {
 		t.Errorf("after a crash: %v", err)
 		return
@@ -110,7 +157,7 @@ func TestCrashDuringRestartSweep(t *testing.T) {
 		if mutates(op) {
 			crashes++
 			clone := newHookFS(disk.mem.CrashClone(vfs.CrashCloneCfg{}))
-			checkAfterCrash(t, clone, live, nil)
+			checkAfterCrash(t, clone, backupsPath, live, nil)
 		}
 	})
 	openDir(t, disk, backupsPath)
@@ -137,7 +184,7 @@ func TestCarryForwardMakesDurable(t *testing.T) {
 	if row == nil {
 		t.Fatal("not carried forward")
 	}
-	checkAfterCrash(t, newHookFS(disk.mem.CrashClone(vfs.CrashCloneCfg{})), live, []string{id})
+	checkAfterCrash(t, newHookFS(disk.mem.CrashClone(vfs.CrashCloneCfg{})), backupsPath, live, []string{id})
 }
 
 // TestCrashDuringOpen: whatever is left of a directory being made, the next Open takes it.
