@@ -1,9 +1,15 @@
 package test
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(killDir); dir != "" {
+		os.Exit(liveAsVictim(dir))
+	}
+	goleak.VerifyTestMain(m)
+}
