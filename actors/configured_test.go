@@ -36,11 +36,14 @@ func TestScheduleOfChangingTables(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.put("made", "k", "v")
+		healMade := w.fs.fail(under(backups+"/made", "create", "mkdir"))
 		heal := w.fs.fail(under(backups+"/b", "create", "mkdir"))
 		w.put("b", "k", "v")
 		pass(day)
+		healMade()
+		pass(2 * time.Hour)
 		if n := w.health("made").GetBackups(); n != 1 {
-			t.Errorf("a table made later has %d scheduled backups", n)
+			t.Errorf("a table made later, which failed first, has %d scheduled backups", n)
 		}
 		if err := w.g.Drop(w.Context(), drop("b")); err != nil {
 			t.Fatal(err)
