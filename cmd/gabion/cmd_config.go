@@ -10,6 +10,8 @@ func newConfig(out *output) *cobra.Command {
 		Short: "Check and show the configuration of gabion serve",
 		Long: `Check and show the configuration of gabion serve. A flag beats the environment (GABION_DIR, GABION_LOG_FORMAT,
 ...), which beats the file, which beats the default. docs/config.md lists every key.`,
+		Example: `  gabion config check /etc/gabion.yaml
+  gabion config show --config /etc/gabion.yaml --keep 7`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {

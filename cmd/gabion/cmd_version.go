@@ -19,7 +19,9 @@ func newVersion(out *output) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this program",
-		Args:  exactly(0),
+		Example: `  gabion version
+  gabion version --json`,
+		Args: exactly(0),
 		RunE: func(*cobra.Command, []string) error {
 			v := version{Version: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {

@@ -14,6 +14,9 @@ func newRoot(out *output) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "gabion COMMAND [FLAGS]",
 		Short: "Durable tables that back themselves up",
+		Example: `  gabion demo
+  gabion serve --dir DIR --tables tasks,mailbox
+  gabion health --dir DIR`,
 		Long: `Gabion gives an actor system durable tables which back themselves up. This program shows what it does
 (gabion demo), serves tables (gabion serve), and asks and
 changes what a directory holds: through the server that holds it, or in place where there is none.`,
