@@ -33,6 +33,11 @@ func (c *cell) cut(e *entry) {
 		}
 		have := e.message.(*messages.Cut).GetHave()
 		if !proto.Equal(m.store.Record().GetPosition(), have) {
+			// A flush that meets the end of the disk would close a table that can still be read and written to.
+			if _, short := c.tree.space.short(); short {
+				e.answer(c.fullFailure())
+				return nil
+			}
 			if err := m.store.Flush(); err != nil {
 				e.answer(messages.FailureOf(err).Of(c.name))
 				return nil

@@ -128,6 +128,7 @@ func TestWatermark(t *testing.T) {
 		seen := h.events()
 		pass(2 * time.Second)
 		h.put("tasks", "k", "v2")
+		h.put("other", "k", "v")
 		h.wantState("tasks", open)
 		free.Store(255 << 20)
 		pass(2 * time.Second)
@@ -139,6 +140,9 @@ func TestWatermark(t *testing.T) {
 			wantText(t, fmt.Sprint(err), "255 MiB free, 256 MiB must stay free")
 		}
 		h.wantState("tasks", full)
+		if row := h.backup()["other"]; row.GetFailure().GetCode() != messages.Code_CODE_RESOURCE_EXHAUSTED {
+			t.Errorf("cut on a disk short of room: %v", row)
+		}
 		h.wantState("other", open) // it is told by its next write
 		h.wantValue("tasks", "k", "v2")
 		if _, err := h.g.Table("tasks").Scan(h.Context(), &messages.Scan{}); err != nil {
@@ -148,6 +152,7 @@ func TestWatermark(t *testing.T) {
 		pass(3 * time.Second)
 		h.settle()
 		h.wantState("tasks", open)
+		h.wantRow(h.backup()["other"], backedUp)
 		h.put("tasks", "k", "v4")
 		changes := eventsOf[*messages.TableStateChanged](seen)
 		if len(changes) != 2 || changes[0].GetTo() != full || changes[0].GetHint() == "" || changes[1].GetTo() != open {
