@@ -124,7 +124,12 @@ func TestWatermark(t *testing.T) {
 		h.put("tasks", "k", "v")
 		var free atomic.Uint64
 		free.Store(10 << 30)
-		h.room(func(string) uint64 { return free.Load() })
+		h.room(func(path string) uint64 {
+			if path == backups {
+				return 10 << 30 // another disk
+			}
+			return free.Load()
+		})
 		seen := h.events()
 		pass(2 * time.Second)
 		h.put("tasks", "k", "v2")
