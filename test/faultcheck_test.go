@@ -135,10 +135,7 @@ func (r *cellRun) check(ctx context.Context) {
 		if !serves {
 			break
 		}
-		acked, answer := r.put(ctx, row{fmt.Appendf(nil, "after%d", i), []byte("after")})
-		if !acked && !(r.mayDamage() && strings.Contains(fmt.Sprint(answer), "damage")) {
-			r.t.Errorf("a write after the fault was answered %v", answer)
-		}
+		r.putAfter(ctx, row{fmt.Appendf(nil, "after%d", i), []byte("after")})
 	}
 	if r.cell.fault == flipFault && r.cell.call.file == manifestJSON {
 		r.checkDamagedManifest(ctx)
@@ -150,9 +147,35 @@ func (r *cellRun) check(ctx context.Context) {
 	r.checkHealth(ctx)
 }
 
+// putAfter puts a row after the fault. A table that has just failed may not have said so yet.
+func (r *cellRun) putAfter(ctx context.Context, after row) {
+	for {
+		acked, answer := r.put(ctx, after)
+		failure, _ := answer.(*messages.Failure)
+		switch {
+		case acked, r.mayDamage() && strings.Contains(failure.GetMessage(), "damage"):
+			return
+		case failure.GetCode() != messages.Code_CODE_UNAVAILABLE || ctx.Err() != nil:
+			r.t.Errorf("a write after the fault was answered %v", answer)
+			return
+		case !r.settled(ctx, "after the fault"):
+			return
+		}
+		pause()
+	}
+}
+
 // checkRows compares what a Gabion shows of the faulty table with what was answered.
 func (r *cellRun) checkRows(ctx context.Context, when string) bool {
 	found, err := r.readFaulty(ctx)
+	for errors.Is(err, messages.ErrUnavailable) && ctx.Err() == nil {
+		// It has just failed, and had not said so yet.
+		pause()
+		if !r.settled(ctx, when) {
+			return false
+		}
+		found, err = r.readFaulty(ctx)
+	}
 	if err != nil {
 		if !errors.Is(err, messages.ErrDataLoss) || !r.named(when, err.Error()) {
 			r.t.Errorf("%s: read the table: %v", when, err)

@@ -251,11 +251,13 @@ func (h *matrixHost) awaitOthers(ctx context.Context) {
 			if _, ok := answer.(*messages.Value); ok {
 				break
 			}
-			pace := time.NewTimer(time.Millisecond)
-			<-pace.C
+			pause()
 		}
 	}
 }
+
+// pause lets others go on, before something is tried again.
+func pause() { <-time.After(time.Millisecond) }
 
 // matrixLog notes what the host logs and must not happen in silence.
 type matrixLog struct{ host *matrixHost }
