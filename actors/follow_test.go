@@ -135,6 +135,7 @@ func TestFollowWithoutLog(t *testing.T) {
 			h.backup()
 		}
 		pass(time.Second)
+		h.settle()
 		if kinds(f.events) != "BackupStarted TableBackedUp BackupComplete BackupStarted TableBackedUp BackupComplete "+
 			"BackupStarted TableBackedUp BackupComplete" {
 			t.Errorf("followed %s", kinds(f.events))

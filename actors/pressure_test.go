@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -174,7 +175,8 @@ func TestReadPressure(t *testing.T) {
 
 // TestLimits of keys, values and writes: at the limit it works, past it the answer names the limit and nothing is written.
 func TestLimits(t *testing.T) {
-	h := newHost(t, actors.Config{})
+	// The largest Write takes its time under the race detector.
+	h := newHost(t, actors.Config{StallAfter: 5 * time.Minute})
 	ctx, table := t.Context(), h.g.Table("tasks")
 	longest, largest := strings.Repeat("k", messages.MaxKey), make([]byte, messages.MaxValue)
 	h.put("tasks", longest, "value")
