@@ -214,14 +214,14 @@ func TestHungSweep(t *testing.T) {
 			t.Fatal(err)
 		}
 		pass(2 * time.Hour)
-		calls := 0
+		var calls atomic.Int64
 		gate := make(chan struct{})
-		remove := h.fs.on(under(dir+"/tables/old", "removeall"), func(fileOp) error { calls++; <-gate; return nil })
+		remove := h.fs.on(under(dir+"/tables/old", "removeall"), func(fileOp) error { calls.Add(1); <-gate; return nil })
 		for range 3 {
 			h.backup("tasks")
 		}
-		if calls != 1 {
-			t.Errorf("%d sweeps hang", calls)
+		if n := calls.Load(); n != 1 {
+			t.Errorf("%d sweeps hang", n)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
