@@ -293,7 +293,9 @@ type BackupInfo struct {
 	// fault says why the backup must not be used, empty when nothing is known against it.
 	Fault string `protobuf:"bytes,10,opt,name=fault,proto3" json:"fault,omitempty"`
 	// pinned says why retention must keep the backup, empty when it has no pin.
-	Pinned        string `protobuf:"bytes,11,opt,name=pinned,proto3" json:"pinned,omitempty"`
+	Pinned string `protobuf:"bytes,11,opt,name=pinned,proto3" json:"pinned,omitempty"`
+	// proof is the last one, unset when the backup was never verified.
+	Proof         *Proof `protobuf:"bytes,12,opt,name=proof,proto3" json:"proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -403,6 +405,13 @@ func (x *BackupInfo) GetPinned() string {
 		return x.Pinned
 	}
 	return ""
+}
+
+func (x *BackupInfo) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
 }
 
 // ShowBackup asks for all that is known of one complete backup. Answered by BackupDetail.
@@ -531,6 +540,642 @@ func (x *BackupDetail) GetPath() string {
 	return ""
 }
 
+// VerifyBackup asks for proofs of backups. The fields narrow down which; without any of them the newest backup of every
+// table is verified. Answered by VerifyReport.
+type VerifyBackup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// tables whose backups are verified. Empty: those of all tables that have backups.
+	Tables []string `protobuf:"bytes,1,rep,name=tables,proto3" json:"tables,omitempty"`
+	// backup_id is one backup, NUMBER_TIME or its number alone, of the one table named.
+	BackupId string `protobuf:"bytes,2,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
+	// run_id is a set: the backups that it names are verified.
+	RunId string `protobuf:"bytes,3,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// all verifies every backup of the tables, in place of the newest of each.
+	All           bool `protobuf:"varint,4,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyBackup) Reset() {
+	*x = VerifyBackup{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyBackup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyBackup) ProtoMessage() {}
+
+func (x *VerifyBackup) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyBackup.ProtoReflect.Descriptor instead.
+func (*VerifyBackup) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *VerifyBackup) GetTables() []string {
+	if x != nil {
+		return x.Tables
+	}
+	return nil
+}
+
+func (x *VerifyBackup) GetBackupId() string {
+	if x != nil {
+		return x.BackupId
+	}
+	return ""
+}
+
+func (x *VerifyBackup) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *VerifyBackup) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+// VerifyReport answers VerifyBackup. It is not a Failure when backups are red, or could not be read: each row says so.
+type VerifyReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// results are by table, newest first.
+	Results       []*VerifyResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyReport) Reset() {
+	*x = VerifyReport{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyReport) ProtoMessage() {}
+
+func (x *VerifyReport) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyReport.ProtoReflect.Descriptor instead.
+func (*VerifyReport) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *VerifyReport) GetResults() []*VerifyResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// VerifyResult is what the verify of one backup came to.
+type VerifyResult struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Table    string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	BackupId string                 `protobuf:"bytes,2,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
+	// proof is what was found. Unset where there is no verdict.
+	Proof *Proof `protobuf:"bytes,3,opt,name=proof,proto3" json:"proof,omitempty"`
+	// failure says why there is no verdict: the disk did not answer, or the backup is of a newer format.
+	Failure *Failure `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
+	// neighbours are the backups that share a damaged file with this one, and are red with it.
+	Neighbours    []string `protobuf:"bytes,5,rep,name=neighbours,proto3" json:"neighbours,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyResult) Reset() {
+	*x = VerifyResult{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyResult) ProtoMessage() {}
+
+func (x *VerifyResult) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyResult.ProtoReflect.Descriptor instead.
+func (*VerifyResult) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *VerifyResult) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *VerifyResult) GetBackupId() string {
+	if x != nil {
+		return x.BackupId
+	}
+	return ""
+}
+
+func (x *VerifyResult) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *VerifyResult) GetFailure() *Failure {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
+func (x *VerifyResult) GetNeighbours() []string {
+	if x != nil {
+		return x.Neighbours
+	}
+	return nil
+}
+
+// RestoreTable puts a backup in the place of a table, under a new lineage. The table is verified before it is served; what
+// it held before stays as undo. Answered by RestoreReport.
+type RestoreTable struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Table string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	// backup_id is the backup to restore, NUMBER_TIME or its number alone. Empty: the newest that is not red.
+	BackupId string `protobuf:"bytes,2,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
+	// at takes the newest backup whose cut was not after this time. Not beside backup_id.
+	At *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	// dry_run plans, and changes nothing.
+	DryRun bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// undo serves again what the last restore, or a drop, has put out of service. Not beside backup_id, at and live.
+	Undo bool `protobuf:"varint,5,opt,name=undo,proto3" json:"undo,omitempty"`
+	// red restores a red backup as far as it can be read. What is lost is not known.
+	Red bool `protobuf:"varint,6,opt,name=red,proto3" json:"red,omitempty"`
+	// live restores the table from its own files: one that lost its newest operations, and is sound otherwise.
+	Live          bool `protobuf:"varint,7,opt,name=live,proto3" json:"live,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreTable) Reset() {
+	*x = RestoreTable{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreTable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreTable) ProtoMessage() {}
+
+func (x *RestoreTable) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreTable.ProtoReflect.Descriptor instead.
+func (*RestoreTable) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RestoreTable) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *RestoreTable) GetBackupId() string {
+	if x != nil {
+		return x.BackupId
+	}
+	return ""
+}
+
+func (x *RestoreTable) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *RestoreTable) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *RestoreTable) GetUndo() bool {
+	if x != nil {
+		return x.Undo
+	}
+	return false
+}
+
+func (x *RestoreTable) GetRed() bool {
+	if x != nil {
+		return x.Red
+	}
+	return false
+}
+
+func (x *RestoreTable) GetLive() bool {
+	if x != nil {
+		return x.Live
+	}
+	return false
+}
+
+// RestoreReport answers RestoreTable.
+type RestoreReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Plan  *RestorePlan           `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
+	// restored is unset after a dry run.
+	Restored      *TableRestored `protobuf:"bytes,2,opt,name=restored,proto3" json:"restored,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreReport) Reset() {
+	*x = RestoreReport{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreReport) ProtoMessage() {}
+
+func (x *RestoreReport) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreReport.ProtoReflect.Descriptor instead.
+func (*RestoreReport) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RestoreReport) GetPlan() *RestorePlan {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
+func (x *RestoreReport) GetRestored() *TableRestored {
+	if x != nil {
+		return x.Restored
+	}
+	return nil
+}
+
+// RestorePlan is what a restore is going to do.
+type RestorePlan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Table string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	// backup_id is the backup; empty where the source is the table's own files, or undo.
+	BackupId string `protobuf:"bytes,2,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
+	// source is "backup", "live" or "undo".
+	Source string `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	// position is the source's.
+	Position *Position `protobuf:"bytes,4,opt,name=position,proto3" json:"position,omitempty"`
+	// cut is when the source was the table.
+	Cut  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=cut,proto3" json:"cut,omitempty"`
+	Rows uint64                 `protobuf:"varint,6,opt,name=rows,proto3" json:"rows,omitempty"`
+	// bytes are to be copied.
+	Bytes int64 `protobuf:"varint,7,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// serving is where the table is now; unset where that is not known.
+	Serving *Position `protobuf:"bytes,8,opt,name=serving,proto3" json:"serving,omitempty"`
+	// proof is the backup's last one; unset when it was never verified.
+	Proof *Proof `protobuf:"bytes,9,opt,name=proof,proto3" json:"proof,omitempty"`
+	// passed_over are newer backups that are not taken, with the reason of each.
+	PassedOver []string `protobuf:"bytes,10,rep,name=passed_over,json=passedOver,proto3" json:"passed_over,omitempty"`
+	// undo_until is how long what serves now is kept.
+	UndoUntil     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=undo_until,json=undoUntil,proto3" json:"undo_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestorePlan) Reset() {
+	*x = RestorePlan{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestorePlan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestorePlan) ProtoMessage() {}
+
+func (x *RestorePlan) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestorePlan.ProtoReflect.Descriptor instead.
+func (*RestorePlan) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RestorePlan) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *RestorePlan) GetBackupId() string {
+	if x != nil {
+		return x.BackupId
+	}
+	return ""
+}
+
+func (x *RestorePlan) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *RestorePlan) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+func (x *RestorePlan) GetCut() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Cut
+	}
+	return nil
+}
+
+func (x *RestorePlan) GetRows() uint64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *RestorePlan) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *RestorePlan) GetServing() *Position {
+	if x != nil {
+		return x.Serving
+	}
+	return nil
+}
+
+func (x *RestorePlan) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *RestorePlan) GetPassedOver() []string {
+	if x != nil {
+		return x.PassedOver
+	}
+	return nil
+}
+
+func (x *RestorePlan) GetUndoUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UndoUntil
+	}
+	return nil
+}
+
+// TableRestored: a table serves another lineage. It is an event, too.
+type TableRestored struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Table string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	// source is as in RestorePlan.
+	Source   string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	BackupId string `protobuf:"bytes,3,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
+	// position is where the table is now, parent what it branched off from.
+	Position *Position `protobuf:"bytes,4,opt,name=position,proto3" json:"position,omitempty"`
+	Parent   *Position `protobuf:"bytes,5,opt,name=parent,proto3" json:"parent,omitempty"`
+	// lost_from and lost_to are the operations of the lineage that served before, by seq, that the table does not have any
+	// more; both 0 where there are none, or where it is not known.
+	LostFrom uint64 `protobuf:"varint,6,opt,name=lost_from,json=lostFrom,proto3" json:"lost_from,omitempty"`
+	LostTo   uint64 `protobuf:"varint,7,opt,name=lost_to,json=lostTo,proto3" json:"lost_to,omitempty"`
+	// undo_lineage is what served before, kept until undo_until; empty where there was nothing.
+	UndoLineage string                 `protobuf:"bytes,8,opt,name=undo_lineage,json=undoLineage,proto3" json:"undo_lineage,omitempty"`
+	UndoUntil   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=undo_until,json=undoUntil,proto3" json:"undo_until,omitempty"`
+	Started     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=started,proto3" json:"started,omitempty"`
+	Finished    *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=finished,proto3" json:"finished,omitempty"`
+	// healed is set where nobody asked for it: Gabion healed the table.
+	Healed bool `protobuf:"varint,12,opt,name=healed,proto3" json:"healed,omitempty"`
+	// reason is why.
+	Reason        string `protobuf:"bytes,13,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TableRestored) Reset() {
+	*x = TableRestored{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TableRestored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TableRestored) ProtoMessage() {}
+
+func (x *TableRestored) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TableRestored.ProtoReflect.Descriptor instead.
+func (*TableRestored) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *TableRestored) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *TableRestored) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *TableRestored) GetBackupId() string {
+	if x != nil {
+		return x.BackupId
+	}
+	return ""
+}
+
+func (x *TableRestored) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+func (x *TableRestored) GetParent() *Position {
+	if x != nil {
+		return x.Parent
+	}
+	return nil
+}
+
+func (x *TableRestored) GetLostFrom() uint64 {
+	if x != nil {
+		return x.LostFrom
+	}
+	return 0
+}
+
+func (x *TableRestored) GetLostTo() uint64 {
+	if x != nil {
+		return x.LostTo
+	}
+	return 0
+}
+
+func (x *TableRestored) GetUndoLineage() string {
+	if x != nil {
+		return x.UndoLineage
+	}
+	return ""
+}
+
+func (x *TableRestored) GetUndoUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UndoUntil
+	}
+	return nil
+}
+
+func (x *TableRestored) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *TableRestored) GetFinished() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Finished
+	}
+	return nil
+}
+
+func (x *TableRestored) GetHealed() bool {
+	if x != nil {
+		return x.Healed
+	}
+	return false
+}
+
+func (x *TableRestored) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // BackupList answers ListBackups, by table, newest first.
 type BackupList struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -543,7 +1188,7 @@ type BackupList struct {
 
 func (x *BackupList) Reset() {
 	*x = BackupList{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[7]
+	mi := &file_gabion_v1_backup_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -555,7 +1200,7 @@ func (x *BackupList) String() string {
 func (*BackupList) ProtoMessage() {}
 
 func (x *BackupList) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[7]
+	mi := &file_gabion_v1_backup_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -568,7 +1213,7 @@ func (x *BackupList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupList.ProtoReflect.Descriptor instead.
 func (*BackupList) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{7}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *BackupList) GetBackups() []*BackupInfo {
@@ -589,7 +1234,7 @@ var File_gabion_v1_backup_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\n" +
-	"\x16gabion/v1/backup.proto\x12\tgabion.v1\x1a\x14gabion/v1/disk.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n" +
+	"\x16gabion/v1/backup.proto\x12\tgabion.v1\x1a\x14gabion/v1/disk.proto\x1a\x17gabion/v1/failure.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n" +
 	"\tBackupAll\x12\x16\n" +
 	"\x06tables\x18\x01 \x03(\tR\x06tables\x12\x14\n" +
 	"\x05label\x18\x02 \x01(\tR\x05label\x12\x10\n" +
@@ -607,7 +1252,7 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\x04keep\x18\x03 \x01(\bR\x04keep\x12\x18\n" +
 	"\areasons\x18\x04 \x03(\tR\areasons\"%\n" +
 	"\vListBackups\x12\x16\n" +
-	"\x06tables\x18\x01 \x03(\tR\x06tables\"\xe5\x02\n" +
+	"\x06tables\x18\x01 \x03(\tR\x06tables\"\x8d\x03\n" +
 	"\n" +
 	"BackupInfo\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
@@ -621,7 +1266,8 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\bfinished\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12\x14\n" +
 	"\x05fault\x18\n" +
 	" \x01(\tR\x05fault\x12\x16\n" +
-	"\x06pinned\x18\v \x01(\tR\x06pinned\"?\n" +
+	"\x06pinned\x18\v \x01(\tR\x06pinned\x12&\n" +
+	"\x05proof\x18\f \x01(\v2\x10.gabion.v1.ProofR\x05proof\"?\n" +
 	"\n" +
 	"ShowBackup\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
@@ -630,7 +1276,64 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\x06backup\x18\x01 \x01(\v2\x15.gabion.v1.BackupInfoR\x06backup\x12/\n" +
 	"\bmanifest\x18\x02 \x01(\v2\x13.gabion.v1.ManifestR\bmanifest\x12'\n" +
 	"\x0fmanifest_sha256\x18\x03 \x01(\tR\x0emanifestSha256\x12\x12\n" +
-	"\x04path\x18\x04 \x01(\tR\x04path\"g\n" +
+	"\x04path\x18\x04 \x01(\tR\x04path\"l\n" +
+	"\fVerifyBackup\x12\x16\n" +
+	"\x06tables\x18\x01 \x03(\tR\x06tables\x12\x1b\n" +
+	"\tbackup_id\x18\x02 \x01(\tR\bbackupId\x12\x15\n" +
+	"\x06run_id\x18\x03 \x01(\tR\x05runId\x12\x10\n" +
+	"\x03all\x18\x04 \x01(\bR\x03all\"A\n" +
+	"\fVerifyReport\x121\n" +
+	"\aresults\x18\x01 \x03(\v2\x17.gabion.v1.VerifyResultR\aresults\"\xb7\x01\n" +
+	"\fVerifyResult\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
+	"\tbackup_id\x18\x02 \x01(\tR\bbackupId\x12&\n" +
+	"\x05proof\x18\x03 \x01(\v2\x10.gabion.v1.ProofR\x05proof\x12,\n" +
+	"\afailure\x18\x04 \x01(\v2\x12.gabion.v1.FailureR\afailure\x12\x1e\n" +
+	"\n" +
+	"neighbours\x18\x05 \x03(\tR\n" +
+	"neighbours\"\xc0\x01\n" +
+	"\fRestoreTable\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
+	"\tbackup_id\x18\x02 \x01(\tR\bbackupId\x12*\n" +
+	"\x02at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12\x12\n" +
+	"\x04undo\x18\x05 \x01(\bR\x04undo\x12\x10\n" +
+	"\x03red\x18\x06 \x01(\bR\x03red\x12\x12\n" +
+	"\x04live\x18\a \x01(\bR\x04live\"q\n" +
+	"\rRestoreReport\x12*\n" +
+	"\x04plan\x18\x01 \x01(\v2\x16.gabion.v1.RestorePlanR\x04plan\x124\n" +
+	"\brestored\x18\x02 \x01(\v2\x18.gabion.v1.TableRestoredR\brestored\"\x94\x03\n" +
+	"\vRestorePlan\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
+	"\tbackup_id\x18\x02 \x01(\tR\bbackupId\x12\x16\n" +
+	"\x06source\x18\x03 \x01(\tR\x06source\x12/\n" +
+	"\bposition\x18\x04 \x01(\v2\x13.gabion.v1.PositionR\bposition\x12,\n" +
+	"\x03cut\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x03cut\x12\x12\n" +
+	"\x04rows\x18\x06 \x01(\x04R\x04rows\x12\x14\n" +
+	"\x05bytes\x18\a \x01(\x03R\x05bytes\x12-\n" +
+	"\aserving\x18\b \x01(\v2\x13.gabion.v1.PositionR\aserving\x12&\n" +
+	"\x05proof\x18\t \x01(\v2\x10.gabion.v1.ProofR\x05proof\x12\x1f\n" +
+	"\vpassed_over\x18\n" +
+	" \x03(\tR\n" +
+	"passedOver\x129\n" +
+	"\n" +
+	"undo_until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tundoUntil\"\xea\x03\n" +
+	"\rTableRestored\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1b\n" +
+	"\tbackup_id\x18\x03 \x01(\tR\bbackupId\x12/\n" +
+	"\bposition\x18\x04 \x01(\v2\x13.gabion.v1.PositionR\bposition\x12+\n" +
+	"\x06parent\x18\x05 \x01(\v2\x13.gabion.v1.PositionR\x06parent\x12\x1b\n" +
+	"\tlost_from\x18\x06 \x01(\x04R\blostFrom\x12\x17\n" +
+	"\alost_to\x18\a \x01(\x04R\x06lostTo\x12!\n" +
+	"\fundo_lineage\x18\b \x01(\tR\vundoLineage\x129\n" +
+	"\n" +
+	"undo_until\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tundoUntil\x124\n" +
+	"\astarted\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
+	"\bfinished\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12\x16\n" +
+	"\x06healed\x18\f \x01(\bR\x06healed\x12\x16\n" +
+	"\x06reason\x18\r \x01(\tR\x06reason\"g\n" +
 	"\n" +
 	"BackupList\x12/\n" +
 	"\abackups\x18\x01 \x03(\v2\x15.gabion.v1.BackupInfoR\abackups\x12(\n" +
@@ -648,7 +1351,7 @@ func file_gabion_v1_backup_proto_rawDescGZIP() []byte {
 	return file_gabion_v1_backup_proto_rawDescData
 }
 
-var file_gabion_v1_backup_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_gabion_v1_backup_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_gabion_v1_backup_proto_goTypes = []any{
 	(*BackupAll)(nil),             // 0: gabion.v1.BackupAll
 	(*BackupReport)(nil),          // 1: gabion.v1.BackupReport
@@ -657,27 +1360,53 @@ var file_gabion_v1_backup_proto_goTypes = []any{
 	(*BackupInfo)(nil),            // 4: gabion.v1.BackupInfo
 	(*ShowBackup)(nil),            // 5: gabion.v1.ShowBackup
 	(*BackupDetail)(nil),          // 6: gabion.v1.BackupDetail
-	(*BackupList)(nil),            // 7: gabion.v1.BackupList
-	(*BackupSet)(nil),             // 8: gabion.v1.BackupSet
-	(*Position)(nil),              // 9: gabion.v1.Position
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(*Manifest)(nil),              // 11: gabion.v1.Manifest
+	(*VerifyBackup)(nil),          // 7: gabion.v1.VerifyBackup
+	(*VerifyReport)(nil),          // 8: gabion.v1.VerifyReport
+	(*VerifyResult)(nil),          // 9: gabion.v1.VerifyResult
+	(*RestoreTable)(nil),          // 10: gabion.v1.RestoreTable
+	(*RestoreReport)(nil),         // 11: gabion.v1.RestoreReport
+	(*RestorePlan)(nil),           // 12: gabion.v1.RestorePlan
+	(*TableRestored)(nil),         // 13: gabion.v1.TableRestored
+	(*BackupList)(nil),            // 14: gabion.v1.BackupList
+	(*BackupSet)(nil),             // 15: gabion.v1.BackupSet
+	(*Position)(nil),              // 16: gabion.v1.Position
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*Proof)(nil),                 // 18: gabion.v1.Proof
+	(*Manifest)(nil),              // 19: gabion.v1.Manifest
+	(*Failure)(nil),               // 20: gabion.v1.Failure
 }
 var file_gabion_v1_backup_proto_depIdxs = []int32{
-	8,  // 0: gabion.v1.BackupReport.set:type_name -> gabion.v1.BackupSet
+	15, // 0: gabion.v1.BackupReport.set:type_name -> gabion.v1.BackupSet
 	2,  // 1: gabion.v1.BackupReport.retained:type_name -> gabion.v1.RetentionDecision
-	9,  // 2: gabion.v1.BackupInfo.position:type_name -> gabion.v1.Position
-	10, // 3: gabion.v1.BackupInfo.started:type_name -> google.protobuf.Timestamp
-	10, // 4: gabion.v1.BackupInfo.finished:type_name -> google.protobuf.Timestamp
-	4,  // 5: gabion.v1.BackupDetail.backup:type_name -> gabion.v1.BackupInfo
-	11, // 6: gabion.v1.BackupDetail.manifest:type_name -> gabion.v1.Manifest
-	4,  // 7: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
-	8,  // 8: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	16, // 2: gabion.v1.BackupInfo.position:type_name -> gabion.v1.Position
+	17, // 3: gabion.v1.BackupInfo.started:type_name -> google.protobuf.Timestamp
+	17, // 4: gabion.v1.BackupInfo.finished:type_name -> google.protobuf.Timestamp
+	18, // 5: gabion.v1.BackupInfo.proof:type_name -> gabion.v1.Proof
+	4,  // 6: gabion.v1.BackupDetail.backup:type_name -> gabion.v1.BackupInfo
+	19, // 7: gabion.v1.BackupDetail.manifest:type_name -> gabion.v1.Manifest
+	9,  // 8: gabion.v1.VerifyReport.results:type_name -> gabion.v1.VerifyResult
+	18, // 9: gabion.v1.VerifyResult.proof:type_name -> gabion.v1.Proof
+	20, // 10: gabion.v1.VerifyResult.failure:type_name -> gabion.v1.Failure
+	17, // 11: gabion.v1.RestoreTable.at:type_name -> google.protobuf.Timestamp
+	12, // 12: gabion.v1.RestoreReport.plan:type_name -> gabion.v1.RestorePlan
+	13, // 13: gabion.v1.RestoreReport.restored:type_name -> gabion.v1.TableRestored
+	16, // 14: gabion.v1.RestorePlan.position:type_name -> gabion.v1.Position
+	17, // 15: gabion.v1.RestorePlan.cut:type_name -> google.protobuf.Timestamp
+	16, // 16: gabion.v1.RestorePlan.serving:type_name -> gabion.v1.Position
+	18, // 17: gabion.v1.RestorePlan.proof:type_name -> gabion.v1.Proof
+	17, // 18: gabion.v1.RestorePlan.undo_until:type_name -> google.protobuf.Timestamp
+	16, // 19: gabion.v1.TableRestored.position:type_name -> gabion.v1.Position
+	16, // 20: gabion.v1.TableRestored.parent:type_name -> gabion.v1.Position
+	17, // 21: gabion.v1.TableRestored.undo_until:type_name -> google.protobuf.Timestamp
+	17, // 22: gabion.v1.TableRestored.started:type_name -> google.protobuf.Timestamp
+	17, // 23: gabion.v1.TableRestored.finished:type_name -> google.protobuf.Timestamp
+	4,  // 24: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
+	15, // 25: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_backup_proto_init() }
@@ -686,13 +1415,14 @@ func file_gabion_v1_backup_proto_init() {
 		return
 	}
 	file_gabion_v1_disk_proto_init()
+	file_gabion_v1_failure_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_backup_proto_rawDesc), len(file_gabion_v1_backup_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

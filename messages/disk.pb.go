@@ -129,6 +129,59 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{1}
 }
 
+// Verdict is what a verify found.
+type Verdict int32
+
+const (
+	Verdict_VERDICT_UNSPECIFIED Verdict = 0
+	// PROVEN: every file was hashed, every block and row read, and count, fingerprint and position are the manifest's.
+	Verdict_VERDICT_PROVEN Verdict = 1
+	// RED: the backup is not what its manifest says. It is not linked from, nor carried forward, nor counted by
+	// retention, and restored on request alone.
+	Verdict_VERDICT_RED Verdict = 2
+)
+
+// Enum value maps for Verdict.
+var (
+	Verdict_name = map[int32]string{
+		0: "VERDICT_UNSPECIFIED",
+		1: "VERDICT_PROVEN",
+		2: "VERDICT_RED",
+	}
+	Verdict_value = map[string]int32{
+		"VERDICT_UNSPECIFIED": 0,
+		"VERDICT_PROVEN":      1,
+		"VERDICT_RED":         2,
+	}
+)
+
+func (x Verdict) Enum() *Verdict {
+	p := new(Verdict)
+	*p = x
+	return p
+}
+
+func (x Verdict) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Verdict) Descriptor() protoreflect.EnumDescriptor {
+	return file_gabion_v1_disk_proto_enumTypes[2].Descriptor()
+}
+
+func (Verdict) Type() protoreflect.EnumType {
+	return &file_gabion_v1_disk_proto_enumTypes[2]
+}
+
+func (x Verdict) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Verdict.Descriptor instead.
+func (Verdict) EnumDescriptor() ([]byte, []int) {
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{2}
+}
+
 // Position names one state of one table, for ever.
 type Position struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -611,7 +664,7 @@ type UndoRecord struct {
 	FormatVersion uint32                 `protobuf:"varint,1,opt,name=format_version,json=formatVersion,proto3" json:"format_version,omitempty"`
 	Table         string                 `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
 	Lineage       string                 `protobuf:"bytes,3,opt,name=lineage,proto3" json:"lineage,omitempty"`
-	// reason is "dropped".
+	// reason is "dropped", "restored" where another lineage was put in its place, or "unfinished restore".
 	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	Since         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
 	Until         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`
@@ -1278,6 +1331,154 @@ func (x *BackupSet) GetResults() []*TableResult {
 	return nil
 }
 
+// Proof is a line of BACKUPDIR/NAME/proofs/ID.jsonl: the outcome of one verify of a backup. The last line that is bound to
+// the backup's manifest counts.
+type Proof struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FormatVersion uint32                 `protobuf:"varint,1,opt,name=format_version,json=formatVersion,proto3" json:"format_version,omitempty"`
+	Table         string                 `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
+	BackupId      string                 `protobuf:"bytes,3,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
+	// manifest_sha256 is the hash of the manifest that the proof is about. A proof of another one says nothing.
+	ManifestSha256 string  `protobuf:"bytes,4,opt,name=manifest_sha256,json=manifestSha256,proto3" json:"manifest_sha256,omitempty"`
+	Verdict        Verdict `protobuf:"varint,5,opt,name=verdict,proto3,enum=gabion.v1.Verdict" json:"verdict,omitempty"`
+	// reason says why the backup is red.
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// file is the one that is wrong, relative to the backup's directory. Empty where no single one is.
+	File     string                 `protobuf:"bytes,7,opt,name=file,proto3" json:"file,omitempty"`
+	Started  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=started,proto3" json:"started,omitempty"`
+	Finished *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=finished,proto3" json:"finished,omitempty"`
+	// bytes is what was read, rows how many were counted.
+	Bytes int64  `protobuf:"varint,10,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Rows  uint64 `protobuf:"varint,11,opt,name=rows,proto3" json:"rows,omitempty"`
+	// by says what asked: "verify", "restore", "drill" or "backup".
+	By string `protobuf:"bytes,12,opt,name=by,proto3" json:"by,omitempty"`
+	// shared_with is the backup that was read, where this one is red because it shares the file with it.
+	SharedWith    string `protobuf:"bytes,13,opt,name=shared_with,json=sharedWith,proto3" json:"shared_with,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Proof) Reset() {
+	*x = Proof{}
+	mi := &file_gabion_v1_disk_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Proof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Proof) ProtoMessage() {}
+
+func (x *Proof) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_disk_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Proof.ProtoReflect.Descriptor instead.
+func (*Proof) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Proof) GetFormatVersion() uint32 {
+	if x != nil {
+		return x.FormatVersion
+	}
+	return 0
+}
+
+func (x *Proof) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *Proof) GetBackupId() string {
+	if x != nil {
+		return x.BackupId
+	}
+	return ""
+}
+
+func (x *Proof) GetManifestSha256() string {
+	if x != nil {
+		return x.ManifestSha256
+	}
+	return ""
+}
+
+func (x *Proof) GetVerdict() Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return Verdict_VERDICT_UNSPECIFIED
+}
+
+func (x *Proof) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Proof) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *Proof) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *Proof) GetFinished() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Finished
+	}
+	return nil
+}
+
+func (x *Proof) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Proof) GetRows() uint64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *Proof) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Proof) GetSharedWith() string {
+	if x != nil {
+		return x.SharedWith
+	}
+	return ""
+}
+
 var File_gabion_v1_disk_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_disk_proto_rawDesc = "" +
@@ -1384,7 +1585,23 @@ const file_gabion_v1_disk_proto_rawDesc = "" +
 	"\x05label\x18\x04 \x01(\tR\x05label\x124\n" +
 	"\astarted\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\bfinished\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x120\n" +
-	"\aresults\x18\a \x03(\v2\x16.gabion.v1.TableResultR\aresults*U\n" +
+	"\aresults\x18\a \x03(\v2\x16.gabion.v1.TableResultR\aresults\"\xad\x03\n" +
+	"\x05Proof\x12%\n" +
+	"\x0eformat_version\x18\x01 \x01(\rR\rformatVersion\x12\x14\n" +
+	"\x05table\x18\x02 \x01(\tR\x05table\x12\x1b\n" +
+	"\tbackup_id\x18\x03 \x01(\tR\bbackupId\x12'\n" +
+	"\x0fmanifest_sha256\x18\x04 \x01(\tR\x0emanifestSha256\x12,\n" +
+	"\averdict\x18\x05 \x01(\x0e2\x12.gabion.v1.VerdictR\averdict\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04file\x18\a \x01(\tR\x04file\x124\n" +
+	"\astarted\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
+	"\bfinished\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12\x14\n" +
+	"\x05bytes\x18\n" +
+	" \x01(\x03R\x05bytes\x12\x12\n" +
+	"\x04rows\x18\v \x01(\x04R\x04rows\x12\x0e\n" +
+	"\x02by\x18\f \x01(\tR\x02by\x12\x1f\n" +
+	"\vshared_with\x18\r \x01(\tR\n" +
+	"sharedWith*U\n" +
 	"\n" +
 	"Accounting\x12\x1a\n" +
 	"\x16ACCOUNTING_UNSPECIFIED\x10\x00\x12\x14\n" +
@@ -1394,7 +1611,11 @@ const file_gabion_v1_disk_proto_rawDesc = "" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_BACKED_UP\x10\x01\x12\x1b\n" +
 	"\x17OUTCOME_CARRIED_FORWARD\x10\x02\x12\x12\n" +
-	"\x0eOUTCOME_FAILED\x10\x03B%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
+	"\x0eOUTCOME_FAILED\x10\x03*G\n" +
+	"\aVerdict\x12\x17\n" +
+	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eVERDICT_PROVEN\x10\x01\x12\x0f\n" +
+	"\vVERDICT_RED\x10\x02B%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
 
 var (
 	file_gabion_v1_disk_proto_rawDescOnce sync.Once
@@ -1408,58 +1629,63 @@ func file_gabion_v1_disk_proto_rawDescGZIP() []byte {
 	return file_gabion_v1_disk_proto_rawDescData
 }
 
-var file_gabion_v1_disk_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_gabion_v1_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_gabion_v1_disk_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_gabion_v1_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_gabion_v1_disk_proto_goTypes = []any{
 	(Accounting)(0),               // 0: gabion.v1.Accounting
 	(Outcome)(0),                  // 1: gabion.v1.Outcome
-	(*Position)(nil),              // 2: gabion.v1.Position
-	(*TableRecord)(nil),           // 3: gabion.v1.TableRecord
-	(*StoreInfo)(nil),             // 4: gabion.v1.StoreInfo
-	(*Holder)(nil),                // 5: gabion.v1.Holder
-	(*ScheduleState)(nil),         // 6: gabion.v1.ScheduleState
-	(*TableRetry)(nil),            // 7: gabion.v1.TableRetry
-	(*UndoRecord)(nil),            // 8: gabion.v1.UndoRecord
-	(*Pin)(nil),                   // 9: gabion.v1.Pin
-	(*FileIdentity)(nil),          // 10: gabion.v1.FileIdentity
-	(*FileEntry)(nil),             // 11: gabion.v1.FileEntry
-	(*Manifest)(nil),              // 12: gabion.v1.Manifest
-	(*TableResult)(nil),           // 13: gabion.v1.TableResult
-	(*BackupSet)(nil),             // 14: gabion.v1.BackupSet
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*Failure)(nil),               // 16: gabion.v1.Failure
+	(Verdict)(0),                  // 2: gabion.v1.Verdict
+	(*Position)(nil),              // 3: gabion.v1.Position
+	(*TableRecord)(nil),           // 4: gabion.v1.TableRecord
+	(*StoreInfo)(nil),             // 5: gabion.v1.StoreInfo
+	(*Holder)(nil),                // 6: gabion.v1.Holder
+	(*ScheduleState)(nil),         // 7: gabion.v1.ScheduleState
+	(*TableRetry)(nil),            // 8: gabion.v1.TableRetry
+	(*UndoRecord)(nil),            // 9: gabion.v1.UndoRecord
+	(*Pin)(nil),                   // 10: gabion.v1.Pin
+	(*FileIdentity)(nil),          // 11: gabion.v1.FileIdentity
+	(*FileEntry)(nil),             // 12: gabion.v1.FileEntry
+	(*Manifest)(nil),              // 13: gabion.v1.Manifest
+	(*TableResult)(nil),           // 14: gabion.v1.TableResult
+	(*BackupSet)(nil),             // 15: gabion.v1.BackupSet
+	(*Proof)(nil),                 // 16: gabion.v1.Proof
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*Failure)(nil),               // 18: gabion.v1.Failure
 }
 var file_gabion_v1_disk_proto_depIdxs = []int32{
-	2,  // 0: gabion.v1.TableRecord.position:type_name -> gabion.v1.Position
-	2,  // 1: gabion.v1.TableRecord.parent:type_name -> gabion.v1.Position
+	3,  // 0: gabion.v1.TableRecord.position:type_name -> gabion.v1.Position
+	3,  // 1: gabion.v1.TableRecord.parent:type_name -> gabion.v1.Position
 	0,  // 2: gabion.v1.TableRecord.accounting:type_name -> gabion.v1.Accounting
-	15, // 3: gabion.v1.StoreInfo.created:type_name -> google.protobuf.Timestamp
-	15, // 4: gabion.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	15, // 5: gabion.v1.ScheduleState.last_attempt:type_name -> google.protobuf.Timestamp
-	15, // 6: gabion.v1.ScheduleState.last_success:type_name -> google.protobuf.Timestamp
-	7,  // 7: gabion.v1.ScheduleState.retries:type_name -> gabion.v1.TableRetry
-	15, // 8: gabion.v1.TableRetry.last_attempt:type_name -> google.protobuf.Timestamp
-	15, // 9: gabion.v1.UndoRecord.since:type_name -> google.protobuf.Timestamp
-	15, // 10: gabion.v1.UndoRecord.until:type_name -> google.protobuf.Timestamp
-	15, // 11: gabion.v1.Pin.since:type_name -> google.protobuf.Timestamp
-	10, // 12: gabion.v1.FileEntry.live:type_name -> gabion.v1.FileIdentity
-	3,  // 13: gabion.v1.Manifest.record:type_name -> gabion.v1.TableRecord
-	15, // 14: gabion.v1.Manifest.started:type_name -> google.protobuf.Timestamp
-	15, // 15: gabion.v1.Manifest.finished:type_name -> google.protobuf.Timestamp
-	11, // 16: gabion.v1.Manifest.files:type_name -> gabion.v1.FileEntry
+	17, // 3: gabion.v1.StoreInfo.created:type_name -> google.protobuf.Timestamp
+	17, // 4: gabion.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	17, // 5: gabion.v1.ScheduleState.last_attempt:type_name -> google.protobuf.Timestamp
+	17, // 6: gabion.v1.ScheduleState.last_success:type_name -> google.protobuf.Timestamp
+	8,  // 7: gabion.v1.ScheduleState.retries:type_name -> gabion.v1.TableRetry
+	17, // 8: gabion.v1.TableRetry.last_attempt:type_name -> google.protobuf.Timestamp
+	17, // 9: gabion.v1.UndoRecord.since:type_name -> google.protobuf.Timestamp
+	17, // 10: gabion.v1.UndoRecord.until:type_name -> google.protobuf.Timestamp
+	17, // 11: gabion.v1.Pin.since:type_name -> google.protobuf.Timestamp
+	11, // 12: gabion.v1.FileEntry.live:type_name -> gabion.v1.FileIdentity
+	4,  // 13: gabion.v1.Manifest.record:type_name -> gabion.v1.TableRecord
+	17, // 14: gabion.v1.Manifest.started:type_name -> google.protobuf.Timestamp
+	17, // 15: gabion.v1.Manifest.finished:type_name -> google.protobuf.Timestamp
+	12, // 16: gabion.v1.Manifest.files:type_name -> gabion.v1.FileEntry
 	1,  // 17: gabion.v1.TableResult.outcome:type_name -> gabion.v1.Outcome
-	2,  // 18: gabion.v1.TableResult.position:type_name -> gabion.v1.Position
-	15, // 19: gabion.v1.TableResult.started:type_name -> google.protobuf.Timestamp
-	15, // 20: gabion.v1.TableResult.finished:type_name -> google.protobuf.Timestamp
-	16, // 21: gabion.v1.TableResult.failure:type_name -> gabion.v1.Failure
-	15, // 22: gabion.v1.BackupSet.started:type_name -> google.protobuf.Timestamp
-	15, // 23: gabion.v1.BackupSet.finished:type_name -> google.protobuf.Timestamp
-	13, // 24: gabion.v1.BackupSet.results:type_name -> gabion.v1.TableResult
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	3,  // 18: gabion.v1.TableResult.position:type_name -> gabion.v1.Position
+	17, // 19: gabion.v1.TableResult.started:type_name -> google.protobuf.Timestamp
+	17, // 20: gabion.v1.TableResult.finished:type_name -> google.protobuf.Timestamp
+	18, // 21: gabion.v1.TableResult.failure:type_name -> gabion.v1.Failure
+	17, // 22: gabion.v1.BackupSet.started:type_name -> google.protobuf.Timestamp
+	17, // 23: gabion.v1.BackupSet.finished:type_name -> google.protobuf.Timestamp
+	14, // 24: gabion.v1.BackupSet.results:type_name -> gabion.v1.TableResult
+	2,  // 25: gabion.v1.Proof.verdict:type_name -> gabion.v1.Verdict
+	17, // 26: gabion.v1.Proof.started:type_name -> google.protobuf.Timestamp
+	17, // 27: gabion.v1.Proof.finished:type_name -> google.protobuf.Timestamp
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_disk_proto_init() }
@@ -1473,8 +1699,8 @@ func file_gabion_v1_disk_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_disk_proto_rawDesc), len(file_gabion_v1_disk_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   13,
+			NumEnums:      3,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

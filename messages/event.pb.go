@@ -324,6 +324,60 @@ func (x *TableStateChanged) GetHint() string {
 	return ""
 }
 
+// BackupVerified: a verify of one backup came to a verdict.
+type BackupVerified struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Proof *Proof                 `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	// neighbours are the backups that share the damaged file, and are red with it.
+	Neighbours    []string `protobuf:"bytes,2,rep,name=neighbours,proto3" json:"neighbours,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupVerified) Reset() {
+	*x = BackupVerified{}
+	mi := &file_gabion_v1_event_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupVerified) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupVerified) ProtoMessage() {}
+
+func (x *BackupVerified) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_event_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupVerified.ProtoReflect.Descriptor instead.
+func (*BackupVerified) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_event_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BackupVerified) GetProof() *Proof {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *BackupVerified) GetNeighbours() []string {
+	if x != nil {
+		return x.Neighbours
+	}
+	return nil
+}
+
 // LoggedEvent is one event with its number: a line of the event log on disk.
 type LoggedEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -342,6 +396,8 @@ type LoggedEvent struct {
 	//	*LoggedEvent_TableBackedUp
 	//	*LoggedEvent_BackupComplete
 	//	*LoggedEvent_TableStateChanged
+	//	*LoggedEvent_BackupVerified
+	//	*LoggedEvent_TableRestored
 	Event         isLoggedEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -349,7 +405,7 @@ type LoggedEvent struct {
 
 func (x *LoggedEvent) Reset() {
 	*x = LoggedEvent{}
-	mi := &file_gabion_v1_event_proto_msgTypes[4]
+	mi := &file_gabion_v1_event_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -361,7 +417,7 @@ func (x *LoggedEvent) String() string {
 func (*LoggedEvent) ProtoMessage() {}
 
 func (x *LoggedEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_event_proto_msgTypes[4]
+	mi := &file_gabion_v1_event_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -374,7 +430,7 @@ func (x *LoggedEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoggedEvent.ProtoReflect.Descriptor instead.
 func (*LoggedEvent) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_event_proto_rawDescGZIP(), []int{4}
+	return file_gabion_v1_event_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *LoggedEvent) GetSeq() uint64 {
@@ -441,6 +497,24 @@ func (x *LoggedEvent) GetTableStateChanged() *TableStateChanged {
 	return nil
 }
 
+func (x *LoggedEvent) GetBackupVerified() *BackupVerified {
+	if x != nil {
+		if x, ok := x.Event.(*LoggedEvent_BackupVerified); ok {
+			return x.BackupVerified
+		}
+	}
+	return nil
+}
+
+func (x *LoggedEvent) GetTableRestored() *TableRestored {
+	if x != nil {
+		if x, ok := x.Event.(*LoggedEvent_TableRestored); ok {
+			return x.TableRestored
+		}
+	}
+	return nil
+}
+
 type isLoggedEvent_Event interface {
 	isLoggedEvent_Event()
 }
@@ -461,6 +535,14 @@ type LoggedEvent_TableStateChanged struct {
 	TableStateChanged *TableStateChanged `protobuf:"bytes,13,opt,name=table_state_changed,json=tableStateChanged,proto3,oneof"`
 }
 
+type LoggedEvent_BackupVerified struct {
+	BackupVerified *BackupVerified `protobuf:"bytes,14,opt,name=backup_verified,json=backupVerified,proto3,oneof"`
+}
+
+type LoggedEvent_TableRestored struct {
+	TableRestored *TableRestored `protobuf:"bytes,15,opt,name=table_restored,json=tableRestored,proto3,oneof"`
+}
+
 func (*LoggedEvent_BackupStarted) isLoggedEvent_Event() {}
 
 func (*LoggedEvent_TableBackedUp) isLoggedEvent_Event() {}
@@ -468,6 +550,10 @@ func (*LoggedEvent_TableBackedUp) isLoggedEvent_Event() {}
 func (*LoggedEvent_BackupComplete) isLoggedEvent_Event() {}
 
 func (*LoggedEvent_TableStateChanged) isLoggedEvent_Event() {}
+
+func (*LoggedEvent_BackupVerified) isLoggedEvent_Event() {}
+
+func (*LoggedEvent_TableRestored) isLoggedEvent_Event() {}
 
 // ListEvents asks the coordinator for logged events, oldest first. Answered by EventList.
 type ListEvents struct {
@@ -484,7 +570,7 @@ type ListEvents struct {
 
 func (x *ListEvents) Reset() {
 	*x = ListEvents{}
-	mi := &file_gabion_v1_event_proto_msgTypes[5]
+	mi := &file_gabion_v1_event_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -496,7 +582,7 @@ func (x *ListEvents) String() string {
 func (*ListEvents) ProtoMessage() {}
 
 func (x *ListEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_event_proto_msgTypes[5]
+	mi := &file_gabion_v1_event_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -509,7 +595,7 @@ func (x *ListEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvents.ProtoReflect.Descriptor instead.
 func (*ListEvents) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_event_proto_rawDescGZIP(), []int{5}
+	return file_gabion_v1_event_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListEvents) GetAfter() uint64 {
@@ -545,7 +631,7 @@ type EventList struct {
 
 func (x *EventList) Reset() {
 	*x = EventList{}
-	mi := &file_gabion_v1_event_proto_msgTypes[6]
+	mi := &file_gabion_v1_event_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +643,7 @@ func (x *EventList) String() string {
 func (*EventList) ProtoMessage() {}
 
 func (x *EventList) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_event_proto_msgTypes[6]
+	mi := &file_gabion_v1_event_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +656,7 @@ func (x *EventList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventList.ProtoReflect.Descriptor instead.
 func (*EventList) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_event_proto_rawDescGZIP(), []int{6}
+	return file_gabion_v1_event_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *EventList) GetEvents() []*LoggedEvent {
@@ -591,7 +677,7 @@ var File_gabion_v1_event_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x15gabion/v1/event.proto\x12\tgabion.v1\x1a\x15gabion/v1/admin.proto\x1a\x14gabion/v1/disk.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n" +
+	"\x15gabion/v1/event.proto\x12\tgabion.v1\x1a\x15gabion/v1/admin.proto\x1a\x16gabion/v1/backup.proto\x1a\x14gabion/v1/disk.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n" +
 	"\rBackupStarted\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x14\n" +
 	"\x05label\x18\x02 \x01(\tR\x05label\x124\n" +
@@ -615,7 +701,12 @@ const file_gabion_v1_event_proto_rawDesc = "" +
 	"\x02to\x18\x03 \x01(\x0e2\x15.gabion.v1.TableStateR\x02to\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12*\n" +
 	"\x02at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x12\n" +
-	"\x04hint\x18\x06 \x01(\tR\x04hint\"\x97\x03\n" +
+	"\x04hint\x18\x06 \x01(\tR\x04hint\"X\n" +
+	"\x0eBackupVerified\x12&\n" +
+	"\x05proof\x18\x01 \x01(\v2\x10.gabion.v1.ProofR\x05proof\x12\x1e\n" +
+	"\n" +
+	"neighbours\x18\x02 \x03(\tR\n" +
+	"neighbours\"\xa0\x04\n" +
 	"\vLoggedEvent\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -624,7 +715,9 @@ const file_gabion_v1_event_proto_rawDesc = "" +
 	" \x01(\v2\x18.gabion.v1.BackupStartedH\x00R\rbackupStarted\x12B\n" +
 	"\x0ftable_backed_up\x18\v \x01(\v2\x18.gabion.v1.TableBackedUpH\x00R\rtableBackedUp\x12D\n" +
 	"\x0fbackup_complete\x18\f \x01(\v2\x19.gabion.v1.BackupCompleteH\x00R\x0ebackupComplete\x12N\n" +
-	"\x13table_state_changed\x18\r \x01(\v2\x1c.gabion.v1.TableStateChangedH\x00R\x11tableStateChangedB\a\n" +
+	"\x13table_state_changed\x18\r \x01(\v2\x1c.gabion.v1.TableStateChangedH\x00R\x11tableStateChanged\x12D\n" +
+	"\x0fbackup_verified\x18\x0e \x01(\v2\x19.gabion.v1.BackupVerifiedH\x00R\x0ebackupVerified\x12A\n" +
+	"\x0etable_restored\x18\x0f \x01(\v2\x18.gabion.v1.TableRestoredH\x00R\rtableRestoredB\a\n" +
 	"\x05eventJ\x04\b\x04\x10\n" +
 	"\"j\n" +
 	"\n" +
@@ -648,41 +741,47 @@ func file_gabion_v1_event_proto_rawDescGZIP() []byte {
 	return file_gabion_v1_event_proto_rawDescData
 }
 
-var file_gabion_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_gabion_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_gabion_v1_event_proto_goTypes = []any{
 	(*BackupStarted)(nil),         // 0: gabion.v1.BackupStarted
 	(*TableBackedUp)(nil),         // 1: gabion.v1.TableBackedUp
 	(*BackupComplete)(nil),        // 2: gabion.v1.BackupComplete
 	(*TableStateChanged)(nil),     // 3: gabion.v1.TableStateChanged
-	(*LoggedEvent)(nil),           // 4: gabion.v1.LoggedEvent
-	(*ListEvents)(nil),            // 5: gabion.v1.ListEvents
-	(*EventList)(nil),             // 6: gabion.v1.EventList
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*TableResult)(nil),           // 8: gabion.v1.TableResult
-	(TableState)(0),               // 9: gabion.v1.TableState
+	(*BackupVerified)(nil),        // 4: gabion.v1.BackupVerified
+	(*LoggedEvent)(nil),           // 5: gabion.v1.LoggedEvent
+	(*ListEvents)(nil),            // 6: gabion.v1.ListEvents
+	(*EventList)(nil),             // 7: gabion.v1.EventList
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*TableResult)(nil),           // 9: gabion.v1.TableResult
+	(TableState)(0),               // 10: gabion.v1.TableState
+	(*Proof)(nil),                 // 11: gabion.v1.Proof
+	(*TableRestored)(nil),         // 12: gabion.v1.TableRestored
 }
 var file_gabion_v1_event_proto_depIdxs = []int32{
-	7,  // 0: gabion.v1.BackupStarted.started:type_name -> google.protobuf.Timestamp
-	8,  // 1: gabion.v1.TableBackedUp.result:type_name -> gabion.v1.TableResult
-	7,  // 2: gabion.v1.BackupComplete.started:type_name -> google.protobuf.Timestamp
-	7,  // 3: gabion.v1.BackupComplete.finished:type_name -> google.protobuf.Timestamp
-	8,  // 4: gabion.v1.BackupComplete.backed_up:type_name -> gabion.v1.TableResult
-	8,  // 5: gabion.v1.BackupComplete.failed:type_name -> gabion.v1.TableResult
-	9,  // 6: gabion.v1.TableStateChanged.from:type_name -> gabion.v1.TableState
-	9,  // 7: gabion.v1.TableStateChanged.to:type_name -> gabion.v1.TableState
-	7,  // 8: gabion.v1.TableStateChanged.at:type_name -> google.protobuf.Timestamp
-	7,  // 9: gabion.v1.LoggedEvent.time:type_name -> google.protobuf.Timestamp
-	0,  // 10: gabion.v1.LoggedEvent.backup_started:type_name -> gabion.v1.BackupStarted
-	1,  // 11: gabion.v1.LoggedEvent.table_backed_up:type_name -> gabion.v1.TableBackedUp
-	2,  // 12: gabion.v1.LoggedEvent.backup_complete:type_name -> gabion.v1.BackupComplete
-	3,  // 13: gabion.v1.LoggedEvent.table_state_changed:type_name -> gabion.v1.TableStateChanged
-	7,  // 14: gabion.v1.ListEvents.since:type_name -> google.protobuf.Timestamp
-	4,  // 15: gabion.v1.EventList.events:type_name -> gabion.v1.LoggedEvent
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	8,  // 0: gabion.v1.BackupStarted.started:type_name -> google.protobuf.Timestamp
+	9,  // 1: gabion.v1.TableBackedUp.result:type_name -> gabion.v1.TableResult
+	8,  // 2: gabion.v1.BackupComplete.started:type_name -> google.protobuf.Timestamp
+	8,  // 3: gabion.v1.BackupComplete.finished:type_name -> google.protobuf.Timestamp
+	9,  // 4: gabion.v1.BackupComplete.backed_up:type_name -> gabion.v1.TableResult
+	9,  // 5: gabion.v1.BackupComplete.failed:type_name -> gabion.v1.TableResult
+	10, // 6: gabion.v1.TableStateChanged.from:type_name -> gabion.v1.TableState
+	10, // 7: gabion.v1.TableStateChanged.to:type_name -> gabion.v1.TableState
+	8,  // 8: gabion.v1.TableStateChanged.at:type_name -> google.protobuf.Timestamp
+	11, // 9: gabion.v1.BackupVerified.proof:type_name -> gabion.v1.Proof
+	8,  // 10: gabion.v1.LoggedEvent.time:type_name -> google.protobuf.Timestamp
+	0,  // 11: gabion.v1.LoggedEvent.backup_started:type_name -> gabion.v1.BackupStarted
+	1,  // 12: gabion.v1.LoggedEvent.table_backed_up:type_name -> gabion.v1.TableBackedUp
+	2,  // 13: gabion.v1.LoggedEvent.backup_complete:type_name -> gabion.v1.BackupComplete
+	3,  // 14: gabion.v1.LoggedEvent.table_state_changed:type_name -> gabion.v1.TableStateChanged
+	4,  // 15: gabion.v1.LoggedEvent.backup_verified:type_name -> gabion.v1.BackupVerified
+	12, // 16: gabion.v1.LoggedEvent.table_restored:type_name -> gabion.v1.TableRestored
+	8,  // 17: gabion.v1.ListEvents.since:type_name -> google.protobuf.Timestamp
+	5,  // 18: gabion.v1.EventList.events:type_name -> gabion.v1.LoggedEvent
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_event_proto_init() }
@@ -691,12 +790,15 @@ func file_gabion_v1_event_proto_init() {
 		return
 	}
 	file_gabion_v1_admin_proto_init()
+	file_gabion_v1_backup_proto_init()
 	file_gabion_v1_disk_proto_init()
-	file_gabion_v1_event_proto_msgTypes[4].OneofWrappers = []any{
+	file_gabion_v1_event_proto_msgTypes[5].OneofWrappers = []any{
 		(*LoggedEvent_BackupStarted)(nil),
 		(*LoggedEvent_TableBackedUp)(nil),
 		(*LoggedEvent_BackupComplete)(nil),
 		(*LoggedEvent_TableStateChanged)(nil),
+		(*LoggedEvent_BackupVerified)(nil),
+		(*LoggedEvent_TableRestored)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -704,7 +806,7 @@ func file_gabion_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_event_proto_rawDesc), len(file_gabion_v1_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -37,7 +37,7 @@ func (d *Directory) create(table string, schemaVersion uint64) (string, error) {
 	if err := d.writeFirstRecord(table, path, record); err != nil {
 		return "", fmt.Errorf("create: %w", err)
 	}
-	if err := d.writeFirstMark(path, lineage); err != nil {
+	if err := d.writeMark(path, lineage, 0); err != nil {
 		return "", fmt.Errorf("create: %w", err)
 	}
 	if err := WriteDurably(d.fs, d.fs.PathJoin(d.tablePath(table), currentFile), []byte(lineage+"\n")); err != nil {
@@ -55,20 +55,7 @@ func (d *Directory) writeFirstRecord(table, path string, record *messages.TableR
 	if err != nil {
 		return err
 	}
-	err = func() error {
-		data, err := marshalRecord(nil, record)
-		if err != nil {
-			return err
-		}
-		batch := db.NewBatch()
-		if err := batch.Set(recordKey, data, nil); err != nil {
-			return err
-		}
-		if err := db.ApplyNoSyncWait(batch, pebble.Sync); err != nil {
-			return err
-		}
-		return errors.Join(batch.SyncWait(), batch.Close())
-	}()
+	err = writeRecord(db, record)
 	if err := errors.Join(err, closeDB(db)); err != nil {
 		return err
 	}
@@ -78,12 +65,29 @@ func (d *Directory) writeFirstRecord(table, path string, record *messages.TableR
 	return nil
 }
 
-func (d *Directory) writeFirstMark(path, lineage string) error {
+// writeRecord writes a record durably into a database that nobody serves.
+func writeRecord(db *pebble.DB, record *messages.TableRecord) error {
+	data, err := marshalRecord(nil, record)
+	if err != nil {
+		return err
+	}
+	batch := db.NewBatch()
+	if err := batch.Set(recordKey, data, nil); err != nil {
+		return errors.Join(err, batch.Close())
+	}
+	if err := db.ApplyNoSyncWait(batch, pebble.Sync); err != nil {
+		return err
+	}
+	return errors.Join(batch.SyncWait(), batch.Close())
+}
+
+// writeMark writes the clean mark of a lineage that nobody has opened yet.
+func (d *Directory) writeMark(path, lineage string, seq uint64) error {
 	m, err := openMark(d.fs, path+markSuffix, markValue{lineage: lineage}, d.logger)
 	if err != nil {
 		return err
 	}
-	return errors.Join(m.stamp(0, true), m.close())
+	return errors.Join(m.stamp(seq, true), m.close())
 }
 
 // sweepUnfinished removes the lineages of a table without current that are no undo, if all of them are unfinished

@@ -59,6 +59,8 @@ type Directory struct {
 	shared   *shared
 	// freezeAfter is DirectoryOptions.FreezeAfter.
 	freezeAfter time.Duration
+	// making are the lineages that restores are making.
+	making lineages
 }
 
 // CheckDirectory tells whether path can be opened by OpenDirectory, as far as reading shows, and

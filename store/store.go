@@ -23,6 +23,8 @@ type Store struct {
 	fs     *freezer // nil when read-only
 	mark   *mark    // nil when read-only
 	handle *handle
+	// own is what the store shares with no other, and closes; nil where it is its directory's.
+	own *shared
 	// snapshots are closed after the handle is drained and before the database.
 	snapshots snapshots
 	// incarnation is what the first group raises the record's to.
@@ -128,7 +130,11 @@ func (s *Store) Close() error {
 		errs = append(errs, fmt.Errorf("close snapshots: %w", err))
 	}
 	if s.fs == nil {
-		return errors.Join(append(errs, closeDB(s.db))...)
+		errs = append(errs, closeDB(s.db))
+		if s.own != nil {
+			errs = append(errs, s.own.close())
+		}
+		return errors.Join(errs...)
 	}
 	// A flush of an empty memtable is free of charge; after a clean open nothing is in it.
 	if s.dirty && !s.Frozen() {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/oklog/ulid/v2"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/messages"
 )
@@ -60,13 +59,7 @@ func (d *Directory) drop(table string, until time.Time) error {
 	// The records first: without them, a table without current would be one that lost its current. A crash
 	// before current is gone leaves the record of a lineage that serves, which the next open removes.
 	for _, lineage := range lineages {
-		record := &messages.UndoRecord{FormatVersion: FormatVersion, Table: table, Lineage: lineage, Reason: UndoDropped,
-			Since: timestamppb.Now(), Until: timestamppb.New(until)}
-		data, err := protojson.Marshal(record)
-		if err != nil {
-			return fmt.Errorf("marshal undo: %w", err)
-		}
-		if err := WriteDurably(d.fs, d.undoPath(table, lineage), data); err != nil {
+		if err := d.writeUndo(table, lineage, UndoDropped, until); err != nil {
 			return err
 		}
 	}
@@ -187,15 +180,19 @@ func (d *Directory) UndoBytes(table, lineage string) (uint64, error) {
 	return bytes, nil
 }
 
-// SweepUndo removes the lineages of a table whose life as undo has ended at now, and returns how many. The lineage
-// that serves is never one of them.
+// SweepUndo removes the lineages of a table whose life as undo has ended at now, and returns how many; what restores that
+// did not come to their end have left is removed too. The lineage that serves is never one of them, nor one that a
+// restore is making.
 func (d *Directory) SweepUndo(table string, now time.Time) (removed int, err error) {
+	if err := d.sweepPending(table); err != nil {
+		return 0, fmt.Errorf("sweep undo of table %q: %w", table, err)
+	}
 	kept, err := d.Undo(table)
 	if err != nil {
 		return 0, fmt.Errorf("sweep undo of table %q: %w", table, err)
 	}
 	for _, record := range kept {
-		if now.Before(record.GetUntil().AsTime()) {
+		if now.Before(record.GetUntil().AsTime()) || d.making.has(record.GetLineage()) {
 			continue
 		}
 		if err := d.removeUndo(record); err != nil {

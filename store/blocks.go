@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// CheckBlocks reads every block of the table's sstables from the file system, past the block cache, and compares it with
+// its checksum. The first that is damaged ends it, with an error that names the file and matches messages.ErrDataLoss. What
+// only the memtable and the WAL hold is not looked at.
+//
+// progress, unless nil, is called on the calling goroutine with the bytes of each read; an error that it returns ends the
+// check. It returns ErrClosed when the store is closed, or closes meanwhile. Commits, flushes and compactions go on.
+func (s *Store) CheckBlocks(progress func(bytes int64) error) error {
+	if progress == nil {
+		progress = func(int64) error { return nil }
+	}
+	checked := make(map[string]bool)
+	for {
+		names, err := s.sstables()
+		if err != nil {
+			return fmt.Errorf("check blocks of table %q: %w", s.table, err)
+		}
+		// A compaction removes files that were listed and are not read yet; what it makes is read in the next round.
+		more := false
+		for _, name := range names {
+			if checked[name] {
+				continue
+			}
+			more, checked[name] = true, true
+			if err := s.checkFile(name, progress); err != nil {
+				return fmt.Errorf("check blocks of table %q: %w", s.table, err)
+			}
+		}
+		if !more {
+			return nil
+		}
+	}
+}
+
+// sstables returns the names of the table's sstables.
+func (s *Store) sstables() ([]string, error) {
+	if !s.handle.enter() {
+		return nil, ErrClosed
+	}
+	defer s.handle.leave()
+	levels, err := s.db.SSTables()
+	if err != nil {
+		return nil, fmt.Errorf("list sstables: %w", s.readError(err))
+	}
+	var names []string
+	for _, level := range levels {
+		for _, t := range level {
+			names = append(names, fmt.Sprintf("%06d.sst", uint64(t.BackingSSTNum)))
+		}
+	}
+	return names, nil
+}
+
+// checkFile reads one sstable. One that a compaction has removed meanwhile is none of the table's any more.
+func (s *Store) checkFile(name string, progress func(int64) error) error {
+	if !s.handle.enter() {
+		return ErrClosed
+	}
+	defer s.handle.leave()
+	var stopped error
+	watch := func(n int) error {
+		select {
+		case <-s.handle.stop:
+			stopped = ErrClosed
+		default:
+			stopped = progress(int64(n))
+		}
+		return stopped
+	}
+	err := checkBlocks(s.dir.fs, s.dir.fs.PathJoin(s.path, name), watch)
+	switch {
+	case err == nil:
+		return nil
+	case stopped != nil:
+		return stopped
+	case errors.Is(err, os.ErrNotExist):
+		names, listErr := s.sstables()
+		if listErr != nil {
+			return listErr
+		}
+		for _, live := range names {
+			if live == name {
+				return fmt.Errorf("%w: %w", err, messages.ErrDataLoss)
+			}
+		}
+		return nil
+	}
+	return err
+}
+
+// checkBlocks compares every block of the sstable at path with its checksum. watch is asked after each read.
+func checkBlocks(fs vfs.FS, path string, watch func(bytes int) error) (err error) {
+	defer func() {
+		if r := recover(); r != nil { // what is damaged may mislead the reader
+			err = fmt.Errorf("%w: %w", panicked(r), messages.ErrDataLoss)
+		}
+		if err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+	}()
+	f, err := fs.Open(path, vfs.SequentialReadsOption)
+	if err != nil {
+		return err
+	}
+	readable, err := sstable.NewSimpleReadable(watchedFile{f, watch})
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	options := (&shared{}).pebbleOptions() // without a cache
+	options.EnsureDefaults()
+	r, err := sstable.NewReader(context.Background(), readable, options.MakeReaderOptions())
+	if err != nil {
+		return witness(err) // it has closed the file
+	}
+	err = r.ValidateBlockChecksums()
+	return witness(errors.Join(err, r.Close()))
+}
+
+// watchedFile tells of each read.
+type watchedFile struct {
+	vfs.File
+	watch func(bytes int) error
+}
+
+func (f watchedFile) ReadAt(p []byte, offset int64) (int, error) {
+	n, err := f.File.ReadAt(p, offset)
+	if err == nil {
+		err = f.watch(n)
+	}
+	return n, err
+}
