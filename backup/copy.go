@@ -2,11 +2,7 @@ package backup
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -18,16 +14,8 @@ import (
 	"github.com/gabiondb/gabion/store"
 )
 
-const (
-	// copyBuffer is how much is read, hashed and written at a time, and so the longest stretch of a
-	// copy that neither reports progress nor looks at its context.
-	copyBuffer = 1 << 20
-	// syncStride is how much of a copy may be dirty in the kernel. Without a bound the copy's final
-	// fsync takes seconds, and the live tables' fsyncs wait for it in the file system's journal.
-	syncStride = 4 << 20
-	// pebbleLock is Pebble's own lock file; it belongs to no cut.
-	pebbleLock = "LOCK"
-)
+// pebbleLock is Pebble's own lock file; it belongs to no cut.
+const pebbleLock = "LOCK"
 
 // publication is one Publish. Used by one goroutine.
 type publication struct {
@@ -43,7 +31,7 @@ type publication struct {
 	number                  uint64
 	renaming                bool // the final name may exist
 
-	buffer        []byte
+	copier        *copier
 	files         []*messages.FileEntry
 	bytes, copied int64
 }
@@ -174,7 +162,7 @@ func (p *publication) checkRoom(names []string) error {
 // copy copies the file, hashes it as it passes, and refuses one that changed meanwhile.
 func (p *publication) copy(ctx context.Context, name string, before sight) (*messages.FileEntry, error) {
 	from := p.fs.PathJoin(p.cut.Staging, name)
-	size, hash, err := p.stream(ctx, from, p.fs.PathJoin(p.pending, dbDir, name))
+	size, hash, err := p.copier.copy(ctx, from, p.fs.PathJoin(p.pending, dbDir, name))
 	if err != nil {
 		return nil, fmt.Errorf("copy %s: %w", from, err)
 	}
@@ -191,53 +179,4 @@ func (p *publication) copy(ctx context.Context, name string, before sight) (*mes
 		entry.Live = before.identity // any other file is a copy already, not the live table's own
 	}
 	return entry, nil
-}
-
-func (p *publication) stream(ctx context.Context, from, to string) (size int64, hash string, err error) {
-	src, err := p.fs.Open(from, vfs.SequentialReadsOption)
-	if err != nil {
-		return 0, "", err
-	}
-	defer func() { err = errors.Join(err, src.Close()) }()
-	dst, err := p.fs.Create(to, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return 0, "", err
-	}
-	defer func() { err = errors.Join(err, dst.Close()) }()
-
-	if p.buffer == nil {
-		p.buffer = make([]byte, copyBuffer)
-	}
-	sum := sha256.New()
-	for synced := int64(0); ; {
-		if err := ctx.Err(); err != nil {
-			return 0, "", err
-		}
-		n, err := src.Read(p.buffer)
-		if n > 0 {
-			// Hashed first: Write may scribble over the buffer.
-			sum.Write(p.buffer[:n])
-			if _, err := dst.Write(p.buffer[:n]); err != nil {
-				return 0, "", err
-			}
-			size += int64(n)
-			p.progress(int64(n))
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return 0, "", err
-		}
-		if size-synced >= syncStride {
-			if _, err := dst.SyncTo(size); err != nil {
-				return 0, "", err
-			}
-			synced = size
-		}
-	}
-	if err := dst.Sync(); err != nil {
-		return 0, "", err
-	}
-	return size, hex.EncodeToString(sum.Sum(nil)), nil
 }

@@ -29,7 +29,10 @@ type Backup struct {
 	Fault error
 	// Pinned says why retention must keep the backup, "" when it has no pin.
 	Pinned string
-	// Red is set when a verify found the backup not to be what its manifest says.
+	// Proof is the last one of a verify, nil when there is none.
+	Proof *messages.Proof
+	// Red is set when the last verify found the backup not to be what its manifest says, and while the proofs cannot be
+	// read, which then may say so.
 	Red bool
 }
 
@@ -171,6 +174,11 @@ func (d *Directory) read(table, id string) Backup {
 	if b.Fault == nil {
 		b.Fault = b.misplaced()
 	}
+	proof, err := d.proof(b)
+	if err != nil {
+		d.log.Warn("proofs cannot be read: backup counts as red", "table", table, "backup_id", id, "error", err)
+	}
+	b.Proof, b.Red = proof, err != nil || proof.GetVerdict() == messages.Verdict_VERDICT_RED
 	return b
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -29,7 +28,7 @@ const pebbleVersion = "v2.1.7"
 func stampEngine(m *messages.Manifest) {
 	m.PebbleVersion = pebbleVersion
 	m.PebbleFormat = uint64(store.PebbleFormat)
-	m.Comparer = pebble.DefaultComparer.Name
+	m.Comparer = store.Comparer
 }
 
 // writeManifest writes the manifest and its hash into dir, fsynced, and returns the hash. The names are

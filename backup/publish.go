@@ -126,7 +126,8 @@ func (d *Directory) newPublication(cut Cut, progress func(int64)) (*publication,
 	id := makeID(number, cut.Started)
 	p := &publication{
 		d: d, fs: d.fs, cut: cut, progress: progress, base: base, known: map[string]*messages.FileEntry{},
-		dir: dir, number: number, id: id,
+		copier: &copier{fs: d.fs, progress: progress},
+		dir:    dir, number: number, id: id,
 		pending: d.fs.PathJoin(dir, pendingPrefix+id),
 		final:   d.fs.PathJoin(dir, id),
 	}

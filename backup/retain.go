@@ -63,6 +63,9 @@ func (d *Directory) retain(name string, policy Policy, now time.Time) ([]*messag
 			errs = append(errs, err)
 		}
 	}
+	if err := d.sweepProofs(name); err != nil {
+		d.log.Warn("sweep proofs", "table", name, "error", err)
+	}
 	decisions := make([]*messages.RetentionDecision, len(decided))
 	for i, decision := range decided {
 		decisions[i] = &messages.RetentionDecision{
@@ -80,6 +83,7 @@ func (t *table) candidate(b Backup) Candidate {
 		Started: b.Manifest.GetStarted().AsTime(),
 		Faulty:  b.Fault != nil,
 		Red:     b.Red,
+		Proven:  b.Proven(),
 		Pinned:  b.Pinned != "",
 		InUse:   t.used(b.ID),
 	}

@@ -15,6 +15,9 @@ type table struct {
 	turn       chan struct{}
 	publishing bool
 
+	// proofs is held while a proof is added.
+	proofs sync.Mutex
+
 	// mu guards using, and is held over the rename that begins a removal: a Use is either before it,
 	// and seen, or after it, when the backup's name is gone.
 	mu    sync.Mutex

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/gabiondb/gabion/messages"
 )
@@ -16,6 +17,22 @@ import (
 func damaged(err error) bool {
 	return pebble.IsCorruptionError(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		err != nil && strings.Contains(err.Error(), "object size mismatch")
+}
+
+// optionsDamaged tells whether the OPTIONS of the database at path are not those that every table has. Pebble refuses them in
+// words alone.
+func optionsDamaged(fs vfs.FS, path string) bool {
+	desc, err := pebble.Peek(path, fs)
+	if err != nil || desc.OptionsFilename == "" {
+		return false
+	}
+	data, err := ReadFile(fs, desc.OptionsFilename)
+	if err != nil {
+		return false
+	}
+	o := (&shared{}).pebbleOptions()
+	o.EnsureDefaults()
+	return o.CheckCompatibility(path, string(data)) != nil
 }
 
 // witness makes an error of Pebble match messages.ErrDataLoss where it is about damage.

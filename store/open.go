@@ -310,7 +310,7 @@ func (p *opening) openDB(fs vfs.FS, readOnly bool, frozen *freezer) (db *pebble.
 			}
 		}
 	})
-	if errors.Is(err, pebble.ErrDBDoesNotExist) || errors.Is(err, os.ErrNotExist) || damaged(err) {
+	if errors.Is(err, pebble.ErrDBDoesNotExist) || errors.Is(err, os.ErrNotExist) || damaged(err) || err != nil && optionsDamaged(fs, p.path) {
 		return nil, nil, messages.WithHint(fmt.Errorf("%w: %w", err, messages.ErrDataLoss),
 			"restore the table from a backup; the directory is kept untouched")
 	}

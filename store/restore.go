@@ -142,7 +142,7 @@ func (d *Directory) rewriteRecord(table, path string, from, to *messages.TableRe
 		}
 		if a, b := have.GetPosition(), from.GetPosition(); a.GetLineage() != b.GetLineage() ||
 			a.GetIncarnation() != b.GetIncarnation() || a.GetSeq() != b.GetSeq() {
-			return fmt.Errorf("the files are at %s, not at %s: %w", at(a), at(b), messages.ErrDataLoss)
+			return fmt.Errorf("the files are at %s, not at %s: %w", PositionText(a), PositionText(b), messages.ErrDataLoss)
 		}
 		if err := writeRecord(db, to); err != nil {
 			return err
@@ -158,8 +158,8 @@ func (d *Directory) rewriteRecord(table, path string, from, to *messages.TableRe
 	return nil
 }
 
-// at is a position in words.
-func at(p *messages.Position) string {
+// PositionText is a position in words.
+func PositionText(p *messages.Position) string {
 	return fmt.Sprintf("seq %d of incarnation %d of lineage %s", p.GetSeq(), p.GetIncarnation(), p.GetLineage())
 }
 

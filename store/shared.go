@@ -13,6 +13,9 @@ import (
 // must not raise it by itself.
 const PebbleFormat = pebble.FormatValueSeparation
 
+// Comparer names the order of the keys, that of their bytes.
+const Comparer = "leveldb.BytewiseComparator"
+
 const (
 	defaultCacheBytes    = 64 << 20
 	defaultMemTableBytes = 4 << 20

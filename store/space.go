@@ -45,6 +45,9 @@ func RoomAt(fs vfs.FS, path string, reserve uint64) (room Room, ok bool, err err
 // NoRoom tells whether an error is that of a disk that is full, or of a user's quota.
 func NoRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
+// Unreadable tells whether an error is that of a file that is there and whose content the disk does not give.
+func Unreadable(err error) bool { return errors.Is(err, syscall.EIO) }
+
 // syncWALs makes durable what lies in the WALs of a lineage: a store that is read without being opened for writing must
 // show nothing that a crash could take back.
 func syncWALs(fs vfs.FS, path string) error {

@@ -20,12 +20,12 @@ var diskUses = map[string]string{
 	"ops/socketpath.go": "os.Chmod os.Lstat os.MkdirTemp os.Mkdir os.ModeSocket os.Remove os.RemoveAll os.Rename " +
 		"os.SameFile os.Symlink os.TempDir filepath.Base filepath.Dir filepath.Join",
 	"ops/user_unix.go": "os.Geteuid os.Stat syscall.Stat_t",
-	"store": "os.ErrExist os.ErrNotExist os.ErrPermission os.FileMode os.LinkError syscall.EAGAIN syscall.Errno vfs.Default " +
+	"store": "os.ErrExist os.ErrNotExist os.ErrPermission os.FileMode os.LinkError os.PathError syscall.EAGAIN syscall.Errno vfs.Default " +
 		"os.Args os.Getpid os.Hostname filepath.Abs filepath.Base filepath.Dir filepath.EvalSymlinks filepath.Join",
 	"gabiontest":                "syscall.EIO syscall.ENOSPC",
 	"messages/hint.go":          "syscall.EMFILE syscall.ENFILE",
 	"store/identity_unix.go":    "os.Stat syscall.Stat_t",
-	"store/space.go":            "syscall.EDQUOT syscall.ENOSPC",
+	"store/space.go":            "syscall.EDQUOT syscall.EIO syscall.ENOSPC",
 	"store/descriptors_unix.go": "syscall.Getrlimit syscall.RLIMIT_NOFILE syscall.Rlimit",
 }
 

@@ -1,0 +1,96 @@
+package backup
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+const (
+	// copyBuffer is how much is read, hashed and written at a time, and so the longest stretch of a
+	// copy that neither reports progress nor looks at its context.
+	copyBuffer = 1 << 20
+	// syncStride is how much of a copy may be dirty in the kernel. Without a bound the copy's final
+	// fsync takes seconds, and the live tables' fsyncs wait for it in the file system's journal.
+	syncStride = 4 << 20
+)
+
+// copier reads files through, hashes them, and copies them. Used by one goroutine.
+type copier struct {
+	fs vfs.FS
+	// progress is called with the bytes of each buffer, before the context is looked at.
+	progress func(bytes int64)
+	buffer   []byte
+}
+
+// hash returns a file's size and SHA-256.
+func (c *copier) hash(ctx context.Context, path string) (size int64, sum string, err error) {
+	return c.read(ctx, path, func([]byte) error { return nil })
+}
+
+// copy makes the file at to a copy of that at from, fsynced, and returns its size and SHA-256. The new name is durable only
+// with its directory's fsync.
+func (c *copier) copy(ctx context.Context, from, to string) (size int64, sum string, err error) {
+	dst, err := c.fs.Create(to, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { err = errors.Join(err, dst.Close()) }()
+	written, synced := int64(0), int64(0)
+	size, sum, err = c.read(ctx, from, func(p []byte) error {
+		if written-synced >= syncStride {
+			if _, err := dst.SyncTo(written); err != nil {
+				return err
+			}
+			synced = written
+		}
+		n, err := dst.Write(p)
+		written += int64(n)
+		return err
+	})
+	if err != nil {
+		return 0, "", err
+	}
+	if err := dst.Sync(); err != nil {
+		return 0, "", err
+	}
+	return size, sum, nil
+}
+
+// read hands a file to each, a buffer at a time, and returns its size and SHA-256.
+func (c *copier) read(ctx context.Context, path string, each func(p []byte) error) (size int64, sum string, err error) {
+	src, err := c.fs.Open(path, vfs.SequentialReadsOption)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	if c.buffer == nil {
+		c.buffer = make([]byte, copyBuffer)
+	}
+	h := sha256.New()
+	for {
+		if err := ctx.Err(); err != nil {
+			return 0, "", err
+		}
+		n, err := src.Read(c.buffer)
+		if n > 0 {
+			// Hashed first: each may scribble over the buffer.
+			h.Write(c.buffer[:n])
+			if err := each(c.buffer[:n]); err != nil {
+				return 0, "", err
+			}
+			size += int64(n)
+			c.progress(int64(n))
+		}
+		if errors.Is(err, io.EOF) {
+			return size, hex.EncodeToString(h.Sum(nil)), nil
+		}
+		if err != nil {
+			return 0, "", err
+		}
+	}
+}

@@ -1,0 +1,292 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// VerifyOptions configures Verify. The zero value is usable.
+type VerifyOptions struct {
+	// By says what asked, and is kept in the proof: "verify", "drill", "restore". Empty means "verify".
+	By string
+	// Progress, unless nil, is called on the calling goroutine with the bytes read since the last call, at least once per
+	// MiB or 100 rows. It may block, to limit the rate.
+	Progress func(bytes int64)
+}
+
+// Verified is what a Verify came to.
+type Verified struct {
+	Proof *messages.Proof
+	// Neighbours are the backups of the table that hold the damaged file by a hard link, and are red with this one.
+	Neighbours []string
+}
+
+// Verify proves that a backup restores, or finds it red, and keeps that as a proof. It hashes every file against the
+// manifest first; only what is the manifest's is opened, where it lies, without a byte written. Then it reads every block
+// and every row and recomputes position, count, bytes and fingerprint.
+//
+// A red backup is no error. An error means that there is no verdict: ctx ended, the backup is not there
+// (messages.ErrNotFound) or of a newer format (store.ErrNewer), or the disk failed otherwise than by damage of the
+// backup's files. A file that exists and cannot be read (EIO) is damage.
+//
+// Where the directory is open read-only the proof is returned, and not kept. Any number may run at once, beside all else.
+func (d *Directory) Verify(ctx context.Context, table, id string, o VerifyOptions) (Verified, error) {
+	verified, err := d.verify(ctx, table, id, o)
+	if err != nil {
+		return Verified{}, fmt.Errorf("verify backup %s of table %q: %w", id, table, err)
+	}
+	return verified, nil
+}
+
+func (d *Directory) verify(ctx context.Context, table, id string, o VerifyOptions) (Verified, error) {
+	found, err := d.Find(table, id)
+	if err != nil {
+		return Verified{}, err
+	}
+	defer d.Use(table, found.ID)()
+	v := d.newVerification(found, o)
+	b, err := d.reread(found)
+	if err != nil {
+		return Verified{}, err
+	}
+	if errors.Is(b.Fault, store.ErrNewer) {
+		return Verified{}, b.Fault
+	}
+	v.b = b
+	err = b.Fault
+	if err != nil {
+		err = &damage{file: manifestFile, err: err}
+	} else if err = v.files(ctx); err == nil {
+		err = v.database(ctx, d.fs.PathJoin(b.Path, dbDir))
+	}
+	return d.conclude(v, err)
+}
+
+// reread reads a backup that is in use now: before, retention may have removed it.
+func (d *Directory) reread(b Backup) (Backup, error) {
+	exists, err := store.Exists(d.fs, b.Path)
+	if err != nil {
+		return Backup{}, err
+	}
+	if !exists {
+		return Backup{}, fmt.Errorf("it is gone: %w", messages.ErrNotFound)
+	}
+	return d.read(b.Table, b.ID), nil
+}
+
+// damage is what makes a backup red.
+type damage struct {
+	file string // relative to the backup's directory; "" where no single one is wrong
+	err  error
+}
+
+func (e *damage) Error() string {
+	if e.file == "" {
+		return e.err.Error()
+	}
+	return e.file + ": " + e.err.Error()
+}
+
+func (e *damage) Unwrap() error { return e.err }
+
+func damaged(file, format string, args ...any) error {
+	return &damage{file: file, err: fmt.Errorf(format+": %w", append(args, messages.ErrDataLoss)...)}
+}
+
+// verification is one Verify, or the part of a Restore that is one. Used by one goroutine.
+type verification struct {
+	d      *Directory
+	b      Backup
+	proof  *messages.Proof
+	copier *copier
+	tell   func(int64)
+}
+
+func (d *Directory) newVerification(b Backup, o VerifyOptions) *verification {
+	v := &verification{d: d, b: b, tell: o.Progress}
+	if v.tell == nil {
+		v.tell = func(int64) {}
+	}
+	if o.By == "" {
+		o.By = "verify"
+	}
+	v.proof = &messages.Proof{FormatVersion: store.FormatVersion, Table: b.Table, BackupId: b.ID, By: o.By,
+		Started: timestamppb.Now()}
+	v.copier = &copier{fs: d.fs, progress: v.progress}
+	return v
+}
+
+func (v *verification) progress(bytes int64) {
+	v.proof.Bytes += bytes
+	v.tell(bytes)
+}
+
+// files hashes every file of the backup, and looks for one too many.
+func (v *verification) files(ctx context.Context) error {
+	return v.each(func(name string) (int64, string, error) {
+		return v.copier.hash(ctx, v.d.fs.PathJoin(v.b.Path, dbDir, name))
+	})
+}
+
+// each has read go through every file of the backup, and compares what it returns with the manifest.
+func (v *verification) each(read func(name string) (size int64, sum string, err error)) error {
+	db := v.d.fs.PathJoin(v.b.Path, dbDir)
+	names, err := list(v.d.fs, db)
+	if err != nil {
+		return err
+	}
+	for _, entry := range v.b.Manifest.GetFiles() {
+		name := entry.GetName()
+		file := v.d.fs.PathJoin(dbDir, name)
+		if !slices.Contains(names, name) {
+			return damaged(file, "it is missing")
+		}
+		size, sum, err := read(name)
+		switch {
+		case store.Unreadable(err):
+			return damaged(file, "it cannot be read: %w", err)
+		case errors.Is(err, os.ErrNotExist):
+			return damaged(file, "it is missing")
+		case err != nil:
+			return err
+		case size != entry.GetSize():
+			return damaged(file, "it has %d B, the manifest says %d B", size, entry.GetSize())
+		case sum != entry.GetSha256():
+			return damaged(file, "its hash is %s, the manifest says %s", short(sum), short(entry.GetSha256()))
+		}
+	}
+	for _, name := range names {
+		if name != pebbleLock && !slices.ContainsFunc(v.b.Manifest.GetFiles(), func(e *messages.FileEntry) bool { return e.GetName() == name }) {
+			return damaged(v.d.fs.PathJoin(dbDir, name), "it is not in the manifest")
+		}
+	}
+	return nil
+}
+
+// short is enough of a hash for a person to tell two apart.
+func short(sum string) string {
+	if len(sum) > 12 {
+		return sum[:12] + "…"
+	}
+	return sum
+}
+
+// database reads the database at path, whose files are the manifest's, and compares what it holds with the manifest.
+func (v *verification) database(ctx context.Context, path string) (err error) {
+	want := v.b.Manifest.GetRecord()
+	s, err := store.OpenReadOnly(v.d.fs, path, store.ReadOnlyOptions{Table: v.b.Table, Logger: v.d.log})
+	if err != nil {
+		return lost(err)
+	}
+	defer func() {
+		if closeErr := s.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	record := s.Record()
+	if have := record.GetPosition(); record.GetTable() != want.GetTable() || !proto.Equal(have, want.GetPosition()) {
+		return damaged("", "it holds table %q at %s, the manifest says table %q at %s",
+			record.GetTable(), store.PositionText(have), want.GetTable(), store.PositionText(want.GetPosition()))
+	}
+	err = s.CheckBlocks(func(bytes int64) error {
+		v.progress(bytes)
+		return ctx.Err()
+	})
+	if err != nil {
+		return lost(err)
+	}
+	n, err := s.Snapshot()
+	if err != nil {
+		return err
+	}
+	sums, err := n.Sums(func() error {
+		v.progress(0)
+		return ctx.Err()
+	})
+	if err := errors.Join(err, n.Close()); err != nil {
+		return lost(err)
+	}
+	v.proof.Rows = sums.Count
+	if got := (store.Sums{Count: want.GetCount(), LiveBytes: want.GetLiveBytes(), Fingerprint: want.GetFingerprint()}); got != sums {
+		return damaged("", "it holds %d rows of %d B with fingerprint %016x, the manifest says %d of %d B with %016x",
+			sums.Count, sums.LiveBytes, sums.Fingerprint, got.Count, got.LiveBytes, got.Fingerprint)
+	}
+	return nil
+}
+
+// lost makes a damage of an error about damaged data, and leaves any other.
+func lost(err error) error {
+	if errors.Is(err, messages.ErrDataLoss) && !errors.Is(err, store.ErrNewer) || store.Unreadable(err) {
+		return &damage{err: err}
+	}
+	return err
+}
+
+// conclude makes a proof of what a verification ended with, and keeps it.
+func (d *Directory) conclude(v *verification, err error) (Verified, error) {
+	var found *damage
+	if err != nil && !errors.As(err, &found) {
+		return Verified{}, err
+	}
+	v.proof.ManifestSha256 = v.b.ManifestSHA256
+	v.proof.Verdict = messages.Verdict_VERDICT_PROVEN
+	if found != nil {
+		v.proof.Verdict = messages.Verdict_VERDICT_RED
+		v.proof.File, v.proof.Reason = found.file, messages.Text(found.err.Error())
+	}
+	v.proof.Finished = timestamppb.New(time.Now())
+	verified := Verified{Proof: v.proof}
+	proofs := []*messages.Proof{v.proof}
+	if found != nil && found.file != "" {
+		for _, neighbour := range d.neighbours(v.b, found.file) {
+			verified.Neighbours = append(verified.Neighbours, neighbour.ID)
+			shared := proto.CloneOf(v.proof)
+			shared.BackupId, shared.ManifestSha256, shared.SharedWith = neighbour.ID, neighbour.ManifestSHA256, v.b.ID
+			shared.Rows, shared.Bytes = 0, 0
+			proofs = append(proofs, shared)
+		}
+	}
+	if d.readOnly {
+		return verified, nil
+	}
+	if err := d.begin(); err != nil {
+		return Verified{}, err
+	}
+	defer d.end()
+	for _, proof := range proofs {
+		if err := d.record(proof); err != nil {
+			return verified, fmt.Errorf("keep proof: %w", err)
+		}
+	}
+	return verified, nil
+}
+
+// neighbours returns the other backups of the table in which file is the very same one, by a hard link, newest first.
+func (d *Directory) neighbours(b Backup, file string) []Backup {
+	mine, err := store.Identify(d.fs, d.fs.PathJoin(b.Path, file))
+	if err != nil || mine == nil {
+		return nil // a file that is missing is nobody else's
+	}
+	others, err := d.List(b.Table)
+	if err != nil {
+		d.log.Warn("look for backups that share a damaged file", "table", b.Table, "error", err)
+		return nil
+	}
+	return slices.DeleteFunc(others, func(other Backup) bool {
+		if other.ID == b.ID {
+			return true
+		}
+		theirs, err := store.Identify(d.fs, d.fs.PathJoin(other.Path, file))
+		return err != nil || theirs.GetDevice() != mine.GetDevice() || theirs.GetInode() != mine.GetInode()
+	})
+}
