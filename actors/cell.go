@@ -42,6 +42,10 @@ type cell struct {
 	found atomic.Bool
 	// dropping refuses writes: the last backup must hold the last one.
 	dropping atomic.Bool
+	// restoring is set while a restore of the table is under way.
+	restoring atomic.Bool
+	// checking is set while the table's blocks are read through.
+	checking atomic.Bool
 	// usage is asked for by health; backups is asked for by an open.
 	usage, backups patience
 	// flushing counts the flushes before cuts that run.
@@ -69,11 +73,16 @@ type cell struct {
 	reason string
 	hint   string
 	since  time.Time
+	// suspicion is what is held against the files that serve.
+	suspicion suspicion
 }
 
 // command asks the keeper for a state.
 type command struct {
 	want commandKind
+	// flip puts another lineage in the place of the one that serves; of a restoreCommand. It is told the record of the
+	// store that was closed, nil where none was open.
+	flip func(before *messages.TableRecord) error
 	// done gets nil when the state is reached, or why it is not.
 	done chan error
 }
@@ -83,9 +92,10 @@ type commandKind int
 const (
 	closeCommand commandKind = iota
 	openCommand
-	retryCommand  // open, also what is quarantined
-	createCommand // make it empty, and open it
-	dropCommand   // close it, and keep its data as undo
+	retryCommand   // open, also what is quarantined
+	createCommand  // make it empty, and open it
+	dropCommand    // close it, and keep its data as undo
+	restoreCommand // close it, flip it to another lineage, and open that
 	stopCommand
 )
 
@@ -110,9 +120,15 @@ func newCell(t *tree, name string) *cell {
 
 // ask gives the keeper a command and waits until it is done.
 func (c *cell) ask(ctx context.Context, want commandKind) error {
+	return c.askFor(ctx, command{want: want})
+}
+
+// askFor is ask for a command that is more than a state.
+func (c *cell) askFor(ctx context.Context, what command) error {
 	done := make(chan error, 1)
+	what.done = done
 	select {
-	case c.commands <- command{want: want, done: done}:
+	case c.commands <- what:
 	case <-c.gone:
 		return stoppedFailure().Of(c.name)
 	case <-ctx.Done():

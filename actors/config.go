@@ -59,9 +59,21 @@ type Config struct {
 	// Keep is how many complete backups of each table retention leaves. Zero means 3.
 	Keep int
 
+	// DisableDrill leaves proofs of backups to VerifyBackup. Without it every backup is proven once it is there, and again
+	// when its proof is DrillEvery old; the live table's blocks are read after its newest backup.
+	DisableDrill bool
+	// DrillEvery is how old a proof becomes before the backup is proven again. Zero means 7 days; the minimum is 1 min.
+	DrillEvery time.Duration
+	// DrillBytes is how many bytes a second the drill reads at most. Zero means 32 MiB; the minimum is 1 MiB.
+	DrillBytes int64
+	// SelfHeal restores a table whose loss or damage is certain, from the verified candidate with the highest position: a
+	// backup, or the table's own files where they are sound but short of what was acknowledged. What is lost is in the
+	// event TableRestored. A table is healed once within 24 hours. Without it such a table waits for RestoreTable.
+	SelfHeal bool
+
 	// Schemas are the versions of the tables' rows that the program understands, by table. See Schema.
 	Schemas map[string]Schema
-	// UndoLife is how long the data of a dropped table is kept. Zero means 7 days.
+	// UndoLife is how long the data of a table that was dropped, or restored, is kept. Zero means 7 days.
 	UndoLife time.Duration
 
 	// FS is the file system of both directories. Nil means the operating system's.
@@ -111,6 +123,8 @@ const (
 	defaultName     = "gabion"
 	defaultInterval = 24 * time.Hour
 	minInterval     = time.Second
+	minDrill        = time.Minute
+	minDrillBytes   = 1 << 20
 	minMemTable     = 4 << 10
 	maxMemTable     = 1 << 30 // Pebble takes less than 4 GiB
 	// groupShare is the part of a memtable that one group may fill: more, and Pebble gives the batch a
@@ -137,6 +151,8 @@ func (c Config) withDefaults() Config {
 	c.ConcurrentBackups = cmp.Or(c.ConcurrentBackups, 4)
 	c.CutTimeout = cmp.Or(c.CutTimeout, 30*time.Second)
 	c.CopyTimeout = cmp.Or(c.CopyTimeout, 30*time.Second)
+	c.DrillEvery = cmp.Or(c.DrillEvery, 7*24*time.Hour)
+	c.DrillBytes = cmp.Or(c.DrillBytes, 32<<20)
 	c.UndoLife = cmp.Or(c.UndoLife, 7*24*time.Hour)
 	c.FreezeAfter = cmp.Or(c.FreezeAfter, 30*time.Second)
 	c.StallAfter = cmp.Or(c.StallAfter, 10*time.Second)
@@ -209,6 +225,12 @@ func (c Config) validate(system *actor.ActorSystem) error {
 		if bound.value < 1 {
 			fault("leave "+bound.name+" zero for its default", "%s is negative", bound.name)
 		}
+	}
+	if c.DrillEvery < minDrill {
+		fault("leave drill every zero for 7 days, or set DisableDrill", "drill every is %v, minimum is %v", c.DrillEvery, minDrill)
+	}
+	if c.DrillBytes < minDrillBytes {
+		fault("leave drill bytes zero for 32 MiB a second", "drill bytes is %d, minimum is %d", c.DrillBytes, minDrillBytes)
 	}
 	if c.MemTableBytes < minMemTable || c.MemTableBytes > maxMemTable {
 		fault("leave memtable bytes zero for 4 MiB", "memtable bytes is %d, minimum is %d, maximum is %d",

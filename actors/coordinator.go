@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"context"
+
 	"github.com/asynkron/protoactor-go/actor"
 	"google.golang.org/protobuf/proto"
 
@@ -35,6 +37,20 @@ func (o *coordinator) Receive(c actor.Context) {
 	case *messages.ShowBackup:
 		r := o.accept(c, m)
 		o.beside(r, func() proto.Message { return o.tree.showBackup(m) })
+	case *messages.VerifyBackup:
+		r := o.accept(c, m)
+		if bad := m.Check(); bad != nil {
+			r.answer(bad)
+			return
+		}
+		o.lasting(r, func(ctx context.Context) proto.Message { return o.tree.verifyBackups(ctx, m) })
+	case *messages.RestoreTable:
+		r := o.accept(c, m)
+		if bad := m.Check(); bad != nil {
+			r.answer(bad)
+			return
+		}
+		o.lasting(r, func(ctx context.Context) proto.Message { return o.tree.restoreTable(ctx, m) })
 	case *messages.ListEvents:
 		r := o.accept(c, m)
 		if bad := m.Check(); bad != nil {
@@ -68,4 +84,14 @@ func (o *coordinator) beside(r *request, work func() proto.Message) {
 		}()
 		r.answer(work())
 	}()
+}
+
+// lasting is beside for work that may take long: Stop ends its context, and waits for it.
+func (o *coordinator) lasting(r *request, work func(context.Context) proto.Message) {
+	t := o.tree
+	t.admin.began()
+	o.beside(r, func() proto.Message {
+		defer t.admin.ended()
+		return work(t.runner.ctx)
+	})
 }

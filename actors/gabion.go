@@ -51,6 +51,7 @@ func Start(ctx context.Context, system *actor.ActorSystem, config Config) (*Gabi
 		return nil, fmt.Errorf("start gabion: %w", errors.Join(err, g.Stop(grace)))
 	}
 	t.scheduler.start()
+	t.drill.start()
 	t.admin.start(func() {
 		if err := t.sweep(listTimeout); err != nil {
 			config.Logger.Warn("undo whose life has ended is not removed", "error", err)
@@ -69,6 +70,8 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 		outbox:    newOutbox(system),
 		repliers:  newRepliers(system, config.Name),
 		opening:   make(chan struct{}, concurrentOpens),
+		proving:   make(chan struct{}, 1),
+		started:   time.Now(),
 		stopped:   make(chan struct{}),
 	}
 	backups, err := store.RealPath(config.FS, config.BackupDir)
@@ -118,6 +121,7 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 	}
 	t.runner = newRunner(t, newest)
 	t.scheduler = newScheduler(t)
+	t.drill = newDrill(t)
 	t.coordinator = newMailbox(t.outbox, coordinatorName)
 	return t, nil
 }
@@ -295,7 +299,8 @@ func (g *Gabion) BackupDir() string { return g.tree.backups.Path() }
 // Supervisor is the PID that answers ListTables, CreateTable, OpenTable, CloseTable, RetryTable and DropTable.
 func (g *Gabion) Supervisor() *actor.PID { return g.supervisor }
 
-// Coordinator is the PID that answers BackupAll, ListBackups, ShowBackup, ListEvents and HealthMetrics.
+// Coordinator is the PID that answers BackupAll, ListBackups, ShowBackup, VerifyBackup, RestoreTable, ListEvents and
+// HealthMetrics.
 func (g *Gabion) Coordinator() *actor.PID { return g.tree.members.backup() }
 
 // BackupAll backs up every table, or those named, and waits for the report. Tables that failed are rows
@@ -370,7 +375,7 @@ func (g *Gabion) RetryTable(ctx context.Context, table string) error {
 }
 
 // Subscribe calls handle for each event from now on: BackupStarted, TableBackedUp, BackupComplete,
-// TableStateChanged. handle runs on a goroutine of its own, one event after another; it may block, panic or
+// BackupVerified, TableRestored, TableStateChanged. handle runs on a goroutine of its own, one event after another; it may block, panic or
 // cancel without harm to anybody else. A handler that falls more than 1,024 events behind misses some, but
 // never a BackupComplete. cancel may be called at any time, from handle too.
 func (g *Gabion) Subscribe(handle func(event proto.Message)) (cancel func()) {

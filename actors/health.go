@@ -36,8 +36,12 @@ func (t *tree) health() *messages.HealthReport {
 		})
 	}
 	wg.Wait()
-	t.addBackups(report)
+	backups := t.addBackups(report)
 	t.addOnDisk(report)
+	now := time.Now()
+	for i, m := range tables {
+		t.grade(report.GetTables()[i], backups[m.name], m.suspected(), now)
+	}
 	return report
 }
 
@@ -63,12 +67,12 @@ func (c *cell) health() *messages.TableHealth {
 	return row
 }
 
-// addBackups fills in what the backup directory knows.
-func (t *tree) addBackups(report *messages.HealthReport) {
+// addBackups fills in what the backup directory knows, and returns the backups of each table, newest first.
+func (t *tree) addBackups(report *messages.HealthReport) map[string][]*messages.BackupInfo {
 	list, err := patient(&t.listing, listTimeout, func() (*messages.BackupList, error) { return t.readBackups(t.served()) })
 	if err != nil {
 		report.Faults = append(report.Faults, messages.FailureOf(fmt.Errorf("list backups: %w", err)))
-		return
+		return nil
 	}
 	if t.backups.Missing() {
 		report.Faults = append(report.Faults, messages.Failf(messages.Code_CODE_NOT_FOUND,
@@ -79,7 +83,9 @@ func (t *tree) addBackups(report *messages.HealthReport) {
 	for _, row := range report.GetTables() {
 		rows[row.GetTable()] = row
 	}
+	backups := make(map[string][]*messages.BackupInfo, len(rows))
 	for _, b := range list.GetBackups() {
+		backups[b.GetTable()] = append(backups[b.GetTable()], b)
 		row := rows[b.GetTable()]
 		if row == nil {
 			continue // a table made meanwhile
@@ -104,6 +110,7 @@ func (t *tree) addBackups(report *messages.HealthReport) {
 	if sets := list.GetSets(); len(sets) > 0 {
 		report.LastRun = sets[0]
 	}
+	return backups
 }
 
 func latest(a, b *timestamppb.Timestamp) *timestamppb.Timestamp {

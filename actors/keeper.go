@@ -79,6 +79,8 @@ func (k *keeper) obey(command command) bool {
 		command.done <- k.create()
 	case dropCommand:
 		command.done <- k.drop()
+	case restoreCommand:
+		command.done <- k.restore(command.flip)
 	case openCommand, retryCommand:
 		switch {
 		case k.hidden.Load():
@@ -134,6 +136,32 @@ func (k *keeper) drop() error {
 	k.setState(messages.TableState_TABLE_STATE_CLOSED, "dropped", "create it with CreateTable, or gabion tables create")
 	k.logger.Info("table dropped", "undo_until", until)
 	return nil
+}
+
+// restore closes the store, puts another lineage in its place and opens that. Where the flip fails the table is as before.
+func (k *keeper) restore(flip func(before *messages.TableRecord) error) error {
+	k.retry.Stop()
+	wasHidden := k.hidden.Load()
+	var before *messages.TableRecord
+	k.setState(messages.TableState_TABLE_STATE_RESTORING, "", "")
+	if k.served != nil {
+		m := k.served
+		k.shut(nil)
+		before = m.store.Record()
+	}
+	k.full = false
+	if err := flip(before); err != nil {
+		if wasHidden {
+			k.setState(messages.TableState_TABLE_STATE_CLOSED, "not restored", "")
+			return err
+		}
+		return errors.Join(err, k.open())
+	}
+	k.failures, k.cause, k.tried = nil, nil, nil
+	k.hasServed = true
+	k.hidden.Store(false)
+	k.acquit(time.Time{})
+	return k.open()
 }
 
 // open makes one attempt to open the store; when it fails the table is opened again later, or quarantined.
@@ -238,6 +266,10 @@ func (k *keeper) quarantine(cause error) {
 	k.logger.Error("table is quarantined: it is not served, its directory is kept untouched",
 		"error", cause, "hint", joinHints(cause))
 	k.settle()
+	// Nobody heals a table that is not there: its disk may not be mounted.
+	if errors.Is(cause, messages.ErrDataLoss) && !errors.Is(cause, store.ErrMissing) {
+		k.tree.heal(k.cell, cause)
+	}
 }
 
 // rest closes the store, and keeps the table closed.

@@ -46,7 +46,7 @@ func (t *tree) readBackups(tables []string) (*messages.BackupList, error) {
 }
 
 func backupInfo(b backup.Backup) *messages.BackupInfo {
-	info := &messages.BackupInfo{Table: b.Table, BackupId: b.ID, Pinned: messages.Text(b.Pinned)}
+	info := &messages.BackupInfo{Table: b.Table, BackupId: b.ID, Pinned: messages.Text(b.Pinned), Proof: b.Proof}
 	if b.Fault != nil {
 		info.Fault = messages.Text(b.Fault.Error())
 	}

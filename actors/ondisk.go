@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
 )
 
 // listTables lists the tables that are known, and those on disk that nobody has asked for.
@@ -45,6 +46,9 @@ func (t *tree) undo() (kept []*messages.Undo, err error) {
 			return err
 		}
 		for _, r := range records {
+			if r.GetReason() == store.UndoUnfinished {
+				continue // a restore is making it, or the next sweep removes it
+			}
 			bytes, err := t.directory.UndoBytes(table, r.GetLineage())
 			if err != nil {
 				return err

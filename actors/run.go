@@ -21,8 +21,10 @@ type run struct {
 	pin   bool
 	// keepsAll leaves retention out.
 	keepsAll bool
-	tables   []string
-	logger   *slog.Logger
+	// independent backups share no file with those that lie there.
+	independent bool
+	tables      []string
+	logger      *slog.Logger
 	// cut captures a table that is no longer at position have.
 	cut func(ctx context.Context, table string, have *messages.Position) (*messages.CutDone, error)
 	set *messages.BackupSet
@@ -31,12 +33,14 @@ type run struct {
 func newRun(t *tree, q *queuedRun) *run {
 	id := t.runner.nextID()
 	r := &run{
-		tree:   t,
-		id:     id,
-		label:  q.label,
-		pin:    q.pin,
-		tables: q.tables,
-		logger: t.config.Logger.With("run_id", id),
+		tree:  t,
+		id:    id,
+		label: q.label,
+		pin:   q.pin,
+
+		independent: q.anew != nil,
+		tables:      q.tables,
+		logger:      t.config.Logger.With("run_id", id),
 		set: &messages.BackupSet{
 			FormatVersion: store.FormatVersion,
 			StoreId:       t.directory.StoreID(),

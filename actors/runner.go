@@ -45,7 +45,12 @@ type queuedRun struct {
 	label  string
 	pin    bool
 	askers []*request
+	// anew is set for a run that links to no backup.
+	anew *anew
 }
+
+// anew asks for backups that share nothing with those that lie there. done gets the run's answer; it must not wait.
+type anew struct{ done func(proto.Message) }
 
 // newRunner returns the runner of a tree whose newest run so far is newest, "" when there is none.
 func newRunner(t *tree, newest string) *runner {
@@ -77,7 +82,7 @@ func (r *runner) ask(m *messages.BackupAll, asker *request) {
 	}
 }
 
-func (r *runner) queueUp(m *messages.BackupAll, asker *request) *messages.Failure {
+func (r *runner) queueUp(m *messages.BackupAll, asker *request, fresh ...anew) *messages.Failure {
 	if r.tree.config.ReadOnly {
 		return messages.Failf(messages.Code_CODE_PERMISSION_DENIED, "directory is open for reading only").
 			Advise("ask the host that serves the directory")
@@ -104,7 +109,7 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request) *messages.Failur
 		return stoppedFailure()
 	}
 	for _, q := range r.queue {
-		if q.key == key {
+		if q.key == key && q.anew == nil && len(fresh) == 0 {
 			q.askers = append(q.askers, asker)
 			q.all = q.all || all
 			asker.taken.Store(true)
@@ -115,7 +120,11 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request) *messages.Failur
 		return messages.Failf(messages.Code_CODE_RESOURCE_EXHAUSTED, "%d different runs wait already", mostQueued).
 			After(time.Minute).Advise("wait for BackupComplete")
 	}
-	r.queue = append(r.queue, &queuedRun{key: key, tables: tables, all: all, label: m.GetLabel(), pin: m.GetPin(), askers: []*request{asker}})
+	q := &queuedRun{key: key, tables: tables, all: all, label: m.GetLabel(), pin: m.GetPin(), askers: []*request{asker}}
+	for _, a := range fresh {
+		q.anew = &a
+	}
+	r.queue = append(r.queue, q)
 	asker.taken.Store(true)
 	if !r.running {
 		r.running = true
@@ -141,6 +150,10 @@ func (r *runner) drain() {
 		r.tree.scheduler.began(next)
 		reply := r.guarded(next)
 		r.tree.scheduler.ended(next, reply)
+		r.tree.drill.wake()
+		if next.anew != nil {
+			next.anew.done(reply)
+		}
 		for _, asker := range next.askers {
 			asker.answer(reply)
 		}

@@ -285,6 +285,20 @@ func (s *scheduler) next() *timestamppb.Timestamp {
 	return timestamppb.New(at)
 }
 
+// interval is the time from one run to the next, 0 without a schedule; with Cron that between the next two.
+func (s *scheduler) interval() time.Duration {
+	if s == nil {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.plan.cron == nil {
+		return s.plan.interval
+	}
+	first := s.plan.cron.Next(wallClock())
+	return s.plan.cron.Next(first).Sub(first)
+}
+
 // stop ends the schedule. The run under way is the runner's to end.
 func (s *scheduler) stop() {
 	if s == nil {

@@ -66,7 +66,8 @@ func (r *run) capture(ctx context.Context, table string, started time.Time) (*me
 		}
 	}
 	return r.publish(ctx, backup.Cut{
-		Table: table, RunID: r.id, Label: r.label, Staging: done.GetStaging(), Record: done.GetRecord(), Started: started})
+		Table: table, RunID: r.id, Label: r.label, Staging: done.GetStaging(), Record: done.GetRecord(), Started: started,
+		Independent: r.independent})
 }
 
 // newestPosition is that of the table's newest backup that may be carried forward, nil when there is none.

@@ -48,6 +48,11 @@ type tree struct {
 	sweeping patience
 	// supervisor is the supervisor's PID, once it was spawned.
 	supervisor atomic.Pointer[actor.PID]
+	// proving holds a token while a backup is verified.
+	proving chan struct{}
+	drill   *drill // nil without one
+	opened  openedBackups
+	started time.Time
 	// admin is what is done beside the supervisor.
 	admin admin
 
@@ -76,7 +81,7 @@ func (t *tree) openOptions(c *cell, faults chan<- error, o store.OpenOptions) st
 	o.Accounting, o.KeepAccounting = t.config.accounting(c.name), t.config.Visit
 	o.Newest = func(lineage string) (uint64, error) { return t.newest(c, lineage) }
 	o.OnFreeze = func(cause error) { report(faults, fmt.Errorf("%w: %w", store.ErrFrozen, cause)) }
-	o.OnCorruption = func(err error) { c.logger.Error("damaged block met", "error", err) }
+	o.OnCorruption = func(err error) { t.met(c, err) }
 	return o
 }
 
@@ -144,11 +149,13 @@ func (t *tree) stop(ctx context.Context) {
 	defer close(t.stopped)
 	// The run and the tables end side by side: one that hangs must not use up the others' time.
 	t.scheduler.stop()
+	t.drill.stop()
 	t.space.stop()
 	tables := t.members.close()
 	late := make([]error, len(tables)+1)
 	var wg sync.WaitGroup
 	wg.Go(func() { late[len(tables)] = t.runner.stop(ctx) })
+	t.admin.start(t.opened.stop)
 	// Only the mailbox of an actor that was spawned can be drained.
 	if t.members.backup() != nil {
 		wg.Go(func() { t.coordinator.drain(ctx) })

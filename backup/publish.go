@@ -24,6 +24,8 @@ type Cut struct {
 	Record *messages.TableRecord
 	// Started is when the table's backup began. Zero means now.
 	Started time.Time
+	// Independent copies every file, in place of linking those that an earlier backup holds.
+	Independent bool
 }
 
 func (c Cut) check() error {
@@ -118,7 +120,9 @@ func (d *Directory) newPublication(cut Cut, progress func(int64)) (*publication,
 		return nil, err
 	}
 	lineage := cut.Record.GetPosition().GetLineage()
-	base, _, err := d.newest(cut.Table, func(b Backup) bool { return b.usable() && b.Lineage() == lineage })
+	base, _, err := d.newest(cut.Table, func(b Backup) bool {
+		return !cut.Independent && b.usable() && b.Lineage() == lineage
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -146,6 +146,30 @@ func (d *Directory) restore(ctx context.Context, b Backup, to string, red bool, 
 	return verified.Proof, nil
 }
 
+// CopyOwn copies the files of a table's own lineage, which nobody serves, from its directory into the directory to, which must
+// be empty, and reads the copy: position, count, bytes and fingerprint must be the record's. Each file is fsynced. An error
+// that matches messages.ErrDataLoss says that the files are damaged.
+func (d *Directory) CopyOwn(ctx context.Context, record *messages.TableRecord, from, to string, o VerifyOptions) error {
+	own := Backup{Table: record.GetTable(), Manifest: &messages.Manifest{Table: record.GetTable(), Record: record}}
+	v := d.newVerification(own, o)
+	names, err := list(d.fs, from)
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", from, err)
+	}
+	for _, name := range names {
+		if name == pebbleLock {
+			continue
+		}
+		if _, _, err := v.copier.copy(ctx, d.fs.PathJoin(from, name), d.fs.PathJoin(to, name)); err != nil {
+			return fmt.Errorf("copy %s: %w", from, err)
+		}
+	}
+	if err := v.database(ctx, to); err != nil {
+		return fmt.Errorf("copy %s: %w", from, err)
+	}
+	return nil
+}
+
 // salvage copies what can be read of a red backup.
 func (v *verification) salvage(copyFile func(name string) (int64, string, error)) error {
 	for _, entry := range v.b.Manifest.GetFiles() {

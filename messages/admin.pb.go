@@ -98,6 +98,62 @@ func (TableState) EnumDescriptor() ([]byte, []int) {
 	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{0}
 }
 
+// Grade sums up how safe a table is.
+type Grade int32
+
+const (
+	Grade_GRADE_UNSPECIFIED Grade = 0
+	// GREEN: it serves, and its backups are young enough and proven.
+	Grade_GRADE_GREEN Grade = 1
+	// YELLOW: nothing is lost, but something is overdue.
+	Grade_GRADE_YELLOW Grade = 2
+	// RED: it does not serve, or its newest backup, or it, is damaged.
+	Grade_GRADE_RED Grade = 3
+)
+
+// Enum value maps for Grade.
+var (
+	Grade_name = map[int32]string{
+		0: "GRADE_UNSPECIFIED",
+		1: "GRADE_GREEN",
+		2: "GRADE_YELLOW",
+		3: "GRADE_RED",
+	}
+	Grade_value = map[string]int32{
+		"GRADE_UNSPECIFIED": 0,
+		"GRADE_GREEN":       1,
+		"GRADE_YELLOW":      2,
+		"GRADE_RED":         3,
+	}
+)
+
+func (x Grade) Enum() *Grade {
+	p := new(Grade)
+	*p = x
+	return p
+}
+
+func (x Grade) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Grade) Descriptor() protoreflect.EnumDescriptor {
+	return file_gabion_v1_admin_proto_enumTypes[1].Descriptor()
+}
+
+func (Grade) Type() protoreflect.EnumType {
+	return &file_gabion_v1_admin_proto_enumTypes[1]
+}
+
+func (x Grade) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Grade.Descriptor instead.
+func (Grade) EnumDescriptor() ([]byte, []int) {
+	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
 // ListTables asks for the state of every table. Answered by TableList.
 type ListTables struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -591,8 +647,15 @@ type TableHealth struct {
 	// restarts counts the restarts of the owner and the reopens of the store.
 	Restarts uint32 `protobuf:"varint,13,opt,name=restarts,proto3" json:"restarts,omitempty"`
 	// pending is how many operations wait for their commit.
-	Pending       uint64 `protobuf:"varint,14,opt,name=pending,proto3" json:"pending,omitempty"`
-	Hint          string `protobuf:"bytes,15,opt,name=hint,proto3" json:"hint,omitempty"`
+	Pending uint64 `protobuf:"varint,14,opt,name=pending,proto3" json:"pending,omitempty"`
+	Hint    string `protobuf:"bytes,15,opt,name=hint,proto3" json:"hint,omitempty"`
+	// grade sums the row up, and concerns say why it is not green, the gravest first.
+	Grade    Grade    `protobuf:"varint,16,opt,name=grade,proto3,enum=gabion.v1.Grade" json:"grade,omitempty"`
+	Concerns []string `protobuf:"bytes,17,rep,name=concerns,proto3" json:"concerns,omitempty"`
+	// red_backups is how many of the backups are red.
+	RedBackups uint32 `protobuf:"varint,18,opt,name=red_backups,json=redBackups,proto3" json:"red_backups,omitempty"`
+	// last_check is when the blocks of the live table were last read through; unset before the first time.
+	LastCheck     *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=last_check,json=lastCheck,proto3" json:"last_check,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -730,6 +793,34 @@ func (x *TableHealth) GetHint() string {
 		return x.Hint
 	}
 	return ""
+}
+
+func (x *TableHealth) GetGrade() Grade {
+	if x != nil {
+		return x.Grade
+	}
+	return Grade_GRADE_UNSPECIFIED
+}
+
+func (x *TableHealth) GetConcerns() []string {
+	if x != nil {
+		return x.Concerns
+	}
+	return nil
+}
+
+func (x *TableHealth) GetRedBackups() uint32 {
+	if x != nil {
+		return x.RedBackups
+	}
+	return 0
+}
+
+func (x *TableHealth) GetLastCheck() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastCheck
+	}
+	return nil
 }
 
 // HealthReport answers HealthMetrics, by name.
@@ -957,7 +1048,7 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\funconfigured\x18\a \x01(\bR\funconfigured\"9\n" +
 	"\tTableList\x12,\n" +
 	"\x06tables\x18\x01 \x03(\v2\x14.gabion.v1.TableInfoR\x06tables\"\x0f\n" +
-	"\rHealthMetrics\"\xb7\x04\n" +
+	"\rHealthMetrics\"\xd7\x05\n" +
 	"\vTableHealth\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12+\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x15.gabion.v1.TableStateR\x05state\x12\x16\n" +
@@ -978,7 +1069,13 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\abackups\x18\f \x01(\rR\abackups\x12\x1a\n" +
 	"\brestarts\x18\r \x01(\rR\brestarts\x12\x18\n" +
 	"\apending\x18\x0e \x01(\x04R\apending\x12\x12\n" +
-	"\x04hint\x18\x0f \x01(\tR\x04hintB\x10\n" +
+	"\x04hint\x18\x0f \x01(\tR\x04hint\x12&\n" +
+	"\x05grade\x18\x10 \x01(\x0e2\x10.gabion.v1.GradeR\x05grade\x12\x1a\n" +
+	"\bconcerns\x18\x11 \x03(\tR\bconcerns\x12\x1f\n" +
+	"\vred_backups\x18\x12 \x01(\rR\n" +
+	"redBackups\x129\n" +
+	"\n" +
+	"last_check\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\tlastCheckB\x10\n" +
 	"\x0e_fragmentation\"\xcc\x02\n" +
 	"\fHealthReport\x12.\n" +
 	"\x06tables\x18\x01 \x03(\v2\x16.gabion.v1.TableHealthR\x06tables\x12/\n" +
@@ -1007,7 +1104,12 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\x15TABLE_STATE_REOPENING\x10\x05\x12\x1b\n" +
 	"\x17TABLE_STATE_QUARANTINED\x10\x06\x12\x19\n" +
 	"\x15TABLE_STATE_RESTORING\x10\a\x12\x16\n" +
-	"\x12TABLE_STATE_CLOSED\x10\bB%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
+	"\x12TABLE_STATE_CLOSED\x10\b*P\n" +
+	"\x05Grade\x12\x15\n" +
+	"\x11GRADE_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vGRADE_GREEN\x10\x01\x12\x10\n" +
+	"\fGRADE_YELLOW\x10\x02\x12\r\n" +
+	"\tGRADE_RED\x10\x03B%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
 
 var (
 	file_gabion_v1_admin_proto_rawDescOnce sync.Once
@@ -1021,48 +1123,51 @@ func file_gabion_v1_admin_proto_rawDescGZIP() []byte {
 	return file_gabion_v1_admin_proto_rawDescData
 }
 
-var file_gabion_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_gabion_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_gabion_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_gabion_v1_admin_proto_goTypes = []any{
 	(TableState)(0),               // 0: gabion.v1.TableState
-	(*ListTables)(nil),            // 1: gabion.v1.ListTables
-	(*CloseTable)(nil),            // 2: gabion.v1.CloseTable
-	(*OpenTable)(nil),             // 3: gabion.v1.OpenTable
-	(*CreateTable)(nil),           // 4: gabion.v1.CreateTable
-	(*DropTable)(nil),             // 5: gabion.v1.DropTable
-	(*RetryTable)(nil),            // 6: gabion.v1.RetryTable
-	(*TableInfo)(nil),             // 7: gabion.v1.TableInfo
-	(*TableList)(nil),             // 8: gabion.v1.TableList
-	(*HealthMetrics)(nil),         // 9: gabion.v1.HealthMetrics
-	(*TableHealth)(nil),           // 10: gabion.v1.TableHealth
-	(*HealthReport)(nil),          // 11: gabion.v1.HealthReport
-	(*Undo)(nil),                  // 12: gabion.v1.Undo
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*Position)(nil),              // 14: gabion.v1.Position
-	(*BackupSet)(nil),             // 15: gabion.v1.BackupSet
-	(*Failure)(nil),               // 16: gabion.v1.Failure
+	(Grade)(0),                    // 1: gabion.v1.Grade
+	(*ListTables)(nil),            // 2: gabion.v1.ListTables
+	(*CloseTable)(nil),            // 3: gabion.v1.CloseTable
+	(*OpenTable)(nil),             // 4: gabion.v1.OpenTable
+	(*CreateTable)(nil),           // 5: gabion.v1.CreateTable
+	(*DropTable)(nil),             // 6: gabion.v1.DropTable
+	(*RetryTable)(nil),            // 7: gabion.v1.RetryTable
+	(*TableInfo)(nil),             // 8: gabion.v1.TableInfo
+	(*TableList)(nil),             // 9: gabion.v1.TableList
+	(*HealthMetrics)(nil),         // 10: gabion.v1.HealthMetrics
+	(*TableHealth)(nil),           // 11: gabion.v1.TableHealth
+	(*HealthReport)(nil),          // 12: gabion.v1.HealthReport
+	(*Undo)(nil),                  // 13: gabion.v1.Undo
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*Position)(nil),              // 15: gabion.v1.Position
+	(*BackupSet)(nil),             // 16: gabion.v1.BackupSet
+	(*Failure)(nil),               // 17: gabion.v1.Failure
 }
 var file_gabion_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: gabion.v1.TableInfo.state:type_name -> gabion.v1.TableState
-	13, // 1: gabion.v1.TableInfo.since:type_name -> google.protobuf.Timestamp
-	14, // 2: gabion.v1.TableInfo.position:type_name -> gabion.v1.Position
-	7,  // 3: gabion.v1.TableList.tables:type_name -> gabion.v1.TableInfo
+	14, // 1: gabion.v1.TableInfo.since:type_name -> google.protobuf.Timestamp
+	15, // 2: gabion.v1.TableInfo.position:type_name -> gabion.v1.Position
+	8,  // 3: gabion.v1.TableList.tables:type_name -> gabion.v1.TableInfo
 	0,  // 4: gabion.v1.TableHealth.state:type_name -> gabion.v1.TableState
-	13, // 5: gabion.v1.TableHealth.last_attempt:type_name -> google.protobuf.Timestamp
-	13, // 6: gabion.v1.TableHealth.last_success:type_name -> google.protobuf.Timestamp
-	13, // 7: gabion.v1.TableHealth.last_proof:type_name -> google.protobuf.Timestamp
-	10, // 8: gabion.v1.HealthReport.tables:type_name -> gabion.v1.TableHealth
-	15, // 9: gabion.v1.HealthReport.last_run:type_name -> gabion.v1.BackupSet
-	16, // 10: gabion.v1.HealthReport.faults:type_name -> gabion.v1.Failure
-	13, // 11: gabion.v1.HealthReport.next_run:type_name -> google.protobuf.Timestamp
-	12, // 12: gabion.v1.HealthReport.undo:type_name -> gabion.v1.Undo
-	13, // 13: gabion.v1.Undo.since:type_name -> google.protobuf.Timestamp
-	13, // 14: gabion.v1.Undo.until:type_name -> google.protobuf.Timestamp
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	14, // 5: gabion.v1.TableHealth.last_attempt:type_name -> google.protobuf.Timestamp
+	14, // 6: gabion.v1.TableHealth.last_success:type_name -> google.protobuf.Timestamp
+	14, // 7: gabion.v1.TableHealth.last_proof:type_name -> google.protobuf.Timestamp
+	1,  // 8: gabion.v1.TableHealth.grade:type_name -> gabion.v1.Grade
+	14, // 9: gabion.v1.TableHealth.last_check:type_name -> google.protobuf.Timestamp
+	11, // 10: gabion.v1.HealthReport.tables:type_name -> gabion.v1.TableHealth
+	16, // 11: gabion.v1.HealthReport.last_run:type_name -> gabion.v1.BackupSet
+	17, // 12: gabion.v1.HealthReport.faults:type_name -> gabion.v1.Failure
+	14, // 13: gabion.v1.HealthReport.next_run:type_name -> google.protobuf.Timestamp
+	13, // 14: gabion.v1.HealthReport.undo:type_name -> gabion.v1.Undo
+	14, // 15: gabion.v1.Undo.since:type_name -> google.protobuf.Timestamp
+	14, // 16: gabion.v1.Undo.until:type_name -> google.protobuf.Timestamp
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_admin_proto_init() }
@@ -1078,7 +1183,7 @@ func file_gabion_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_admin_proto_rawDesc), len(file_gabion_v1_admin_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -254,6 +254,11 @@ func (d *Directory) Lineages(table string) ([]string, error) {
 	return names, nil
 }
 
+// LineagePath is the directory of a lineage's database.
+func (d *Directory) LineagePath(table, lineage string) string {
+	return d.fs.PathJoin(d.tablePath(table), lineage)
+}
+
 func (d *Directory) tablePath(table string) string {
 	return d.fs.PathJoin(d.path, tablesDir, table)
 }

@@ -20,6 +20,8 @@ import (
 const (
 	// UndoRestored: another lineage was put in the place of this one.
 	UndoRestored = "restored"
+	// UndoHealed: Gabion did so by itself.
+	UndoHealed = "healed"
 	// UndoUnfinished: the lineage was being made by a restore that did not come to its end. Its life has ended when it
 	// begins.
 	UndoUnfinished = "unfinished restore"
@@ -164,13 +166,13 @@ func PositionText(p *messages.Position) string {
 }
 
 // Serve makes the lineage the table's, by one flip of current. The table's store must be closed. The lineage that served is
-// kept as undo until the given time; where current is lost or damaged, every lineage that is no undo yet. A crash leaves
+// kept as undo, with the reason, until the given time; where current is lost or damaged, every lineage that is no undo yet. A crash leaves
 // the table as it was, or restored; an error may leave either, see Current.
-func (r *Restoring) Serve(until time.Time) error {
+func (r *Restoring) Serve(reason string, until time.Time) error {
 	if !r.finished {
 		return fmt.Errorf("restore of table %q is not finished: %w", r.table, messages.ErrInvalid)
 	}
-	return r.d.Serve(r.table, r.lineage, until)
+	return r.d.Serve(r.table, r.lineage, reason, until)
 }
 
 // Abandon ends a restore and removes what it made, unless it serves. It does nothing after a Serve that succeeded.
@@ -194,14 +196,14 @@ func (r *Restoring) Abandon() error {
 
 // Serve makes a lineage that lies on disk the one that serves: one that a restore has finished, or one that is kept as undo.
 // See Restoring.Serve.
-func (d *Directory) Serve(table, lineage string, until time.Time) error {
-	if err := d.serve(table, lineage, until); err != nil {
+func (d *Directory) Serve(table, lineage, reason string, until time.Time) error {
+	if err := d.serve(table, lineage, reason, until); err != nil {
 		return fmt.Errorf("serve lineage %s of table %q: %w", lineage, table, err)
 	}
 	return nil
 }
 
-func (d *Directory) serve(table, lineage string, until time.Time) error {
+func (d *Directory) serve(table, lineage, reason string, until time.Time) error {
 	if d.readOnly {
 		return fmt.Errorf("directory is open for reading only: %w", messages.ErrInvalid)
 	}
@@ -220,7 +222,7 @@ func (d *Directory) serve(table, lineage string, until time.Time) error {
 		if was == lineage {
 			continue
 		}
-		if err := d.writeUndo(table, was, UndoRestored, until); err != nil {
+		if err := d.writeUndo(table, was, reason, until); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,305 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gabiondb/gabion/backup"
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// restore is one RestoreTable, or one healing. What it does lasts until the flip beside a table that serves: the copy is made
+// and verified under a lineage of its own. Then the keeper closes the store, flips current and opens what it names.
+type restore struct {
+	tree    *tree
+	request *messages.RestoreTable
+	// healed and reason are of a restore that nobody asked for.
+	healed  bool
+	reason  string
+	started *timestamppb.Timestamp
+}
+
+// restoreTable answers RestoreTable. It ends with ctx, but for the flip.
+func (t *tree) restoreTable(ctx context.Context, m *messages.RestoreTable) proto.Message {
+	r := &restore{tree: t, request: m, started: now()}
+	report, err := r.do(ctx)
+	if err != nil {
+		return messages.FailureOf(fmt.Errorf("restore: %w", err)).Of(m.GetTable())
+	}
+	return report
+}
+
+func (r *restore) do(ctx context.Context) (*messages.RestoreReport, error) {
+	t := r.tree
+	if t.config.ReadOnly && !r.request.GetDryRun() {
+		return nil, readOnlyFailure()
+	}
+	if r.request.GetDryRun() {
+		s, err := r.source(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer s.release()
+		return &messages.RestoreReport{Plan: s.plan}, nil
+	}
+	m, err := t.adopt(ctx, r.request.GetTable())
+	if err != nil {
+		return nil, err
+	}
+	if !m.restoring.CompareAndSwap(false, true) {
+		return nil, messages.Failf(messages.Code_CODE_UNAVAILABLE, "table is being restored already").Of(m.name).After(retryLate).
+			Advise("wait for TableRestored, or gabion events --follow")
+	}
+	defer m.restoring.Store(false)
+	for {
+		s, err := r.source(ctx)
+		if err != nil {
+			return nil, err
+		}
+		restored, err := r.take(ctx, m.cell, s)
+		s.release()
+		if err == nil {
+			return &messages.RestoreReport{Plan: s.plan, Restored: restored}, nil
+		}
+		// What was chosen by itself and turned out to be red is passed over the next time.
+		if chosen := r.request.GetBackupId() == "" && s.plan.GetSource() == sourceBackup; !chosen || !errors.Is(err, errTurnedRed) {
+			return nil, err
+		}
+		t.config.Logger.Warn("restore goes on with an older backup", "table", m.name, "error", err)
+	}
+}
+
+// The sources of a RestorePlan.
+const (
+	sourceBackup = "backup"
+	sourceLive   = "live"
+	sourceUndo   = "undo"
+)
+
+// errTurnedRed: the backup that was to be restored is damaged.
+var errTurnedRed = errors.New("backup turned red")
+
+// source is what a restore takes. It is held until release.
+type source struct {
+	plan *messages.RestorePlan
+	// backup is set for a backup, record and lineage for the other two.
+	backup  backup.Backup
+	record  *messages.TableRecord
+	lineage string
+	release func()
+}
+
+// source plans the restore.
+func (r *restore) source(ctx context.Context) (*source, error) {
+	t := r.tree
+	s := &source{release: func() {}}
+	plan := &messages.RestorePlan{Table: r.request.GetTable(), UndoUntil: timestamppb.New(time.Now().Add(t.config.UndoLife))}
+	s.plan = plan
+	var err error
+	switch {
+	case r.request.GetUndo():
+		plan.Source = sourceUndo
+		err = r.planUndo(ctx, s)
+	case r.request.GetLive():
+		plan.Source = sourceLive
+		err = r.planLive(ctx, s)
+	default:
+		plan.Source = sourceBackup
+		err = r.planBackup(s)
+	}
+	if err != nil {
+		s.release()
+		return nil, err
+	}
+	position, err := within(listTimeout, func() (*messages.Position, error) { return t.directory.Reached(plan.GetTable()) })
+	if err != nil {
+		t.config.Logger.Warn("where the table is cannot be told", "table", plan.GetTable(), "error", err)
+	}
+	if m := t.members.find(plan.GetTable()); m != nil {
+		if serving := m.serving.Load(); serving != nil {
+			position = proto.CloneOf(serving.store.Record().GetPosition())
+		}
+	}
+	plan.Serving = position
+	return s, nil
+}
+
+func (r *restore) planBackup(s *source) error {
+	t, m := r.tree, r.request
+	choice := backup.Choice{ID: m.GetBackupId(), At: asTime(m.GetAt()), Red: m.GetRed()}
+	type chosen struct {
+		backup     backup.Backup
+		passedOver []string
+	}
+	// Chosen, held, and chosen again: retention may have been in between.
+	choose := func() (chosen, error) {
+		b, over, err := t.backups.Choose(m.GetTable(), choice)
+		return chosen{b, over}, err
+	}
+	first, err := patient(&t.listing, listTimeout, choose)
+	if err != nil {
+		return err
+	}
+	s.release = t.backups.Use(m.GetTable(), first.backup.ID)
+	again, err := patient(&t.listing, listTimeout, choose)
+	if err != nil {
+		return err
+	}
+	if again.backup.ID != first.backup.ID {
+		s.release()
+		s.release = t.backups.Use(m.GetTable(), again.backup.ID)
+	}
+	b := again.backup
+	s.backup = b
+	s.plan.BackupId, s.plan.Proof, s.plan.Bytes = b.ID, b.Proof, b.Bytes()
+	for _, over := range again.passedOver {
+		s.plan.PassedOver = append(s.plan.PassedOver, messages.Text(over))
+	}
+	s.describe(b.Manifest.GetRecord(), b.CutAt())
+	return nil
+}
+
+// describe fills in what the source holds.
+func (s *source) describe(record *messages.TableRecord, cut time.Time) {
+	s.record = record
+	s.plan.Position, s.plan.Rows, s.plan.Cut = record.GetPosition(), record.GetCount(), timestamppb.New(cut)
+}
+
+// take makes a lineage of the source and has it served.
+func (r *restore) take(ctx context.Context, c *cell, s *source) (*messages.TableRestored, error) {
+	if s.plan.GetSource() == sourceUndo {
+		return r.serve(c, s, s.lineage, s.record)
+	}
+	t := r.tree
+	making, err := within(t.config.CopyTimeout, func() (*store.Restoring, error) { return t.directory.StartRestore(c.name) })
+	if err != nil {
+		return nil, err
+	}
+	// A call that hangs is left behind: what it makes lies there until the next sweep.
+	defer func() {
+		if _, err := within(t.config.CopyTimeout, func() (any, error) { return nil, making.Abandon() }); err != nil {
+			c.logger.Warn("what a restore has made is left behind", "error", err)
+		}
+	}()
+	if err := r.fill(ctx, s, making.Path()); err != nil {
+		return nil, err
+	}
+	record, err := watched(ctx, t.config.CopyTimeout, "restore", func(context.Context, func()) (*messages.TableRecord, error) {
+		return making.Finish(s.record)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.serve(c, s, making.Lineage(), record)
+}
+
+// fill copies and verifies the source.
+func (r *restore) fill(ctx context.Context, s *source, to string) error {
+	t := r.tree
+	proof, err := watched(ctx, t.config.CopyTimeout, "restore", func(ctx context.Context, progress func()) (*messages.Proof, error) {
+		o := backup.VerifyOptions{By: "restore", Progress: func(int64) { progress() }}
+		if s.plan.GetSource() == sourceLive {
+			return nil, t.backups.CopyOwn(ctx, s.record, t.directory.LineagePath(s.plan.GetTable(), s.lineage), to, o)
+		}
+		return t.backups.Restore(ctx, s.backup, to, r.request.GetRed(), o)
+	})
+	if err == nil {
+		if proof != nil {
+			s.plan.Proof = proof
+			t.announce(backup.Verified{Proof: proof})
+		}
+		return nil
+	}
+	if s.plan.GetSource() == sourceBackup && errors.Is(err, messages.ErrDataLoss) {
+		// Restore has kept the proof.
+		if b, findErr := within(listTimeout, func() (backup.Backup, error) { return t.backups.Find(s.plan.GetTable(), s.backup.ID) }); findErr == nil && b.Red && b.Proof != nil {
+			t.announce(backup.Verified{Proof: b.Proof})
+			return fmt.Errorf("%w: %w", err, errTurnedRed)
+		}
+	}
+	return err
+}
+
+// serve has the keeper flip the table to a lineage, and tells of it.
+func (r *restore) serve(c *cell, s *source, lineage string, record *messages.TableRecord) (*messages.TableRestored, error) {
+	t := r.tree
+	until := time.Now().Add(t.config.UndoLife)
+	restored := &messages.TableRestored{
+		Table: c.name, Source: s.plan.GetSource(), BackupId: s.plan.GetBackupId(), Position: record.GetPosition(), Parent: record.GetParent(),
+		Started: r.started, Healed: r.healed, Reason: messages.Text(r.reason),
+	}
+	flip := func(before *messages.TableRecord) error {
+		old, err := t.directory.Current(c.name)
+		if err != nil {
+			c.logger.Warn("what served before is unknown", "error", err)
+		}
+		if old != "" && old != lineage {
+			restored.UndoLineage, restored.UndoUntil = old, timestamppb.New(until)
+		}
+		restored.LostFrom, restored.LostTo = lost(before, s.plan.GetServing(), s.record.GetPosition(), s.plan.GetSource() == sourceUndo)
+		reason := store.UndoRestored
+		if r.healed {
+			reason = store.UndoHealed
+		}
+		return t.directory.Serve(c.name, lineage, reason, until)
+	}
+	// Not bounded by the asker: half a flip is none.
+	err := c.askFor(context.Background(), command{want: restoreCommand, flip: flip})
+	restored.Finished = now()
+	current, currentErr := within(listTimeout, func() (string, error) { return t.directory.Current(c.name) })
+	if currentErr != nil || current != lineage {
+		return nil, errors.Join(err, currentErr)
+	}
+	t.scheduler.serve()
+	t.publisher.publish(restored)
+	c.logger.Info("table restored", "source", restored.GetSource(), "backup_id", restored.GetBackupId(),
+		"lineage", lineage, "lost_from", restored.GetLostFrom(), "lost_to", restored.GetLostTo(), "healed", r.healed)
+	if err != nil {
+		return nil, fmt.Errorf("table serves the restored lineage, but did not open: %w", err)
+	}
+	return restored, nil
+}
+
+// lost is the range of the operations, by seq, that served before and do not any more. before is the record of the store that
+// served, nil where it was not open; serving is how far the table was known to have come.
+func lost(before *messages.TableRecord, serving, source *messages.Position, undo bool) (from, to uint64) {
+	at := serving
+	if before != nil {
+		at = before.GetPosition()
+	}
+	switch {
+	case undo && before == nil, at.GetLineage() == "":
+		return 0, 0
+	case at.GetLineage() == source.GetLineage():
+		from = source.GetSeq() + 1
+	case before.GetParent() != nil:
+		// All that was done since the lineage branched off.
+		from = before.GetParent().GetSeq() + 1
+	case before != nil:
+		from = 1
+	default:
+		return 0, 0
+	}
+	if from > at.GetSeq() {
+		return 0, 0
+	}
+	return from, at.GetSeq()
+}
+
+// Restore puts a backup, undo or the table's own files in the place of a table, as m says, while all else goes on, and waits for
+// the report. The table's PID stays. Senders get UNAVAILABLE with retry_after for the moment of the flip alone. It goes
+// on when ctx ends. It is sugar over the message RestoreTable.
+func (g *Gabion) Restore(ctx context.Context, m *messages.RestoreTable) (*messages.RestoreReport, error) {
+	return ask[*messages.RestoreReport](ctx, g.tree.repliers, g.Coordinator(), m)
+}
+
+// RestoreTable restores the newest backup of a table that is not red.
+func (g *Gabion) RestoreTable(ctx context.Context, table string) (*messages.RestoreReport, error) {
+	return g.Restore(ctx, &messages.RestoreTable{Table: table})
+}

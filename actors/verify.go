@@ -1,0 +1,157 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gabiondb/gabion/backup"
+	"github.com/gabiondb/gabion/messages"
+)
+
+// target is one backup to verify.
+type target struct{ table, id string }
+
+// verifyBackups answers VerifyBackup. It ends with ctx.
+func (t *tree) verifyBackups(ctx context.Context, m *messages.VerifyBackup) proto.Message {
+	targets, err := patient(&t.listing, listTimeout, func() ([]target, error) { return t.targets(m) })
+	if err != nil {
+		return messages.FailureOf(fmt.Errorf("verify: %w", err))
+	}
+	report := &messages.VerifyReport{}
+	for _, target := range targets {
+		report.Results = append(report.Results, t.verifyBackup(ctx, target, backup.VerifyOptions{By: "verify"}))
+	}
+	return report
+}
+
+// targets are the backups that a VerifyBackup asks for, by table, newest first.
+func (t *tree) targets(m *messages.VerifyBackup) ([]target, error) {
+	tables := m.GetTables()
+	if m.GetRunId() != "" {
+		return t.targetsOfSet(m)
+	}
+	if m.GetBackupId() != "" {
+		b, err := t.backups.Find(tables[0], m.GetBackupId())
+		return []target{{tables[0], b.ID}}, err
+	}
+	if len(tables) == 0 {
+		known, err := t.backups.Tables()
+		if err != nil {
+			return nil, err
+		}
+		tables = known
+	}
+	var targets []target
+	for _, table := range tables {
+		backups, err := t.backups.List(table)
+		if err != nil {
+			return nil, err
+		}
+		if len(backups) == 0 {
+			return nil, messages.Failf(messages.Code_CODE_NOT_FOUND, "table has no backup").Of(table).
+				Advise("ListBackups, or gabion backups, lists what there is")
+		}
+		if !m.GetAll() {
+			backups = backups[:1]
+		}
+		for _, b := range backups {
+			targets = append(targets, target{table, b.ID})
+		}
+	}
+	return targets, nil
+}
+
+func (t *tree) targetsOfSet(m *messages.VerifyBackup) ([]target, error) {
+	sets, err := t.backups.Sets()
+	if err != nil {
+		return nil, err
+	}
+	for _, set := range sets {
+		if set.GetRunId() != m.GetRunId() {
+			continue
+		}
+		var targets []target
+		for _, result := range set.GetResults() {
+			if result.GetBackupId() != "" {
+				targets = append(targets, target{result.GetTable(), result.GetBackupId()})
+			}
+		}
+		return targets, nil
+	}
+	return nil, messages.Failf(messages.Code_CODE_NOT_FOUND, "no set of run %s", m.GetRunId()).
+		Advise("ListBackups, or gabion backups, lists the runs")
+}
+
+// verifyBackup verifies one backup, publishes the verdict, and has a table whose newest backup turned red backed up anew.
+// Of verifies one goes at a time: each reads as fast as the disk gives.
+func (t *tree) verifyBackup(ctx context.Context, b target, o backup.VerifyOptions) *messages.VerifyResult {
+	result := &messages.VerifyResult{Table: b.table, BackupId: b.id}
+	select {
+	case t.proving <- struct{}{}:
+		defer func() { <-t.proving }()
+	case <-ctx.Done():
+		result.Failure = stoppedFailure().Of(b.table)
+		return result
+	}
+	verified, err := watched(ctx, t.config.CopyTimeout, "verify", func(ctx context.Context, progress func()) (backup.Verified, error) {
+		limited := o.Progress
+		o.Progress = func(bytes int64) {
+			progress()
+			if limited != nil {
+				limited(bytes)
+				progress()
+			}
+		}
+		return t.backups.Verify(ctx, b.table, b.id, o)
+	})
+	result.Proof, result.Neighbours = verified.Proof, verified.Neighbours
+	if err != nil {
+		result.Failure = messages.FailureOf(err).Of(b.table)
+		t.config.Logger.Error("backup not verified", "table", b.table, "backup_id", b.id, "error", err)
+	}
+	if verified.Proof != nil {
+		t.announce(verified)
+	}
+	return result
+}
+
+// announce tells of a verdict.
+func (t *tree) announce(v backup.Verified) {
+	t.publisher.publish(&messages.BackupVerified{Proof: v.Proof, Neighbours: v.Neighbours})
+	log := t.config.Logger.With("table", v.Proof.GetTable(), "backup_id", v.Proof.GetBackupId(), "by", v.Proof.GetBy(),
+		"took", v.Proof.GetFinished().AsTime().Sub(v.Proof.GetStarted().AsTime()).Round(time.Millisecond))
+	if v.Proof.GetVerdict() == messages.Verdict_VERDICT_PROVEN {
+		log.Info("backup proven", "rows", v.Proof.GetRows(), "bytes", v.Proof.GetBytes())
+		return
+	}
+	log.Error("backup is red", "reason", v.Proof.GetReason(), "shared_with", v.Neighbours)
+	t.drill.turnedRed(v.Proof)
+}
+
+// Verify proves the backups that m asks for, by the code that restores them, one after another, and waits for the report.
+// Red backups are rows of it, not an error. It is sugar over the message VerifyBackup.
+func (g *Gabion) Verify(ctx context.Context, m *messages.VerifyBackup) (*messages.VerifyReport, error) {
+	return ask[*messages.VerifyReport](ctx, g.tree.repliers, g.Coordinator(), m)
+}
+
+// VerifyBackup proves one backup of a table, by its name or its number alone; with an empty id the newest. A red one is an
+// error that matches messages.ErrDataLoss, beside the proof that says why.
+func (g *Gabion) VerifyBackup(ctx context.Context, table, id string) (*messages.Proof, error) {
+	report, err := g.Verify(ctx, &messages.VerifyBackup{Tables: []string{table}, BackupId: id})
+	if err != nil {
+		return nil, err
+	}
+	result := report.GetResults()[0]
+	switch proof := result.GetProof(); {
+	case result.GetFailure() != nil:
+		return proof, result.GetFailure()
+	case proof.GetVerdict() != messages.Verdict_VERDICT_PROVEN:
+		return proof, messages.Failf(messages.Code_CODE_DATA_LOSS, "backup %s is red: %s", proof.GetBackupId(), proof.GetReason()).
+			Of(table).Advise("restore another one; the next run takes a new one")
+	default:
+		return proof, nil
+	}
+}
