@@ -89,6 +89,9 @@ func prepare(t *testing.T, config actors.Config) *host {
 	if config.Interval == 0 && config.Cron == "" {
 		config.DisableSchedule = true
 	}
+	if config.DrillEvery == 0 {
+		config.DisableDrill = true
+	}
 	config.Middleware = append(config.Middleware, h.middle.receive)
 	h.config = config
 	t.Cleanup(func() {

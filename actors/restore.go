@@ -40,28 +40,27 @@ func (r *restore) do(ctx context.Context) (*messages.RestoreReport, error) {
 	if t.config.ReadOnly && !r.request.GetDryRun() {
 		return nil, readOnlyFailure()
 	}
+	// Planned first: what cannot be restored makes nothing of a table that there is not.
+	s, err := r.source(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if r.request.GetDryRun() {
-		s, err := r.source(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer s.release()
+		s.release()
 		return &messages.RestoreReport{Plan: s.plan}, nil
 	}
 	m, err := t.adopt(ctx, r.request.GetTable())
 	if err != nil {
+		s.release()
 		return nil, err
 	}
 	if !m.restoring.CompareAndSwap(false, true) {
+		s.release()
 		return nil, messages.Failf(messages.Code_CODE_UNAVAILABLE, "table is being restored already").Of(m.name).After(retryLate).
 			Advise("wait for TableRestored, or gabion events --follow")
 	}
 	defer m.restoring.Store(false)
 	for {
-		s, err := r.source(ctx)
-		if err != nil {
-			return nil, err
-		}
 		restored, err := r.take(ctx, m.cell, s)
 		s.release()
 		if err == nil {
@@ -72,6 +71,9 @@ func (r *restore) do(ctx context.Context) (*messages.RestoreReport, error) {
 			return nil, err
 		}
 		t.config.Logger.Warn("restore goes on with an older backup", "table", m.name, "error", err)
+		if s, err = r.source(ctx); err != nil {
+			return nil, err
+		}
 	}
 }
 

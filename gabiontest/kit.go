@@ -85,6 +85,9 @@ func newKit(t testing.TB, config actors.Config, framework *slog.Logger) (*Kit, e
 	if config.Interval == 0 && config.Cron == "" {
 		config.DisableSchedule = true
 	}
+	if config.DrillEvery == 0 {
+		config.DisableDrill = true
+	}
 	k := &Kit{Disk: NewDisk(), t: t}
 	if err := makeParents(k.FS(), config.Dir, config.BackupDir); err != nil {
 		return nil, fmt.Errorf("start kit: %w", err)

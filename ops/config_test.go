@@ -35,6 +35,7 @@ var samples = map[string]string{
 	"log.level": "debug", "limits.max_pending_ops": "10", "limits.max_pending_bytes": "3GiB", "limits.readers": "2",
 	"limits.concurrent_backups": "9", "limits.cut_timeout": "2m", "limits.copy_timeout": "1.5s",
 	"undo_life": "1h", "limits.freeze_after": "1m", "limits.stall_after": "1m", "limits.min_free_bytes": "5MiB",
+	"disable_drill": "true", "drill_every": "1h", "self_heal": "true", "limits.drill_bytes": "2MiB",
 	"limits.cache_bytes": "1000B", "limits.memtable_bytes": "1MiB",
 }
 
