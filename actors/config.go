@@ -45,7 +45,8 @@ type Config struct {
 	ReadOnly bool
 
 	// Visit is for a program that opens a directory which another one serves at other times, and whose configuration it
-	// does not know: each table keeps the accounting of its record, whatever AtCut says, and runs remove no backup.
+	// does not know: each table keeps the accounting of its record, whatever AtCut says, runs remove no backup, and Tables
+	// may be empty.
 	Visit bool
 
 	// Interval is the time between the starts of two runs of all tables, also across restarts. Zero means
@@ -172,7 +173,7 @@ func (c Config) validate(system *actor.ActorSystem) error {
 	if strings.ContainsAny(c.Name, "/ ") {
 		fault("use a name without slashes and spaces", "name is %q", c.Name)
 	}
-	if len(c.Tables) == 0 && !c.ReadOnly {
+	if len(c.Tables) == 0 && !c.ReadOnly && !c.Visit {
 		fault("name at least one table", "no tables are named")
 	}
 	for i, table := range c.Tables {

@@ -29,7 +29,7 @@ type drill struct {
 	running bool
 	again   bool // what is due may have changed since the running one looked
 	stopped bool
-	tried   map[target]time.Time // when a verify came to no verdict
+	tried   map[string]time.Time // when a verify came to no verdict
 	retaken map[string]time.Time // when a table was backed up anew because a backup turned red
 }
 
@@ -37,7 +37,7 @@ func newDrill(t *tree) *drill {
 	if c := t.config; c.DisableDrill || c.ReadOnly || c.Visit {
 		return nil
 	}
-	return &drill{tree: t, tried: make(map[target]time.Time), retaken: make(map[string]time.Time)}
+	return &drill{tree: t, tried: make(map[string]time.Time), retaken: make(map[string]time.Time)}
 }
 
 // start arms the timer. The first look comes a little later: a start has other things to read.
@@ -152,7 +152,7 @@ func (d *drill) list(now time.Time) ([]due, error) {
 			return nil, err
 		}
 		for i, b := range backups {
-			all = append(all, due{target{table, b.ID}, d.dueAt(b, now), i == 0})
+			all = append(all, due{target{table, b.ID, b.Bytes()}, d.dueAt(b, now), i == 0})
 		}
 	}
 	return all, nil
@@ -169,7 +169,7 @@ func (d *drill) dueAt(b backup.Backup, now time.Time) time.Time {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if tried, ok := d.tried[target{b.Table, b.ID}]; ok {
+	if tried, ok := d.tried[b.Table+"/"+b.ID]; ok {
 		if next := tried.Add(drillRetry); next.After(at) && !tried.After(now) {
 			return next
 		}
@@ -182,9 +182,9 @@ func (d *drill) prove(ctx context.Context, b due) {
 	pace := newPace(ctx, d.tree.config.DrillBytes)
 	result := d.tree.verifyBackup(ctx, b.target, backup.VerifyOptions{By: "drill", Progress: pace.spend})
 	d.mu.Lock()
-	delete(d.tried, b.target)
+	delete(d.tried, b.table+"/"+b.id)
 	if result.GetProof() == nil {
-		d.tried[b.target] = wallClock()
+		d.tried[b.table+"/"+b.id] = wallClock()
 	}
 	d.mu.Unlock()
 	if !b.newest || result.GetProof() == nil || ctx.Err() != nil {
@@ -248,7 +248,7 @@ func (d *drill) retake(c *cell, red string) {
 		return
 	}
 	pace := newPace(t.runner.ctx, t.config.DrillBytes)
-	result := t.verifyBackup(t.runner.ctx, target{c.name, id}, backup.VerifyOptions{By: byAnew, Progress: pace.spend})
+	result := t.verifyBackup(t.runner.ctx, target{table: c.name, id: id}, backup.VerifyOptions{By: byAnew, Progress: pace.spend})
 	if result.GetProof().GetVerdict() == messages.Verdict_VERDICT_RED {
 		c.suspect("two backups in a row are red: " + result.GetProof().GetReason())
 		t.checkTable(t.runner.ctx, c, pace.spend)

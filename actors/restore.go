@@ -23,6 +23,8 @@ type restore struct {
 	healed  bool
 	reason  string
 	started *timestamppb.Timestamp
+	// tell, unless nil, is told the progress, on one goroutine at a time.
+	tell func(*messages.Progress)
 }
 
 // restoreTable answers RestoreTable. It ends with ctx, but for the flip.
@@ -205,7 +207,11 @@ func (r *restore) take(ctx context.Context, c *cell, s *source) (*messages.Table
 func (r *restore) fill(ctx context.Context, s *source, to string) error {
 	t := r.tree
 	proof, err := watched(ctx, t.config.CopyTimeout, "restore", func(ctx context.Context, progress func()) (*messages.Proof, error) {
-		o := backup.VerifyOptions{By: "restore", Progress: func(int64) { progress() }}
+		told := newTeller(s.plan.GetTable(), s.plan.GetBackupId(), passes*s.plan.GetBytes(), r.tell)
+		o := backup.VerifyOptions{By: "restore", Progress: func(bytes int64) {
+			progress()
+			told.add(bytes)
+		}}
 		if s.plan.GetSource() == sourceLive {
 			return nil, t.backups.CopyOwn(ctx, s.record, t.directory.LineagePath(s.plan.GetTable(), s.lineage), to, o)
 		}
@@ -292,16 +298,4 @@ func lost(before *messages.TableRecord, serving, source *messages.Position, undo
 		return 0, 0
 	}
 	return from, at.GetSeq()
-}
-
-// Restore puts a backup, undo or the table's own files in the place of a table, as m says, while all else goes on, and waits for
-// the report. The table's PID stays. Senders get UNAVAILABLE with retry_after for the moment of the flip alone. It goes
-// on when ctx ends. It is sugar over the message RestoreTable.
-func (g *Gabion) Restore(ctx context.Context, m *messages.RestoreTable) (*messages.RestoreReport, error) {
-	return ask[*messages.RestoreReport](ctx, g.tree.repliers, g.Coordinator(), m)
-}
-
-// RestoreTable restores the newest backup of a table that is not red.
-func (g *Gabion) RestoreTable(ctx context.Context, table string) (*messages.RestoreReport, error) {
-	return g.Restore(ctx, &messages.RestoreTable{Table: table})
 }

@@ -12,19 +12,76 @@ import (
 )
 
 // target is one backup to verify.
-type target struct{ table, id string }
+type target struct {
+	table, id string
+	bytes     int64 // as far as it is known
+}
 
 // verifyBackups answers VerifyBackup. It ends with ctx.
 func (t *tree) verifyBackups(ctx context.Context, m *messages.VerifyBackup) proto.Message {
-	targets, err := patient(&t.listing, listTimeout, func() ([]target, error) { return t.targets(m) })
-	if err != nil {
-		return messages.FailureOf(fmt.Errorf("verify: %w", err))
-	}
 	report := &messages.VerifyReport{}
-	for _, target := range targets {
-		report.Results = append(report.Results, t.verifyBackup(ctx, target, backup.VerifyOptions{By: "verify"}))
+	err := t.verifyEach(ctx, m, func(u *messages.VerifyUpdate) error {
+		if result := u.GetResult(); result != nil {
+			report.Results = append(report.Results, result)
+		}
+		return nil
+	})
+	if err != nil {
+		return messages.FailureOf(err)
 	}
 	return report
+}
+
+// verifyEach verifies what m asks for, and hands each result on as it comes, and progress in between. An error that each
+// returns ends it.
+func (t *tree) verifyEach(ctx context.Context, m *messages.VerifyBackup, each func(*messages.VerifyUpdate) error) error {
+	targets, err := patient(&t.listing, listTimeout, func() ([]target, error) { return t.targets(m) })
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	for _, target := range targets {
+		tell := newTeller(target.table, target.id, passes*target.bytes, func(p *messages.Progress) {
+			if err := each(&messages.VerifyUpdate{Update: &messages.VerifyUpdate_Progress{Progress: p}}); err != nil {
+				cancel(err)
+			}
+		})
+		result := t.verifyBackup(ctx, target, backup.VerifyOptions{By: "verify", Progress: tell.add})
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := each(&messages.VerifyUpdate{Update: &messages.VerifyUpdate_Result{Result: result}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// passes is how often the bytes of a backup are read by a verify, or read and written by a restore: files, then blocks.
+const passes = 2
+
+// teller tells progress, not more often than a person sees.
+type teller struct {
+	progress *messages.Progress
+	tell     func(*messages.Progress)
+	last     time.Time
+}
+
+// tellEvery is how often.
+const tellEvery = 100 * time.Millisecond
+
+func newTeller(table, id string, total int64, tell func(*messages.Progress)) *teller {
+	return &teller{progress: &messages.Progress{Table: table, BackupId: id, Total: total}, tell: tell, last: time.Now()}
+}
+
+// add counts bytes. One goroutine at a time.
+func (t *teller) add(bytes int64) {
+	t.progress.Bytes += bytes
+	if now := time.Now(); t.tell != nil && now.Sub(t.last) >= tellEvery {
+		t.last = now
+		t.tell(proto.CloneOf(t.progress))
+	}
 }
 
 // targets are the backups that a VerifyBackup asks for, by table, newest first.
@@ -35,7 +92,7 @@ func (t *tree) targets(m *messages.VerifyBackup) ([]target, error) {
 	}
 	if m.GetBackupId() != "" {
 		b, err := t.backups.Find(tables[0], m.GetBackupId())
-		return []target{{tables[0], b.ID}}, err
+		return []target{{tables[0], b.ID, b.Bytes()}}, err
 	}
 	if len(tables) == 0 {
 		known, err := t.backups.Tables()
@@ -58,7 +115,7 @@ func (t *tree) targets(m *messages.VerifyBackup) ([]target, error) {
 			backups = backups[:1]
 		}
 		for _, b := range backups {
-			targets = append(targets, target{table, b.ID})
+			targets = append(targets, target{table, b.ID, b.Bytes()})
 		}
 	}
 	return targets, nil
@@ -76,7 +133,7 @@ func (t *tree) targetsOfSet(m *messages.VerifyBackup) ([]target, error) {
 		var targets []target
 		for _, result := range set.GetResults() {
 			if result.GetBackupId() != "" {
-				targets = append(targets, target{result.GetTable(), result.GetBackupId()})
+				targets = append(targets, target{result.GetTable(), result.GetBackupId(), result.GetBytes()})
 			}
 		}
 		return targets, nil
@@ -135,6 +192,29 @@ func (t *tree) announce(v backup.Verified) {
 // Red backups are rows of it, not an error. It is sugar over the message VerifyBackup.
 func (g *Gabion) Verify(ctx context.Context, m *messages.VerifyBackup) (*messages.VerifyReport, error) {
 	return ask[*messages.VerifyReport](ctx, g.tree.repliers, g.Coordinator(), m)
+}
+
+// VerifyEach is Verify that hands each result to each as it comes, and progress in between, on one goroutine at a time. It
+// ends with ctx, and with an error that each returns.
+func (g *Gabion) VerifyEach(ctx context.Context, m *messages.VerifyBackup, each func(*messages.VerifyUpdate) error) error {
+	if bad := m.Check(); bad != nil {
+		return bad
+	}
+	ctx, end := g.tree.lasting(ctx)
+	defer end()
+	return g.tree.verifyEach(ctx, m, each)
+}
+
+// lasting is ctx, ended by Stop too, which waits for end.
+func (t *tree) lasting(ctx context.Context) (_ context.Context, end func()) {
+	t.admin.began()
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(t.runner.ctx, func() { cancel(stoppedFailure()) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		t.admin.ended()
+	}
 }
 
 // VerifyBackup proves one backup of a table, by its name or its number alone; with an empty id the newest. A red one is an

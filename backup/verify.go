@@ -99,8 +99,11 @@ func (e *damage) Error() string {
 
 func (e *damage) Unwrap() error { return e.err }
 
+// Is matches messages.ErrDataLoss.
+func (e *damage) Is(target error) bool { return target == messages.ErrDataLoss }
+
 func damaged(file, format string, args ...any) error {
-	return &damage{file: file, err: fmt.Errorf(format+": %w", append(args, messages.ErrDataLoss)...)}
+	return &damage{file: file, err: fmt.Errorf(format, args...)}
 }
 
 // verification is one Verify, or the part of a Restore that is one. Used by one goroutine.
@@ -242,7 +245,7 @@ func (d *Directory) conclude(v *verification, err error) (Verified, error) {
 	v.proof.Verdict = messages.Verdict_VERDICT_PROVEN
 	if found != nil {
 		v.proof.Verdict = messages.Verdict_VERDICT_RED
-		v.proof.File, v.proof.Reason = found.file, messages.Text(found.err.Error())
+		v.proof.File, v.proof.Reason = found.file, messages.Text(found.Error())
 	}
 	v.proof.Finished = timestamppb.New(time.Now())
 	verified := Verified{Proof: v.proof}

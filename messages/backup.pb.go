@@ -740,6 +740,242 @@ func (x *VerifyResult) GetNeighbours() []string {
 	return nil
 }
 
+// Progress says how far work on one backup is.
+type Progress struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Table    string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	BackupId string                 `protobuf:"bytes,2,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
+	// bytes of total are read; total is what is known of it beforehand.
+	Bytes         int64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Total         int64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Progress) Reset() {
+	*x = Progress{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Progress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Progress) ProtoMessage() {}
+
+func (x *Progress) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Progress.ProtoReflect.Descriptor instead.
+func (*Progress) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Progress) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *Progress) GetBackupId() string {
+	if x != nil {
+		return x.BackupId
+	}
+	return ""
+}
+
+func (x *Progress) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Progress) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+// VerifyUpdate is one of the answers to a VerifyBackup that is followed.
+type VerifyUpdate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Update:
+	//
+	//	*VerifyUpdate_Progress
+	//	*VerifyUpdate_Result
+	Update        isVerifyUpdate_Update `protobuf_oneof:"update"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyUpdate) Reset() {
+	*x = VerifyUpdate{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyUpdate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyUpdate) ProtoMessage() {}
+
+func (x *VerifyUpdate) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyUpdate.ProtoReflect.Descriptor instead.
+func (*VerifyUpdate) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *VerifyUpdate) GetUpdate() isVerifyUpdate_Update {
+	if x != nil {
+		return x.Update
+	}
+	return nil
+}
+
+func (x *VerifyUpdate) GetProgress() *Progress {
+	if x != nil {
+		if x, ok := x.Update.(*VerifyUpdate_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
+func (x *VerifyUpdate) GetResult() *VerifyResult {
+	if x != nil {
+		if x, ok := x.Update.(*VerifyUpdate_Result); ok {
+			return x.Result
+		}
+	}
+	return nil
+}
+
+type isVerifyUpdate_Update interface {
+	isVerifyUpdate_Update()
+}
+
+type VerifyUpdate_Progress struct {
+	Progress *Progress `protobuf:"bytes,1,opt,name=progress,proto3,oneof"`
+}
+
+type VerifyUpdate_Result struct {
+	Result *VerifyResult `protobuf:"bytes,2,opt,name=result,proto3,oneof"`
+}
+
+func (*VerifyUpdate_Progress) isVerifyUpdate_Update() {}
+
+func (*VerifyUpdate_Result) isVerifyUpdate_Update() {}
+
+// RestoreUpdate is one of the answers to a RestoreTable that is followed. The report is the last one.
+type RestoreUpdate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Update:
+	//
+	//	*RestoreUpdate_Progress
+	//	*RestoreUpdate_Report
+	Update        isRestoreUpdate_Update `protobuf_oneof:"update"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreUpdate) Reset() {
+	*x = RestoreUpdate{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreUpdate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreUpdate) ProtoMessage() {}
+
+func (x *RestoreUpdate) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreUpdate.ProtoReflect.Descriptor instead.
+func (*RestoreUpdate) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RestoreUpdate) GetUpdate() isRestoreUpdate_Update {
+	if x != nil {
+		return x.Update
+	}
+	return nil
+}
+
+func (x *RestoreUpdate) GetProgress() *Progress {
+	if x != nil {
+		if x, ok := x.Update.(*RestoreUpdate_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
+func (x *RestoreUpdate) GetReport() *RestoreReport {
+	if x != nil {
+		if x, ok := x.Update.(*RestoreUpdate_Report); ok {
+			return x.Report
+		}
+	}
+	return nil
+}
+
+type isRestoreUpdate_Update interface {
+	isRestoreUpdate_Update()
+}
+
+type RestoreUpdate_Progress struct {
+	Progress *Progress `protobuf:"bytes,1,opt,name=progress,proto3,oneof"`
+}
+
+type RestoreUpdate_Report struct {
+	Report *RestoreReport `protobuf:"bytes,2,opt,name=report,proto3,oneof"`
+}
+
+func (*RestoreUpdate_Progress) isRestoreUpdate_Update() {}
+
+func (*RestoreUpdate_Report) isRestoreUpdate_Update() {}
+
 // RestoreTable puts a backup in the place of a table, under a new lineage. The table is verified before it is served; what
 // it held before stays as undo. Answered by RestoreReport.
 type RestoreTable struct {
@@ -763,7 +999,7 @@ type RestoreTable struct {
 
 func (x *RestoreTable) Reset() {
 	*x = RestoreTable{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[10]
+	mi := &file_gabion_v1_backup_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +1011,7 @@ func (x *RestoreTable) String() string {
 func (*RestoreTable) ProtoMessage() {}
 
 func (x *RestoreTable) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[10]
+	mi := &file_gabion_v1_backup_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +1024,7 @@ func (x *RestoreTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreTable.ProtoReflect.Descriptor instead.
 func (*RestoreTable) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{10}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RestoreTable) GetTable() string {
@@ -852,7 +1088,7 @@ type RestoreReport struct {
 
 func (x *RestoreReport) Reset() {
 	*x = RestoreReport{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[11]
+	mi := &file_gabion_v1_backup_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +1100,7 @@ func (x *RestoreReport) String() string {
 func (*RestoreReport) ProtoMessage() {}
 
 func (x *RestoreReport) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[11]
+	mi := &file_gabion_v1_backup_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +1113,7 @@ func (x *RestoreReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreReport.ProtoReflect.Descriptor instead.
 func (*RestoreReport) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{11}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RestoreReport) GetPlan() *RestorePlan {
@@ -923,7 +1159,7 @@ type RestorePlan struct {
 
 func (x *RestorePlan) Reset() {
 	*x = RestorePlan{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[12]
+	mi := &file_gabion_v1_backup_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1171,7 @@ func (x *RestorePlan) String() string {
 func (*RestorePlan) ProtoMessage() {}
 
 func (x *RestorePlan) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[12]
+	mi := &file_gabion_v1_backup_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1184,7 @@ func (x *RestorePlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestorePlan.ProtoReflect.Descriptor instead.
 func (*RestorePlan) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{12}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RestorePlan) GetTable() string {
@@ -1057,7 +1293,7 @@ type TableRestored struct {
 
 func (x *TableRestored) Reset() {
 	*x = TableRestored{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[13]
+	mi := &file_gabion_v1_backup_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1305,7 @@ func (x *TableRestored) String() string {
 func (*TableRestored) ProtoMessage() {}
 
 func (x *TableRestored) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[13]
+	mi := &file_gabion_v1_backup_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +1318,7 @@ func (x *TableRestored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableRestored.ProtoReflect.Descriptor instead.
 func (*TableRestored) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{13}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TableRestored) GetTable() string {
@@ -1188,7 +1424,7 @@ type BackupList struct {
 
 func (x *BackupList) Reset() {
 	*x = BackupList{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[14]
+	mi := &file_gabion_v1_backup_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1436,7 @@ func (x *BackupList) String() string {
 func (*BackupList) ProtoMessage() {}
 
 func (x *BackupList) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[14]
+	mi := &file_gabion_v1_backup_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1449,7 @@ func (x *BackupList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupList.ProtoReflect.Descriptor instead.
 func (*BackupList) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{14}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *BackupList) GetBackups() []*BackupInfo {
@@ -1291,7 +1527,20 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\afailure\x18\x04 \x01(\v2\x12.gabion.v1.FailureR\afailure\x12\x1e\n" +
 	"\n" +
 	"neighbours\x18\x05 \x03(\tR\n" +
-	"neighbours\"\xc0\x01\n" +
+	"neighbours\"i\n" +
+	"\bProgress\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
+	"\tbackup_id\x18\x02 \x01(\tR\bbackupId\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x03R\x05bytes\x12\x14\n" +
+	"\x05total\x18\x04 \x01(\x03R\x05total\"~\n" +
+	"\fVerifyUpdate\x121\n" +
+	"\bprogress\x18\x01 \x01(\v2\x13.gabion.v1.ProgressH\x00R\bprogress\x121\n" +
+	"\x06result\x18\x02 \x01(\v2\x17.gabion.v1.VerifyResultH\x00R\x06resultB\b\n" +
+	"\x06update\"\x80\x01\n" +
+	"\rRestoreUpdate\x121\n" +
+	"\bprogress\x18\x01 \x01(\v2\x13.gabion.v1.ProgressH\x00R\bprogress\x122\n" +
+	"\x06report\x18\x02 \x01(\v2\x18.gabion.v1.RestoreReportH\x00R\x06reportB\b\n" +
+	"\x06update\"\xc0\x01\n" +
 	"\fRestoreTable\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
 	"\tbackup_id\x18\x02 \x01(\tR\bbackupId\x12*\n" +
@@ -1351,7 +1600,7 @@ func file_gabion_v1_backup_proto_rawDescGZIP() []byte {
 	return file_gabion_v1_backup_proto_rawDescData
 }
 
-var file_gabion_v1_backup_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_gabion_v1_backup_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_gabion_v1_backup_proto_goTypes = []any{
 	(*BackupAll)(nil),             // 0: gabion.v1.BackupAll
 	(*BackupReport)(nil),          // 1: gabion.v1.BackupReport
@@ -1363,50 +1612,57 @@ var file_gabion_v1_backup_proto_goTypes = []any{
 	(*VerifyBackup)(nil),          // 7: gabion.v1.VerifyBackup
 	(*VerifyReport)(nil),          // 8: gabion.v1.VerifyReport
 	(*VerifyResult)(nil),          // 9: gabion.v1.VerifyResult
-	(*RestoreTable)(nil),          // 10: gabion.v1.RestoreTable
-	(*RestoreReport)(nil),         // 11: gabion.v1.RestoreReport
-	(*RestorePlan)(nil),           // 12: gabion.v1.RestorePlan
-	(*TableRestored)(nil),         // 13: gabion.v1.TableRestored
-	(*BackupList)(nil),            // 14: gabion.v1.BackupList
-	(*BackupSet)(nil),             // 15: gabion.v1.BackupSet
-	(*Position)(nil),              // 16: gabion.v1.Position
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*Proof)(nil),                 // 18: gabion.v1.Proof
-	(*Manifest)(nil),              // 19: gabion.v1.Manifest
-	(*Failure)(nil),               // 20: gabion.v1.Failure
+	(*Progress)(nil),              // 10: gabion.v1.Progress
+	(*VerifyUpdate)(nil),          // 11: gabion.v1.VerifyUpdate
+	(*RestoreUpdate)(nil),         // 12: gabion.v1.RestoreUpdate
+	(*RestoreTable)(nil),          // 13: gabion.v1.RestoreTable
+	(*RestoreReport)(nil),         // 14: gabion.v1.RestoreReport
+	(*RestorePlan)(nil),           // 15: gabion.v1.RestorePlan
+	(*TableRestored)(nil),         // 16: gabion.v1.TableRestored
+	(*BackupList)(nil),            // 17: gabion.v1.BackupList
+	(*BackupSet)(nil),             // 18: gabion.v1.BackupSet
+	(*Position)(nil),              // 19: gabion.v1.Position
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*Proof)(nil),                 // 21: gabion.v1.Proof
+	(*Manifest)(nil),              // 22: gabion.v1.Manifest
+	(*Failure)(nil),               // 23: gabion.v1.Failure
 }
 var file_gabion_v1_backup_proto_depIdxs = []int32{
-	15, // 0: gabion.v1.BackupReport.set:type_name -> gabion.v1.BackupSet
+	18, // 0: gabion.v1.BackupReport.set:type_name -> gabion.v1.BackupSet
 	2,  // 1: gabion.v1.BackupReport.retained:type_name -> gabion.v1.RetentionDecision
-	16, // 2: gabion.v1.BackupInfo.position:type_name -> gabion.v1.Position
-	17, // 3: gabion.v1.BackupInfo.started:type_name -> google.protobuf.Timestamp
-	17, // 4: gabion.v1.BackupInfo.finished:type_name -> google.protobuf.Timestamp
-	18, // 5: gabion.v1.BackupInfo.proof:type_name -> gabion.v1.Proof
+	19, // 2: gabion.v1.BackupInfo.position:type_name -> gabion.v1.Position
+	20, // 3: gabion.v1.BackupInfo.started:type_name -> google.protobuf.Timestamp
+	20, // 4: gabion.v1.BackupInfo.finished:type_name -> google.protobuf.Timestamp
+	21, // 5: gabion.v1.BackupInfo.proof:type_name -> gabion.v1.Proof
 	4,  // 6: gabion.v1.BackupDetail.backup:type_name -> gabion.v1.BackupInfo
-	19, // 7: gabion.v1.BackupDetail.manifest:type_name -> gabion.v1.Manifest
+	22, // 7: gabion.v1.BackupDetail.manifest:type_name -> gabion.v1.Manifest
 	9,  // 8: gabion.v1.VerifyReport.results:type_name -> gabion.v1.VerifyResult
-	18, // 9: gabion.v1.VerifyResult.proof:type_name -> gabion.v1.Proof
-	20, // 10: gabion.v1.VerifyResult.failure:type_name -> gabion.v1.Failure
-	17, // 11: gabion.v1.RestoreTable.at:type_name -> google.protobuf.Timestamp
-	12, // 12: gabion.v1.RestoreReport.plan:type_name -> gabion.v1.RestorePlan
-	13, // 13: gabion.v1.RestoreReport.restored:type_name -> gabion.v1.TableRestored
-	16, // 14: gabion.v1.RestorePlan.position:type_name -> gabion.v1.Position
-	17, // 15: gabion.v1.RestorePlan.cut:type_name -> google.protobuf.Timestamp
-	16, // 16: gabion.v1.RestorePlan.serving:type_name -> gabion.v1.Position
-	18, // 17: gabion.v1.RestorePlan.proof:type_name -> gabion.v1.Proof
-	17, // 18: gabion.v1.RestorePlan.undo_until:type_name -> google.protobuf.Timestamp
-	16, // 19: gabion.v1.TableRestored.position:type_name -> gabion.v1.Position
-	16, // 20: gabion.v1.TableRestored.parent:type_name -> gabion.v1.Position
-	17, // 21: gabion.v1.TableRestored.undo_until:type_name -> google.protobuf.Timestamp
-	17, // 22: gabion.v1.TableRestored.started:type_name -> google.protobuf.Timestamp
-	17, // 23: gabion.v1.TableRestored.finished:type_name -> google.protobuf.Timestamp
-	4,  // 24: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
-	15, // 25: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	21, // 9: gabion.v1.VerifyResult.proof:type_name -> gabion.v1.Proof
+	23, // 10: gabion.v1.VerifyResult.failure:type_name -> gabion.v1.Failure
+	10, // 11: gabion.v1.VerifyUpdate.progress:type_name -> gabion.v1.Progress
+	9,  // 12: gabion.v1.VerifyUpdate.result:type_name -> gabion.v1.VerifyResult
+	10, // 13: gabion.v1.RestoreUpdate.progress:type_name -> gabion.v1.Progress
+	14, // 14: gabion.v1.RestoreUpdate.report:type_name -> gabion.v1.RestoreReport
+	20, // 15: gabion.v1.RestoreTable.at:type_name -> google.protobuf.Timestamp
+	15, // 16: gabion.v1.RestoreReport.plan:type_name -> gabion.v1.RestorePlan
+	16, // 17: gabion.v1.RestoreReport.restored:type_name -> gabion.v1.TableRestored
+	19, // 18: gabion.v1.RestorePlan.position:type_name -> gabion.v1.Position
+	20, // 19: gabion.v1.RestorePlan.cut:type_name -> google.protobuf.Timestamp
+	19, // 20: gabion.v1.RestorePlan.serving:type_name -> gabion.v1.Position
+	21, // 21: gabion.v1.RestorePlan.proof:type_name -> gabion.v1.Proof
+	20, // 22: gabion.v1.RestorePlan.undo_until:type_name -> google.protobuf.Timestamp
+	19, // 23: gabion.v1.TableRestored.position:type_name -> gabion.v1.Position
+	19, // 24: gabion.v1.TableRestored.parent:type_name -> gabion.v1.Position
+	20, // 25: gabion.v1.TableRestored.undo_until:type_name -> google.protobuf.Timestamp
+	20, // 26: gabion.v1.TableRestored.started:type_name -> google.protobuf.Timestamp
+	20, // 27: gabion.v1.TableRestored.finished:type_name -> google.protobuf.Timestamp
+	4,  // 28: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
+	18, // 29: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_backup_proto_init() }
@@ -1416,13 +1672,21 @@ func file_gabion_v1_backup_proto_init() {
 	}
 	file_gabion_v1_disk_proto_init()
 	file_gabion_v1_failure_proto_init()
+	file_gabion_v1_backup_proto_msgTypes[11].OneofWrappers = []any{
+		(*VerifyUpdate_Progress)(nil),
+		(*VerifyUpdate_Result)(nil),
+	}
+	file_gabion_v1_backup_proto_msgTypes[12].OneofWrappers = []any{
+		(*RestoreUpdate_Progress)(nil),
+		(*RestoreUpdate_Report)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_backup_proto_rawDesc), len(file_gabion_v1_backup_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -362,9 +362,11 @@ func (x *WriteRequest) GetWrite() *Write {
 
 // GetRequest is a Get to a table.
 type GetRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Table         string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
-	Get           *Get                   `protobuf:"bytes,2,opt,name=get,proto3" json:"get,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Table string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	Get   *Get                   `protobuf:"bytes,2,opt,name=get,proto3" json:"get,omitempty"`
+	// backup reads a backup of the table in place of the table.
+	Backup        *FromBackup `protobuf:"bytes,3,opt,name=backup,proto3" json:"backup,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -413,18 +415,82 @@ func (x *GetRequest) GetGet() *Get {
 	return nil
 }
 
+func (x *GetRequest) GetBackup() *FromBackup {
+	if x != nil {
+		return x.Backup
+	}
+	return nil
+}
+
+// FromBackup names a backup to be read where it lies.
+type FromBackup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// backup_id is its name or its number alone; empty for the newest that is not red.
+	BackupId string `protobuf:"bytes,1,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
+	// red allows one that is red.
+	Red           bool `protobuf:"varint,2,opt,name=red,proto3" json:"red,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FromBackup) Reset() {
+	*x = FromBackup{}
+	mi := &file_gabion_v1_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FromBackup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FromBackup) ProtoMessage() {}
+
+func (x *FromBackup) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FromBackup.ProtoReflect.Descriptor instead.
+func (*FromBackup) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *FromBackup) GetBackupId() string {
+	if x != nil {
+		return x.BackupId
+	}
+	return ""
+}
+
+func (x *FromBackup) GetRed() bool {
+	if x != nil {
+		return x.Red
+	}
+	return false
+}
+
 // ScanRequest is a Scan to a table.
 type ScanRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Table         string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
-	Scan          *Scan                  `protobuf:"bytes,2,opt,name=scan,proto3" json:"scan,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Table string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	Scan  *Scan                  `protobuf:"bytes,2,opt,name=scan,proto3" json:"scan,omitempty"`
+	// backup reads a backup of the table in place of the table.
+	Backup        *FromBackup `protobuf:"bytes,3,opt,name=backup,proto3" json:"backup,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ScanRequest) Reset() {
 	*x = ScanRequest{}
-	mi := &file_gabion_v1_service_proto_msgTypes[7]
+	mi := &file_gabion_v1_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +502,7 @@ func (x *ScanRequest) String() string {
 func (*ScanRequest) ProtoMessage() {}
 
 func (x *ScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_service_proto_msgTypes[7]
+	mi := &file_gabion_v1_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +515,7 @@ func (x *ScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRequest.ProtoReflect.Descriptor instead.
 func (*ScanRequest) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_service_proto_rawDescGZIP(), []int{7}
+	return file_gabion_v1_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ScanRequest) GetTable() string {
@@ -466,18 +532,27 @@ func (x *ScanRequest) GetScan() *Scan {
 	return nil
 }
 
+func (x *ScanRequest) GetBackup() *FromBackup {
+	if x != nil {
+		return x.Backup
+	}
+	return nil
+}
+
 // WalkRequest asks for every page of a Scan of a table.
 type WalkRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Table         string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
-	Scan          *Scan                  `protobuf:"bytes,2,opt,name=scan,proto3" json:"scan,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Table string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	Scan  *Scan                  `protobuf:"bytes,2,opt,name=scan,proto3" json:"scan,omitempty"`
+	// backup reads a backup of the table in place of the table.
+	Backup        *FromBackup `protobuf:"bytes,3,opt,name=backup,proto3" json:"backup,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WalkRequest) Reset() {
 	*x = WalkRequest{}
-	mi := &file_gabion_v1_service_proto_msgTypes[8]
+	mi := &file_gabion_v1_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -489,7 +564,7 @@ func (x *WalkRequest) String() string {
 func (*WalkRequest) ProtoMessage() {}
 
 func (x *WalkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_service_proto_msgTypes[8]
+	mi := &file_gabion_v1_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -502,7 +577,7 @@ func (x *WalkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkRequest.ProtoReflect.Descriptor instead.
 func (*WalkRequest) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_service_proto_rawDescGZIP(), []int{8}
+	return file_gabion_v1_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *WalkRequest) GetTable() string {
@@ -515,6 +590,13 @@ func (x *WalkRequest) GetTable() string {
 func (x *WalkRequest) GetScan() *Scan {
 	if x != nil {
 		return x.Scan
+	}
+	return nil
+}
+
+func (x *WalkRequest) GetBackup() *FromBackup {
+	if x != nil {
+		return x.Backup
 	}
 	return nil
 }
@@ -537,7 +619,7 @@ type EventsRequest struct {
 
 func (x *EventsRequest) Reset() {
 	*x = EventsRequest{}
-	mi := &file_gabion_v1_service_proto_msgTypes[9]
+	mi := &file_gabion_v1_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -549,7 +631,7 @@ func (x *EventsRequest) String() string {
 func (*EventsRequest) ProtoMessage() {}
 
 func (x *EventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_service_proto_msgTypes[9]
+	mi := &file_gabion_v1_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -562,7 +644,7 @@ func (x *EventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsRequest.ProtoReflect.Descriptor instead.
 func (*EventsRequest) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_service_proto_rawDescGZIP(), []int{9}
+	return file_gabion_v1_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *EventsRequest) GetAfter() uint64 {
@@ -619,22 +701,30 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"\fdelete_range\x18\x02 \x01(\v2\x16.gabion.v1.DeleteRangeR\vdeleteRange\"L\n" +
 	"\fWriteRequest\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12&\n" +
-	"\x05write\x18\x02 \x01(\v2\x10.gabion.v1.WriteR\x05write\"D\n" +
+	"\x05write\x18\x02 \x01(\v2\x10.gabion.v1.WriteR\x05write\"s\n" +
 	"\n" +
 	"GetRequest\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12 \n" +
-	"\x03get\x18\x02 \x01(\v2\x0e.gabion.v1.GetR\x03get\"H\n" +
+	"\x03get\x18\x02 \x01(\v2\x0e.gabion.v1.GetR\x03get\x12-\n" +
+	"\x06backup\x18\x03 \x01(\v2\x15.gabion.v1.FromBackupR\x06backup\";\n" +
+	"\n" +
+	"FromBackup\x12\x1b\n" +
+	"\tbackup_id\x18\x01 \x01(\tR\bbackupId\x12\x10\n" +
+	"\x03red\x18\x02 \x01(\bR\x03red\"w\n" +
 	"\vScanRequest\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12#\n" +
-	"\x04scan\x18\x02 \x01(\v2\x0f.gabion.v1.ScanR\x04scan\"H\n" +
+	"\x04scan\x18\x02 \x01(\v2\x0f.gabion.v1.ScanR\x04scan\x12-\n" +
+	"\x06backup\x18\x03 \x01(\v2\x15.gabion.v1.FromBackupR\x06backup\"w\n" +
 	"\vWalkRequest\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12#\n" +
-	"\x04scan\x18\x02 \x01(\v2\x0f.gabion.v1.ScanR\x04scan\"\x85\x01\n" +
+	"\x04scan\x18\x02 \x01(\v2\x0f.gabion.v1.ScanR\x04scan\x12-\n" +
+	"\x06backup\x18\x03 \x01(\v2\x15.gabion.v1.FromBackupR\x06backup\"\x85\x01\n" +
 	"\rEventsRequest\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\rR\x05limit2\x83\t\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit2\x8c\n" +
+	"\n" +
 	"\rGabionService\x12<\n" +
 	"\x04Info\x12\x16.gabion.v1.InfoRequest\x1a\x17.gabion.v1.InfoResponse\"\x03\x90\x02\x01\x122\n" +
 	"\x03Put\x12\x15.gabion.v1.PutRequest\x1a\x14.gabion.v1.Committed\x128\n" +
@@ -656,7 +746,9 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"\tBackupAll\x12\x14.gabion.v1.BackupAll\x1a\x17.gabion.v1.BackupReport\x12A\n" +
 	"\vListBackups\x12\x16.gabion.v1.ListBackups\x1a\x15.gabion.v1.BackupList\"\x03\x90\x02\x01\x12A\n" +
 	"\n" +
-	"ShowBackup\x12\x15.gabion.v1.ShowBackup\x1a\x17.gabion.v1.BackupDetail\"\x03\x90\x02\x01\x12G\n" +
+	"ShowBackup\x12\x15.gabion.v1.ShowBackup\x1a\x17.gabion.v1.BackupDetail\"\x03\x90\x02\x01\x12B\n" +
+	"\fVerifyBackup\x12\x17.gabion.v1.VerifyBackup\x1a\x17.gabion.v1.VerifyUpdate0\x01\x12C\n" +
+	"\fRestoreTable\x12\x17.gabion.v1.RestoreTable\x1a\x18.gabion.v1.RestoreUpdate0\x01\x12G\n" +
 	"\rHealthMetrics\x12\x18.gabion.v1.HealthMetrics\x1a\x17.gabion.v1.HealthReport\"\x03\x90\x02\x01\x12<\n" +
 	"\x06Events\x12\x18.gabion.v1.EventsRequest\x1a\x16.gabion.v1.LoggedEvent0\x01B%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
 
@@ -672,7 +764,7 @@ func file_gabion_v1_service_proto_rawDescGZIP() []byte {
 	return file_gabion_v1_service_proto_rawDescData
 }
 
-var file_gabion_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_gabion_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_gabion_v1_service_proto_goTypes = []any{
 	(*InfoRequest)(nil),           // 0: gabion.v1.InfoRequest
 	(*InfoResponse)(nil),          // 1: gabion.v1.InfoResponse
@@ -681,89 +773,101 @@ var file_gabion_v1_service_proto_goTypes = []any{
 	(*DeleteRangeRequest)(nil),    // 4: gabion.v1.DeleteRangeRequest
 	(*WriteRequest)(nil),          // 5: gabion.v1.WriteRequest
 	(*GetRequest)(nil),            // 6: gabion.v1.GetRequest
-	(*ScanRequest)(nil),           // 7: gabion.v1.ScanRequest
-	(*WalkRequest)(nil),           // 8: gabion.v1.WalkRequest
-	(*EventsRequest)(nil),         // 9: gabion.v1.EventsRequest
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
-	(*Put)(nil),                   // 11: gabion.v1.Put
-	(*Delete)(nil),                // 12: gabion.v1.Delete
-	(*DeleteRange)(nil),           // 13: gabion.v1.DeleteRange
-	(*Write)(nil),                 // 14: gabion.v1.Write
-	(*Get)(nil),                   // 15: gabion.v1.Get
-	(*Scan)(nil),                  // 16: gabion.v1.Scan
-	(*ListTables)(nil),            // 17: gabion.v1.ListTables
-	(*OpenTable)(nil),             // 18: gabion.v1.OpenTable
-	(*CloseTable)(nil),            // 19: gabion.v1.CloseTable
-	(*CreateTable)(nil),           // 20: gabion.v1.CreateTable
-	(*RetryTable)(nil),            // 21: gabion.v1.RetryTable
-	(*DropTable)(nil),             // 22: gabion.v1.DropTable
-	(*BackupAll)(nil),             // 23: gabion.v1.BackupAll
-	(*ListBackups)(nil),           // 24: gabion.v1.ListBackups
-	(*ShowBackup)(nil),            // 25: gabion.v1.ShowBackup
-	(*HealthMetrics)(nil),         // 26: gabion.v1.HealthMetrics
-	(*Committed)(nil),             // 27: gabion.v1.Committed
-	(*Value)(nil),                 // 28: gabion.v1.Value
-	(*Page)(nil),                  // 29: gabion.v1.Page
-	(*TableList)(nil),             // 30: gabion.v1.TableList
-	(*BackupReport)(nil),          // 31: gabion.v1.BackupReport
-	(*BackupList)(nil),            // 32: gabion.v1.BackupList
-	(*BackupDetail)(nil),          // 33: gabion.v1.BackupDetail
-	(*HealthReport)(nil),          // 34: gabion.v1.HealthReport
-	(*LoggedEvent)(nil),           // 35: gabion.v1.LoggedEvent
+	(*FromBackup)(nil),            // 7: gabion.v1.FromBackup
+	(*ScanRequest)(nil),           // 8: gabion.v1.ScanRequest
+	(*WalkRequest)(nil),           // 9: gabion.v1.WalkRequest
+	(*EventsRequest)(nil),         // 10: gabion.v1.EventsRequest
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*Put)(nil),                   // 12: gabion.v1.Put
+	(*Delete)(nil),                // 13: gabion.v1.Delete
+	(*DeleteRange)(nil),           // 14: gabion.v1.DeleteRange
+	(*Write)(nil),                 // 15: gabion.v1.Write
+	(*Get)(nil),                   // 16: gabion.v1.Get
+	(*Scan)(nil),                  // 17: gabion.v1.Scan
+	(*ListTables)(nil),            // 18: gabion.v1.ListTables
+	(*OpenTable)(nil),             // 19: gabion.v1.OpenTable
+	(*CloseTable)(nil),            // 20: gabion.v1.CloseTable
+	(*CreateTable)(nil),           // 21: gabion.v1.CreateTable
+	(*RetryTable)(nil),            // 22: gabion.v1.RetryTable
+	(*DropTable)(nil),             // 23: gabion.v1.DropTable
+	(*BackupAll)(nil),             // 24: gabion.v1.BackupAll
+	(*ListBackups)(nil),           // 25: gabion.v1.ListBackups
+	(*ShowBackup)(nil),            // 26: gabion.v1.ShowBackup
+	(*VerifyBackup)(nil),          // 27: gabion.v1.VerifyBackup
+	(*RestoreTable)(nil),          // 28: gabion.v1.RestoreTable
+	(*HealthMetrics)(nil),         // 29: gabion.v1.HealthMetrics
+	(*Committed)(nil),             // 30: gabion.v1.Committed
+	(*Value)(nil),                 // 31: gabion.v1.Value
+	(*Page)(nil),                  // 32: gabion.v1.Page
+	(*TableList)(nil),             // 33: gabion.v1.TableList
+	(*BackupReport)(nil),          // 34: gabion.v1.BackupReport
+	(*BackupList)(nil),            // 35: gabion.v1.BackupList
+	(*BackupDetail)(nil),          // 36: gabion.v1.BackupDetail
+	(*VerifyUpdate)(nil),          // 37: gabion.v1.VerifyUpdate
+	(*RestoreUpdate)(nil),         // 38: gabion.v1.RestoreUpdate
+	(*HealthReport)(nil),          // 39: gabion.v1.HealthReport
+	(*LoggedEvent)(nil),           // 40: gabion.v1.LoggedEvent
 }
 var file_gabion_v1_service_proto_depIdxs = []int32{
-	10, // 0: gabion.v1.InfoResponse.started:type_name -> google.protobuf.Timestamp
-	11, // 1: gabion.v1.PutRequest.put:type_name -> gabion.v1.Put
-	12, // 2: gabion.v1.DeleteRequest.delete:type_name -> gabion.v1.Delete
-	13, // 3: gabion.v1.DeleteRangeRequest.delete_range:type_name -> gabion.v1.DeleteRange
-	14, // 4: gabion.v1.WriteRequest.write:type_name -> gabion.v1.Write
-	15, // 5: gabion.v1.GetRequest.get:type_name -> gabion.v1.Get
-	16, // 6: gabion.v1.ScanRequest.scan:type_name -> gabion.v1.Scan
-	16, // 7: gabion.v1.WalkRequest.scan:type_name -> gabion.v1.Scan
-	10, // 8: gabion.v1.EventsRequest.since:type_name -> google.protobuf.Timestamp
-	0,  // 9: gabion.v1.GabionService.Info:input_type -> gabion.v1.InfoRequest
-	2,  // 10: gabion.v1.GabionService.Put:input_type -> gabion.v1.PutRequest
-	3,  // 11: gabion.v1.GabionService.Delete:input_type -> gabion.v1.DeleteRequest
-	4,  // 12: gabion.v1.GabionService.DeleteRange:input_type -> gabion.v1.DeleteRangeRequest
-	5,  // 13: gabion.v1.GabionService.Write:input_type -> gabion.v1.WriteRequest
-	6,  // 14: gabion.v1.GabionService.Get:input_type -> gabion.v1.GetRequest
-	7,  // 15: gabion.v1.GabionService.Scan:input_type -> gabion.v1.ScanRequest
-	8,  // 16: gabion.v1.GabionService.Walk:input_type -> gabion.v1.WalkRequest
-	17, // 17: gabion.v1.GabionService.ListTables:input_type -> gabion.v1.ListTables
-	18, // 18: gabion.v1.GabionService.OpenTable:input_type -> gabion.v1.OpenTable
-	19, // 19: gabion.v1.GabionService.CloseTable:input_type -> gabion.v1.CloseTable
-	20, // 20: gabion.v1.GabionService.CreateTable:input_type -> gabion.v1.CreateTable
-	21, // 21: gabion.v1.GabionService.RetryTable:input_type -> gabion.v1.RetryTable
-	22, // 22: gabion.v1.GabionService.DropTable:input_type -> gabion.v1.DropTable
-	23, // 23: gabion.v1.GabionService.BackupAll:input_type -> gabion.v1.BackupAll
-	24, // 24: gabion.v1.GabionService.ListBackups:input_type -> gabion.v1.ListBackups
-	25, // 25: gabion.v1.GabionService.ShowBackup:input_type -> gabion.v1.ShowBackup
-	26, // 26: gabion.v1.GabionService.HealthMetrics:input_type -> gabion.v1.HealthMetrics
-	9,  // 27: gabion.v1.GabionService.Events:input_type -> gabion.v1.EventsRequest
-	1,  // 28: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
-	27, // 29: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
-	27, // 30: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
-	27, // 31: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
-	27, // 32: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
-	28, // 33: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
-	29, // 34: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
-	29, // 35: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
-	30, // 36: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
-	30, // 37: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
-	30, // 38: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
-	30, // 39: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
-	30, // 40: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
-	30, // 41: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
-	31, // 42: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
-	32, // 43: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
-	33, // 44: gabion.v1.GabionService.ShowBackup:output_type -> gabion.v1.BackupDetail
-	34, // 45: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
-	35, // 46: gabion.v1.GabionService.Events:output_type -> gabion.v1.LoggedEvent
-	28, // [28:47] is the sub-list for method output_type
-	9,  // [9:28] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	11, // 0: gabion.v1.InfoResponse.started:type_name -> google.protobuf.Timestamp
+	12, // 1: gabion.v1.PutRequest.put:type_name -> gabion.v1.Put
+	13, // 2: gabion.v1.DeleteRequest.delete:type_name -> gabion.v1.Delete
+	14, // 3: gabion.v1.DeleteRangeRequest.delete_range:type_name -> gabion.v1.DeleteRange
+	15, // 4: gabion.v1.WriteRequest.write:type_name -> gabion.v1.Write
+	16, // 5: gabion.v1.GetRequest.get:type_name -> gabion.v1.Get
+	7,  // 6: gabion.v1.GetRequest.backup:type_name -> gabion.v1.FromBackup
+	17, // 7: gabion.v1.ScanRequest.scan:type_name -> gabion.v1.Scan
+	7,  // 8: gabion.v1.ScanRequest.backup:type_name -> gabion.v1.FromBackup
+	17, // 9: gabion.v1.WalkRequest.scan:type_name -> gabion.v1.Scan
+	7,  // 10: gabion.v1.WalkRequest.backup:type_name -> gabion.v1.FromBackup
+	11, // 11: gabion.v1.EventsRequest.since:type_name -> google.protobuf.Timestamp
+	0,  // 12: gabion.v1.GabionService.Info:input_type -> gabion.v1.InfoRequest
+	2,  // 13: gabion.v1.GabionService.Put:input_type -> gabion.v1.PutRequest
+	3,  // 14: gabion.v1.GabionService.Delete:input_type -> gabion.v1.DeleteRequest
+	4,  // 15: gabion.v1.GabionService.DeleteRange:input_type -> gabion.v1.DeleteRangeRequest
+	5,  // 16: gabion.v1.GabionService.Write:input_type -> gabion.v1.WriteRequest
+	6,  // 17: gabion.v1.GabionService.Get:input_type -> gabion.v1.GetRequest
+	8,  // 18: gabion.v1.GabionService.Scan:input_type -> gabion.v1.ScanRequest
+	9,  // 19: gabion.v1.GabionService.Walk:input_type -> gabion.v1.WalkRequest
+	18, // 20: gabion.v1.GabionService.ListTables:input_type -> gabion.v1.ListTables
+	19, // 21: gabion.v1.GabionService.OpenTable:input_type -> gabion.v1.OpenTable
+	20, // 22: gabion.v1.GabionService.CloseTable:input_type -> gabion.v1.CloseTable
+	21, // 23: gabion.v1.GabionService.CreateTable:input_type -> gabion.v1.CreateTable
+	22, // 24: gabion.v1.GabionService.RetryTable:input_type -> gabion.v1.RetryTable
+	23, // 25: gabion.v1.GabionService.DropTable:input_type -> gabion.v1.DropTable
+	24, // 26: gabion.v1.GabionService.BackupAll:input_type -> gabion.v1.BackupAll
+	25, // 27: gabion.v1.GabionService.ListBackups:input_type -> gabion.v1.ListBackups
+	26, // 28: gabion.v1.GabionService.ShowBackup:input_type -> gabion.v1.ShowBackup
+	27, // 29: gabion.v1.GabionService.VerifyBackup:input_type -> gabion.v1.VerifyBackup
+	28, // 30: gabion.v1.GabionService.RestoreTable:input_type -> gabion.v1.RestoreTable
+	29, // 31: gabion.v1.GabionService.HealthMetrics:input_type -> gabion.v1.HealthMetrics
+	10, // 32: gabion.v1.GabionService.Events:input_type -> gabion.v1.EventsRequest
+	1,  // 33: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
+	30, // 34: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
+	30, // 35: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
+	30, // 36: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
+	30, // 37: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
+	31, // 38: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
+	32, // 39: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
+	32, // 40: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
+	33, // 41: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
+	33, // 42: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
+	33, // 43: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
+	33, // 44: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
+	33, // 45: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
+	33, // 46: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
+	34, // 47: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
+	35, // 48: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
+	36, // 49: gabion.v1.GabionService.ShowBackup:output_type -> gabion.v1.BackupDetail
+	37, // 50: gabion.v1.GabionService.VerifyBackup:output_type -> gabion.v1.VerifyUpdate
+	38, // 51: gabion.v1.GabionService.RestoreTable:output_type -> gabion.v1.RestoreUpdate
+	39, // 52: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
+	40, // 53: gabion.v1.GabionService.Events:output_type -> gabion.v1.LoggedEvent
+	33, // [33:54] is the sub-list for method output_type
+	12, // [12:33] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_service_proto_init() }
@@ -781,7 +885,7 @@ func file_gabion_v1_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_service_proto_rawDesc), len(file_gabion_v1_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

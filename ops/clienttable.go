@@ -13,6 +13,7 @@ import (
 type ClientTable struct {
 	client *Client
 	name   string
+	backup *messages.FromBackup // read in place of the table; nil for the table
 }
 
 // Table returns a handle on a table. One that is not served gives a handle whose calls fail with
@@ -53,7 +54,7 @@ func write[R proto.Message](ctx context.Context, call func(context.Context, R) (
 
 // Get returns the value of key. A key that is absent gives an error that matches messages.ErrNotFound.
 func (t *ClientTable) Get(ctx context.Context, key []byte) ([]byte, error) {
-	value, err := t.client.service.Get(ctx, &messages.GetRequest{Table: t.name, Get: &messages.Get{Key: key}})
+	value, err := t.client.service.Get(ctx, &messages.GetRequest{Table: t.name, Get: &messages.Get{Key: key}, Backup: t.backup})
 	switch {
 	case err != nil:
 		return nil, fromConnect(ctx, err, false)
@@ -65,7 +66,7 @@ func (t *ClientTable) Get(ctx context.Context, key []byte) ([]byte, error) {
 
 // Scan returns one page. Continue with its Next as the start, or the end when reverse.
 func (t *ClientTable) Scan(ctx context.Context, m *messages.Scan) (*messages.Page, error) {
-	page, err := t.client.service.Scan(ctx, &messages.ScanRequest{Table: t.name, Scan: m})
+	page, err := t.client.service.Scan(ctx, &messages.ScanRequest{Table: t.name, Scan: m, Backup: t.backup})
 	return page, fromConnect(ctx, err, false)
 }
 
@@ -75,7 +76,7 @@ func (t *ClientTable) Walk(ctx context.Context, m *messages.Scan, each func(key,
 	// What each leaves unread must not hold the server's snapshot.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := t.client.service.Walk(ctx, &messages.WalkRequest{Table: t.name, Scan: m})
+	stream, err := t.client.service.Walk(ctx, &messages.WalkRequest{Table: t.name, Scan: m, Backup: t.backup})
 	return receive(ctx, stream, err, func(page *messages.Page) error {
 		for _, entry := range page.GetEntries() {
 			if err := each(entry.GetKey(), entry.GetValue()); err != nil {

@@ -32,14 +32,29 @@ type Access interface {
 	CreateTable(ctx context.Context, table string, createEmpty bool) error
 	// Drop takes a table out of service, after a last backup unless m says without.
 	Drop(ctx context.Context, m *messages.DropTable) error
+	// VerifyEach verifies the backups that m asks for, and hands each result on as it comes, and progress in between.
+	VerifyEach(ctx context.Context, m *messages.VerifyBackup, each func(*messages.VerifyUpdate) error) error
+	// RestoreFollowed restores a table, and waits for the report.
+	RestoreFollowed(ctx context.Context, m *messages.RestoreTable, tell func(*messages.Progress)) (*messages.RestoreReport, error)
 	// Health reports on every table, also on those that cannot answer.
 	Health(ctx context.Context) (*messages.HealthReport, error)
 	// Events yields the logged events that m asks for, oldest first.
 	Events(ctx context.Context, m *messages.ListEvents) iter.Seq2[*messages.LoggedEvent, error]
 }
 
+// ReadAccess is what can be read of a table, or of a backup of it.
+type ReadAccess interface {
+	// Get returns the value of key.
+	Get(ctx context.Context, key []byte) ([]byte, error)
+	// Scan returns one page.
+	Scan(ctx context.Context, m *messages.Scan) (*messages.Page, error)
+	// Walk calls each for every entry, as of one instant.
+	Walk(ctx context.Context, m *messages.Scan, each func(key, value []byte) error) error
+}
+
 // TableAccess is what can be asked of a table. The methods are those of actors.Table.
 type TableAccess interface {
+	ReadAccess
 	// Put stores value under key.
 	Put(ctx context.Context, key, value []byte) (seq uint64, err error)
 	// Delete removes key.
@@ -48,12 +63,6 @@ type TableAccess interface {
 	DeleteRange(ctx context.Context, start, end []byte) (seq uint64, err error)
 	// Write carries out all ops or none.
 	Write(ctx context.Context, m *messages.Write) (seq uint64, err error)
-	// Get returns the value of key.
-	Get(ctx context.Context, key []byte) ([]byte, error)
-	// Scan returns one page.
-	Scan(ctx context.Context, m *messages.Scan) (*messages.Page, error)
-	// Walk calls each for every entry, as of one instant.
-	Walk(ctx context.Context, m *messages.Scan, each func(key, value []byte) error) error
 }
 
 var (
@@ -78,6 +87,8 @@ type OpenOptions struct {
 	Tables []string
 	// Write opens in place for changes. Without it nothing in the directories changes but lock files.
 	Write bool
+	// Backups opens in place for work on the backups: for changes, and no table is served but those that are restored.
+	Backups bool
 }
 
 // Session is access to a directory: through the server that holds it, or in place.
@@ -144,6 +155,9 @@ func openInPlace(ctx context.Context, o OpenOptions) (*Session, error) {
 		return nil, err
 	}
 	tables := o.Tables
+	if o.Backups {
+		tables = nil
+	}
 	if o.Write {
 		// A name that is only meant to be there would otherwise get an empty table.
 		var err error
@@ -156,7 +170,7 @@ func openInPlace(ctx context.Context, o OpenOptions) (*Session, error) {
 	}))}
 	var err error
 	s.local, err = actors.Start(ctx, s.system, actors.Config{
-		Dir: o.Dir, BackupDir: o.BackupDir, Tables: tables, ReadOnly: !o.Write, DisableSchedule: true, Visit: true,
+		Dir: o.Dir, BackupDir: o.BackupDir, Tables: tables, ReadOnly: !o.Write && !o.Backups, DisableSchedule: true, Visit: true,
 	})
 	if err != nil {
 		s.system.Shutdown()
@@ -197,6 +211,32 @@ func (s *Session) Table(name string) TableAccess {
 		return s.client.Table(name)
 	}
 	return s.local.Table(name)
+}
+
+// OpenBackup opens a backup of a table for reading, by its name or its number alone; with an empty id the newest that is not
+// red. One that is red needs red. close must be called.
+func (s *Session) OpenBackup(ctx context.Context, table, id string, red bool) (b ReadAccess, close func() error, err error) {
+	if s.client != nil {
+		t := s.client.Table(table)
+		t.backup = &messages.FromBackup{BackupId: id, Red: red}
+		return t, func() error { return nil }, nil
+	}
+	opened, err := s.local.OpenBackup(ctx, table, id, red)
+	if err != nil {
+		return nil, nil, err
+	}
+	return localBackup{opened}, opened.Close, nil
+}
+
+// localBackup is a backup that is read in place.
+type localBackup struct{ *actors.OpenedBackup }
+
+func (b localBackup) Get(_ context.Context, key []byte) ([]byte, error) {
+	return b.OpenedBackup.Get(key)
+}
+
+func (b localBackup) Scan(_ context.Context, m *messages.Scan) (*messages.Page, error) {
+	return b.OpenedBackup.Page(m)
 }
 
 // Client is the connection to the server, nil in place.

@@ -75,6 +75,9 @@ func until(ctx context.Context, deadline *timestamppb.Timestamp) (context.Contex
 func (s *service) Get(ctx context.Context, m *messages.GetRequest) (*messages.Value, error) {
 	ctx, cancel := until(ctx, m.GetGet().GetDeadline())
 	defer cancel()
+	if m.GetBackup() != nil {
+		return s.getFrom(ctx, m)
+	}
 	value, err := s.gabion.Table(m.GetTable()).Get(ctx, m.GetGet().GetKey())
 	var failure *messages.Failure
 	if errors.Is(err, messages.ErrNotFound) && !errors.As(err, &failure) {
@@ -85,6 +88,9 @@ func (s *service) Get(ctx context.Context, m *messages.GetRequest) (*messages.Va
 
 // Scan implements messagesconnect.GabionServiceHandler.
 func (s *service) Scan(ctx context.Context, m *messages.ScanRequest) (*messages.Page, error) {
+	if m.GetBackup() != nil {
+		return s.scanFrom(ctx, m)
+	}
 	return s.gabion.Table(m.GetTable()).Scan(ctx, cmp.Or(m.GetScan(), &messages.Scan{}))
 }
 
@@ -96,7 +102,7 @@ func (s *service) Walk(ctx context.Context, m *messages.WalkRequest, stream *con
 	ctx, cancel := s.untilEnd(ctx)
 	defer cancel()
 	page, size := &messages.Page{}, 0
-	err := s.gabion.Table(m.GetTable()).Walk(ctx, m.GetScan(), func(key, value []byte) error {
+	send := func(key, value []byte) error {
 		page.Entries = append(page.Entries, &messages.Entry{Key: key, Value: value})
 		if size += len(key) + len(value); size < messages.MaxPage {
 			return nil
@@ -104,7 +110,13 @@ func (s *service) Walk(ctx context.Context, m *messages.WalkRequest, stream *con
 		full := page
 		page, size = &messages.Page{}, 0
 		return stream.Send(full)
-	})
+	}
+	var err error
+	if m.GetBackup() != nil {
+		err = s.opened(ctx, m.GetTable(), m.GetBackup(), func(b *actors.OpenedBackup) error { return b.Walk(ctx, m.GetScan(), send) })
+	} else {
+		err = s.gabion.Table(m.GetTable()).Walk(ctx, m.GetScan(), send)
+	}
 	if err == nil && len(page.GetEntries()) > 0 {
 		err = stream.Send(page)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,9 +20,9 @@ is the name that gabion backups prints, or the number before its underscore.`,
 		Example: "  gabion backups show tasks/42 --dir DIR",
 		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			table, id, ok := strings.Cut(args[0], "/")
-			if !ok || id == "" {
-				return usagef("write tasks/42, with a name that gabion backups prints", "backup %q is not TABLE/BACKUP", args[0])
+			table, id, err := parseBackup(args[0])
+			if err != nil {
+				return err
 			}
 			return at.read(cmd.Context(), nil, func(s *ops.Session) error {
 				detail, err := s.ShowBackup(cmd.Context(), table, id)
@@ -63,13 +62,8 @@ func printBackup(out *output, detail *messages.BackupDetail, now time.Time) erro
 			{"manifest", detail.GetManifestSha256()},
 		}...)
 	}
-	for _, line := range lines {
-		if line[1] == "" {
-			continue
-		}
-		if err := out.printf("%-9s %s\n", line[0], printable(line[1])); err != nil {
-			return err
-		}
+	if err := printLines(out, lines); err != nil {
+		return err
 	}
 	if detail.GetManifest() == nil {
 		return nil

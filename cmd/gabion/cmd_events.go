@@ -31,7 +31,7 @@ tables that are backed up or change their state. With --json each is an object o
 		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("since") {
-				when, err := parseSince(time.Now(), since)
+				when, err := parseTime(time.Now(), "--since", since)
 				if err != nil {
 					return err
 				}
@@ -54,8 +54,8 @@ tables that are backed up or change their state. With --json each is an object o
 	return cmd
 }
 
-// parseSince reads a time in the past: how long ago, a day in UTC, or an instant.
-func parseSince(now time.Time, text string) (time.Time, error) {
+// parseTime reads a time in the past: how long ago, a day in UTC, or an instant.
+func parseTime(now time.Time, flag, text string) (time.Time, error) {
 	if ago, err := time.ParseDuration(text); err == nil {
 		return now.Add(-ago), nil
 	}
@@ -64,7 +64,7 @@ func parseSince(now time.Time, text string) (time.Time, error) {
 			return when, nil
 		}
 	}
-	return time.Time{}, usagef("write 24h for so long ago, 2026-02-11, or 2026-02-11T08:00:00Z", "--since is %q, not a time", text)
+	return time.Time{}, usagef("write 24h for so long ago, 2026-02-11, or 2026-02-11T08:00:00Z", "%s is %q, not a time", flag, text)
 }
 
 // printEvents prints each event at once: who follows waits for it.

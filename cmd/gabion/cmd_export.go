@@ -8,6 +8,7 @@ import (
 
 func newExport(out *output) *cobra.Command {
 	var at place
+	var from fromBackup
 	var flags scanFlags
 	cmd := &cobra.Command{
 		Use:   "export TABLE",
@@ -21,12 +22,13 @@ is not valid UTF-8 is given as key_base64 or value_base64 instead.`,
 			if err != nil {
 				return err
 			}
-			return at.readTable(cmd.Context(), args[0], func(t ops.TableAccess) error {
+			return at.readFrom(cmd.Context(), args[0], from, func(t ops.ReadAccess) error {
 				return t.Walk(cmd.Context(), m, func(key, value []byte) error { return out.line(newEntry(key, value)) })
 			})
 		},
 	}
 	at.addFlags(cmd)
+	from.addFlags(cmd)
 	at.completeTables(cmd, 1)
 	cmd.Flags().StringVar(&flags.prefix, "prefix", "", "print only keys that begin with `KEY`")
 	return cmd

@@ -8,6 +8,7 @@ import (
 
 func newGet(out *output) *cobra.Command {
 	var at place
+	var from fromBackup
 	cmd := &cobra.Command{
 		Use:   "get TABLE KEY",
 		Short: "Print the value of a key",
@@ -22,7 +23,7 @@ key and value, or key_base64 and value_base64 where they are not valid UTF-8.
 			if err != nil {
 				return err
 			}
-			return at.readTable(cmd.Context(), args[0], func(t ops.TableAccess) error {
+			return at.readFrom(cmd.Context(), args[0], from, func(t ops.ReadAccess) error {
 				value, err := t.Get(cmd.Context(), key)
 				if err != nil {
 					return err
@@ -32,6 +33,7 @@ key and value, or key_base64 and value_base64 where they are not valid UTF-8.
 		},
 	}
 	at.addFlags(cmd)
+	from.addFlags(cmd)
 	at.completeTables(cmd, 1)
 	return cmd
 }

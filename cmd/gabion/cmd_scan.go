@@ -42,6 +42,7 @@ func (f scanFlags) message() (*messages.Scan, error) {
 
 func newScan(out *output) *cobra.Command {
 	var at place
+	var from fromBackup
 	var flags scanFlags
 	cmd := &cobra.Command{
 		Use:   "scan TABLE",
@@ -58,12 +59,13 @@ is an object on a line of its own, as in gabion export.
 			if err != nil {
 				return err
 			}
-			return at.readTable(cmd.Context(), args[0], func(t ops.TableAccess) error {
+			return at.readFrom(cmd.Context(), args[0], from, func(t ops.ReadAccess) error {
 				return scan(cmd.Context(), t, m, flags.limit, out, cmd.ErrOrStderr())
 			})
 		},
 	}
 	at.addFlags(cmd)
+	from.addFlags(cmd)
 	at.completeTables(cmd, 1)
 	cmd.Flags().StringVar(&flags.prefix, "prefix", "", "print only keys that begin with `KEY`")
 	cmd.Flags().StringVar(&flags.start, "start", "", "begin at `KEY`, inclusive")
@@ -74,7 +76,7 @@ is an object on a line of its own, as in gabion export.
 }
 
 // scan prints the rows of m up to limit, and says on notes whether more follow.
-func scan(ctx context.Context, t ops.TableAccess, m *messages.Scan, limit uint, out *output, notes io.Writer) error {
+func scan(ctx context.Context, t ops.ReadAccess, m *messages.Scan, limit uint, out *output, notes io.Writer) error {
 	var rows uint
 	err := t.Walk(ctx, m, func(key, value []byte) error {
 		if limit > 0 && rows == limit {

@@ -54,6 +54,37 @@ func (p *place) readTable(ctx context.Context, name string, use func(ops.TableAc
 	return p.read(ctx, []string{name}, func(s *ops.Session) error { return use(s.Table(name)) })
 }
 
+// fromBackup are the flags of a command that reads a table, or a backup of it.
+type fromBackup struct {
+	id  string
+	red bool
+}
+
+func (f *fromBackup) addFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.id, "backup", "", "read `BACKUP` in place of the table, by the name that gabion backups prints, or its number")
+	cmd.Flags().BoolVar(&f.red, "red", false, "read the --backup even if it is red, as far as it can be read")
+}
+
+// readFrom is readTable, or the same for a backup of the table.
+func (p *place) readFrom(ctx context.Context, name string, from fromBackup, use func(ops.ReadAccess) error) error {
+	if from.id == "" {
+		if from.red {
+			return usagef("name the backup with --backup", "--red is about a backup, and none is named")
+		}
+		return p.readTable(ctx, name, func(t ops.TableAccess) error { return use(t) })
+	}
+	if err := messages.CheckTableName(name); err != nil {
+		return err
+	}
+	return p.read(ctx, nil, func(s *ops.Session) error {
+		b, closeBackup, err := s.OpenBackup(ctx, name, from.id, from.red)
+		if err != nil {
+			return err
+		}
+		return errors.Join(use(b), closeBackup())
+	})
+}
+
 // writeTable is readTable for changes.
 func (p *place) writeTable(ctx context.Context, name string, use func(ops.TableAccess) error) error {
 	if err := messages.CheckTableName(name); err != nil {

@@ -6,9 +6,11 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/gabiondb/gabion/messages"
 )
 
-// progress draws one line on a terminal that says how far an import is; elsewhere it draws nothing.
+// progress draws one line on a terminal that says how far an import, or work on a backup, is; elsewhere it draws nothing.
 type progress struct {
 	to    io.Writer // nil draws nothing
 	total int64     // bytes of the input, 0 when that is not known
@@ -63,10 +65,27 @@ func (p *progress) line(rows int, took time.Duration) string {
 	if p.total <= 0 {
 		return text
 	}
+	return bar(min(1, float64(p.read)/float64(p.total))) + "  " + text
+}
+
+// showBytes is show for work on a backup, which says itself how far it is.
+func (p *progress) showBytes(m *messages.Progress) {
+	if p.to == nil || time.Since(p.drawn) < drawEvery {
+		return
+	}
+	p.drawn = time.Now()
+	share := 0.0
+	if m.GetTotal() > 0 {
+		share = min(1, float64(m.GetBytes())/float64(m.GetTotal()))
+	}
+	fmt.Fprintf(p.to, "\r\x1b[K%s  %s/%s, %s", bar(share), m.GetTable(), m.GetBackupId(), size(m.GetBytes()))
+}
+
+// bar draws a share of 1.
+func bar(share float64) string {
 	const width = 30
-	share := min(1, float64(p.read)/float64(p.total))
 	full := int(share * width)
-	return fmt.Sprintf("[%s%s] %3.0f%%  %s", strings.Repeat("=", full), strings.Repeat(" ", width-full), 100*share, text)
+	return fmt.Sprintf("[%s%s] %3.0f%%", strings.Repeat("=", full), strings.Repeat(" ", width-full), 100*share)
 }
 
 // clear takes the line away.

@@ -54,6 +54,9 @@ changes what a directory holds: through the server that holds it, or in place wh
 		newHealth(out),
 		newBackup(out),
 		newBackups(out),
+		newVerify(out),
+		newRestore(out),
+		newDiff(out),
 		newEvents(out),
 		newVersion(out),
 	)

@@ -74,6 +74,12 @@ const (
 	// GabionServiceShowBackupProcedure is the fully-qualified name of the GabionService's ShowBackup
 	// RPC.
 	GabionServiceShowBackupProcedure = "/gabion.v1.GabionService/ShowBackup"
+	// GabionServiceVerifyBackupProcedure is the fully-qualified name of the GabionService's
+	// VerifyBackup RPC.
+	GabionServiceVerifyBackupProcedure = "/gabion.v1.GabionService/VerifyBackup"
+	// GabionServiceRestoreTableProcedure is the fully-qualified name of the GabionService's
+	// RestoreTable RPC.
+	GabionServiceRestoreTableProcedure = "/gabion.v1.GabionService/RestoreTable"
 	// GabionServiceHealthMetricsProcedure is the fully-qualified name of the GabionService's
 	// HealthMetrics RPC.
 	GabionServiceHealthMetricsProcedure = "/gabion.v1.GabionService/HealthMetrics"
@@ -106,6 +112,10 @@ type GabionServiceClient interface {
 	BackupAll(context.Context, *messages.BackupAll) (*messages.BackupReport, error)
 	ListBackups(context.Context, *messages.ListBackups) (*messages.BackupList, error)
 	ShowBackup(context.Context, *messages.ShowBackup) (*messages.BackupDetail, error)
+	// VerifyBackup answers progress, and each backup's result as it comes. It ends when the client goes away.
+	VerifyBackup(context.Context, *messages.VerifyBackup) (*connect.ServerStreamForClient[messages.VerifyUpdate], error)
+	// RestoreTable answers progress, then the report. It goes on when the client goes away.
+	RestoreTable(context.Context, *messages.RestoreTable) (*connect.ServerStreamForClient[messages.RestoreUpdate], error)
 	HealthMetrics(context.Context, *messages.HealthMetrics) (*messages.HealthReport, error)
 	// Events answers logged events, oldest first, those of earlier starts among them, and with follow those to come.
 	Events(context.Context, *messages.EventsRequest) (*connect.ServerStreamForClient[messages.LoggedEvent], error)
@@ -230,6 +240,18 @@ func NewGabionServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		verifyBackup: connect.NewClient[messages.VerifyBackup, messages.VerifyUpdate](
+			httpClient,
+			baseURL+GabionServiceVerifyBackupProcedure,
+			connect.WithSchema(gabionServiceMethods.ByName("VerifyBackup")),
+			connect.WithClientOptions(opts...),
+		),
+		restoreTable: connect.NewClient[messages.RestoreTable, messages.RestoreUpdate](
+			httpClient,
+			baseURL+GabionServiceRestoreTableProcedure,
+			connect.WithSchema(gabionServiceMethods.ByName("RestoreTable")),
+			connect.WithClientOptions(opts...),
+		),
 		healthMetrics: connect.NewClient[messages.HealthMetrics, messages.HealthReport](
 			httpClient,
 			baseURL+GabionServiceHealthMetricsProcedure,
@@ -265,6 +287,8 @@ type gabionServiceClient struct {
 	backupAll     *connect.Client[messages.BackupAll, messages.BackupReport]
 	listBackups   *connect.Client[messages.ListBackups, messages.BackupList]
 	showBackup    *connect.Client[messages.ShowBackup, messages.BackupDetail]
+	verifyBackup  *connect.Client[messages.VerifyBackup, messages.VerifyUpdate]
+	restoreTable  *connect.Client[messages.RestoreTable, messages.RestoreUpdate]
 	healthMetrics *connect.Client[messages.HealthMetrics, messages.HealthReport]
 	events        *connect.Client[messages.EventsRequest, messages.LoggedEvent]
 }
@@ -418,6 +442,16 @@ func (c *gabionServiceClient) ShowBackup(ctx context.Context, req *messages.Show
 	return nil, err
 }
 
+// VerifyBackup calls gabion.v1.GabionService.VerifyBackup.
+func (c *gabionServiceClient) VerifyBackup(ctx context.Context, req *messages.VerifyBackup) (*connect.ServerStreamForClient[messages.VerifyUpdate], error) {
+	return c.verifyBackup.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// RestoreTable calls gabion.v1.GabionService.RestoreTable.
+func (c *gabionServiceClient) RestoreTable(ctx context.Context, req *messages.RestoreTable) (*connect.ServerStreamForClient[messages.RestoreUpdate], error) {
+	return c.restoreTable.CallServerStream(ctx, connect.NewRequest(req))
+}
+
 // HealthMetrics calls gabion.v1.GabionService.HealthMetrics.
 func (c *gabionServiceClient) HealthMetrics(ctx context.Context, req *messages.HealthMetrics) (*messages.HealthReport, error) {
 	response, err := c.healthMetrics.CallUnary(ctx, connect.NewRequest(req))
@@ -457,6 +491,10 @@ type GabionServiceHandler interface {
 	BackupAll(context.Context, *messages.BackupAll) (*messages.BackupReport, error)
 	ListBackups(context.Context, *messages.ListBackups) (*messages.BackupList, error)
 	ShowBackup(context.Context, *messages.ShowBackup) (*messages.BackupDetail, error)
+	// VerifyBackup answers progress, and each backup's result as it comes. It ends when the client goes away.
+	VerifyBackup(context.Context, *messages.VerifyBackup, *connect.ServerStream[messages.VerifyUpdate]) error
+	// RestoreTable answers progress, then the report. It goes on when the client goes away.
+	RestoreTable(context.Context, *messages.RestoreTable, *connect.ServerStream[messages.RestoreUpdate]) error
 	HealthMetrics(context.Context, *messages.HealthMetrics) (*messages.HealthReport, error)
 	// Events answers logged events, oldest first, those of earlier starts among them, and with follow those to come.
 	Events(context.Context, *messages.EventsRequest, *connect.ServerStream[messages.LoggedEvent]) error
@@ -577,6 +615,18 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	gabionServiceVerifyBackupHandler := connect.NewServerStreamHandlerSimple(
+		GabionServiceVerifyBackupProcedure,
+		svc.VerifyBackup,
+		connect.WithSchema(gabionServiceMethods.ByName("VerifyBackup")),
+		connect.WithHandlerOptions(opts...),
+	)
+	gabionServiceRestoreTableHandler := connect.NewServerStreamHandlerSimple(
+		GabionServiceRestoreTableProcedure,
+		svc.RestoreTable,
+		connect.WithSchema(gabionServiceMethods.ByName("RestoreTable")),
+		connect.WithHandlerOptions(opts...),
+	)
 	gabionServiceHealthMetricsHandler := connect.NewUnaryHandlerSimple(
 		GabionServiceHealthMetricsProcedure,
 		svc.HealthMetrics,
@@ -626,6 +676,10 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 			gabionServiceListBackupsHandler.ServeHTTP(w, r)
 		case GabionServiceShowBackupProcedure:
 			gabionServiceShowBackupHandler.ServeHTTP(w, r)
+		case GabionServiceVerifyBackupProcedure:
+			gabionServiceVerifyBackupHandler.ServeHTTP(w, r)
+		case GabionServiceRestoreTableProcedure:
+			gabionServiceRestoreTableHandler.ServeHTTP(w, r)
 		case GabionServiceHealthMetricsProcedure:
 			gabionServiceHealthMetricsHandler.ServeHTTP(w, r)
 		case GabionServiceEventsProcedure:
@@ -705,6 +759,14 @@ func (UnimplementedGabionServiceHandler) ListBackups(context.Context, *messages.
 
 func (UnimplementedGabionServiceHandler) ShowBackup(context.Context, *messages.ShowBackup) (*messages.BackupDetail, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.ShowBackup is not implemented"))
+}
+
+func (UnimplementedGabionServiceHandler) VerifyBackup(context.Context, *messages.VerifyBackup, *connect.ServerStream[messages.VerifyUpdate]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.VerifyBackup is not implemented"))
+}
+
+func (UnimplementedGabionServiceHandler) RestoreTable(context.Context, *messages.RestoreTable, *connect.ServerStream[messages.RestoreUpdate]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.RestoreTable is not implemented"))
 }
 
 func (UnimplementedGabionServiceHandler) HealthMetrics(context.Context, *messages.HealthMetrics) (*messages.HealthReport, error) {

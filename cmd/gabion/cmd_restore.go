@@ -1,0 +1,196 @@
+package main
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops"
+)
+
+func newRestore(out *output) *cobra.Command {
+	var at place
+	var m messages.RestoreTable
+	var when, set string
+	var thinned bool
+	cmd := &cobra.Command{
+		Use:   "restore TABLE",
+		Short: "Put a backup in the place of a table",
+		Long: `Put a backup in the place of a table, with the service running: the backup is copied beside the table and verified,
+and then the table is flipped to it. All other tables go on, and so does this one until the flip. What it held before is kept
+as undo: --undo brings it back. Without --backup or --at the newest backup is taken that is not red.
+
+With --set, a whole set is restored into a directory that is empty or is not there; --backup-dir names the backups.`,
+		Example: `  gabion restore tasks --dir DIR
+  gabion restore tasks --backup 42 --dry-run --dir DIR
+  gabion restore tasks --at 2026-02-11T08:00:00Z --dir DIR
+  gabion restore tasks --undo --dir DIR
+  gabion restore --set 01J5Z6T1QZ4C6N1GB3W5Y8X2KD --dir NEWDIR --backup-dir BACKUPDIR`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if set != "" {
+				if len(args) > 0 || m.GetBackupId() != "" || when != "" || m.GetUndo() || m.GetLive() || m.GetRed() {
+					return usagef("gabion restore --set RUN --dir NEWDIR --backup-dir BACKUPDIR", "--set restores every table of a set, and something else is named too")
+				}
+				return restoreSet(cmd, &at, ops.SetOptions{RunID: set, Thinned: thinned, DryRun: m.GetDryRun()}, out)
+			}
+			if err := exactly(1)(cmd, args); err != nil {
+				return err
+			}
+			m.Table = args[0]
+			if when != "" {
+				t, err := parseTime(time.Now(), "--at", when)
+				if err != nil {
+					return err
+				}
+				m.At = timestamppb.New(t)
+			}
+			if bad := m.Check(); bad != nil {
+				return bad
+			}
+			return at.open(cmd.Context(), ops.OpenOptions{Backups: true}, func(s *ops.Session) error {
+				return restore(cmd, s, &m, out)
+			})
+		},
+	}
+	at.addFlags(cmd)
+	at.completeTables(cmd, 1)
+	cmd.Flags().StringVar(&m.BackupId, "backup", "", "restore `BACKUP`, by the name that gabion backups prints, or its number")
+	cmd.Flags().StringVar(&when, "at", "", "restore the newest backup that was taken by `TIME`: 24h for so long ago, 2026-02-11, or 2026-02-11T08:00:00Z")
+	cmd.Flags().BoolVar(&m.DryRun, "dry-run", false, "print the plan, and change nothing")
+	cmd.Flags().BoolVar(&m.Undo, "undo", false, "bring back what the last restore, or a drop, has put out of service")
+	cmd.Flags().BoolVar(&m.Live, "live", false, "restore a quarantined table from its own files, where they are sound but short of what was acknowledged")
+	cmd.Flags().BoolVar(&m.Red, "red", false, "restore the --backup even if it is red, as far as it can be read")
+	cmd.Flags().StringVar(&set, "set", "", "restore the set `RUN` into an empty --dir")
+	cmd.Flags().BoolVar(&thinned, "thinned", false, "restore a --set even if some of its backups are gone")
+	return cmd
+}
+
+func restore(cmd *cobra.Command, s *ops.Session, m *messages.RestoreTable, out *output) error {
+	bar := newProgress(cmd.ErrOrStderr(), 0)
+	defer bar.clear()
+	report, err := s.RestoreFollowed(cmd.Context(), m, bar.showBytes)
+	bar.clear()
+	if err != nil {
+		return err
+	}
+	if out.json {
+		return out.message(report)
+	}
+	if err := printPlan(out, report.GetPlan(), time.Now()); err != nil {
+		return err
+	}
+	return printRestored(out, report.GetRestored())
+}
+
+// restoreSet restores a whole set in place.
+func restoreSet(cmd *cobra.Command, at *place, o ops.SetOptions, out *output) error {
+	if err := at.named(); err != nil {
+		return err
+	}
+	if at.backupDir == "" {
+		return usagef("add --backup-dir BACKUPDIR, the directory that holds the set", "--set needs the directory of the backups")
+	}
+	bar := newProgress(cmd.ErrOrStderr(), 0)
+	defer bar.clear()
+	o.Dir, o.BackupDir, o.Tell = at.dir, at.backupDir, bar.showBytes
+	reports, err := ops.RestoreSet(cmd.Context(), o)
+	bar.clear()
+	if err != nil {
+		return err
+	}
+	if out.json {
+		for _, report := range reports {
+			line, err := marshal(report)
+			if err != nil {
+				return err
+			}
+			if err := out.line(line); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var rows [][]string
+	for _, report := range reports {
+		p := report.GetPlan()
+		rows = append(rows, []string{p.GetTable(), p.GetBackupId(), strconv.FormatUint(p.GetRows(), 10), size(p.GetBytes())})
+	}
+	if err := out.table("", []string{"TABLE", "BACKUP", "ROWS", "SIZE"}, rows); err != nil {
+		return err
+	}
+	if o.DryRun {
+		return out.printf("nothing was restored: this is a dry run\n")
+	}
+	return out.printf("\n%s restored into %s\n", plural(len(reports), "table"), at.dir)
+}
+
+func printPlan(out *output, p *messages.RestorePlan, now time.Time) error {
+	from := p.GetSource()
+	if p.GetBackupId() != "" {
+		from = "backup " + p.GetBackupId()
+	}
+	proof := "none yet: the restore verifies it"
+	if p.GetProof() != nil {
+		proof = verdictName(p.GetProof()) + ", " + age(now, p.GetProof().GetFinished())
+	}
+	if p.GetSource() != "backup" {
+		proof = ""
+	}
+	lines := [][2]string{
+		{"table", p.GetTable()},
+		{"from", from},
+		{"as of", p.GetCut().AsTime().Format(time.RFC3339) + ", " + age(now, p.GetCut())},
+		{"rows", strconv.FormatUint(p.GetRows(), 10)},
+		{"at seq", strconv.FormatUint(p.GetPosition().GetSeq(), 10)},
+		{"now", ""},
+		{"to copy", ""},
+		{"proof", proof},
+	}
+	if p.GetServing() != nil {
+		lines[5][1] = "seq " + strconv.FormatUint(p.GetServing().GetSeq(), 10)
+	}
+	if p.GetBytes() > 0 {
+		lines[6][1] = size(p.GetBytes())
+	}
+	for _, over := range p.GetPassedOver() {
+		lines = append(lines, [2]string{"not", over})
+	}
+	return printLines(out, lines)
+}
+
+func printRestored(out *output, r *messages.TableRestored) error {
+	if r == nil {
+		return out.printf("nothing was changed: this is a dry run\n")
+	}
+	if err := out.printf("restored: lineage %s, in %s\n", r.GetPosition().GetLineage(),
+		r.GetFinished().AsTime().Sub(r.GetStarted().AsTime()).Round(time.Millisecond)); err != nil {
+		return err
+	}
+	if r.GetLostTo() > 0 {
+		if err := out.printf("not in it: the operations with seq %d to %d\n", r.GetLostFrom(), r.GetLostTo()); err != nil {
+			return err
+		}
+	}
+	if r.GetUndoLineage() == "" {
+		return nil
+	}
+	return out.printf("kept as undo until %s: gabion restore %s --undo brings it back\n",
+		r.GetUndoUntil().AsTime().Format(time.RFC3339), r.GetTable())
+}
+
+// printLines prints what each line is about, and what of it; lines of nothing are left out.
+func printLines(out *output, lines [][2]string) error {
+	for _, line := range lines {
+		if line[1] == "" {
+			continue
+		}
+		if err := out.printf("%-9s %s\n", line[0], printable(line[1])); err != nil {
+			return err
+		}
+	}
+	return nil
+}

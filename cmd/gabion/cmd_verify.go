@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops"
+)
+
+func newVerify(out *output) *cobra.Command {
+	var at place
+	var m messages.VerifyBackup
+	var newest bool
+	cmd := &cobra.Command{
+		Use:   "verify [TABLE/BACKUP]",
+		Short: "Prove that backups restore",
+		Long: `Prove that backups restore, by the code that restores them: every file is hashed, every block and every row is read,
+and count, fingerprint and position are compared with the manifest. Without an argument the newest backup of every table is
+verified. The outcome is kept as a proof beside the backup. The exit code is 3 when a backup is red: it is not what its
+manifest says.`,
+		Example: `  gabion verify --dir DIR
+  gabion verify tasks/42 --dir DIR
+  gabion verify --table tasks --all --dir DIR
+  gabion verify --set 01J5Z6T1QZ4C6N1GB3W5Y8X2KD --dir DIR`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, arg := range args {
+				table, id, err := parseBackup(arg)
+				if err != nil {
+					return err
+				}
+				m.Tables, m.BackupId = append(m.GetTables(), table), id
+			}
+			if newest && m.GetAll() {
+				return usagef("leave one of them out", "--newest and --all exclude each other")
+			}
+			if bad := m.Check(); bad != nil {
+				return bad
+			}
+			return at.open(cmd.Context(), ops.OpenOptions{Backups: true}, func(s *ops.Session) error {
+				return verify(cmd, s, &m, out)
+			})
+		},
+	}
+	at.addFlags(cmd)
+	at.completeBackups(cmd)
+	cmd.Flags().BoolVar(&m.All, "all", false, "verify every backup")
+	cmd.Flags().BoolVar(&newest, "newest", false, "verify the newest backup of each table, which is what it does without")
+	cmd.Flags().StringSliceVar(&m.Tables, "table", nil, "verify backups of `TABLE`; may be given several times")
+	cmd.Flags().StringVar(&m.RunId, "set", "", "verify the backups of the set `RUN`, as gabion backups names it")
+	return cmd
+}
+
+// parseBackup parses TABLE/BACKUP.
+func parseBackup(arg string) (table, id string, err error) {
+	table, id, ok := strings.Cut(arg, "/")
+	if !ok || id == "" {
+		return "", "", usagef("write tasks/42, with a name that gabion backups prints", "backup %q is not TABLE/BACKUP", arg)
+	}
+	return table, id, nil
+}
+
+// verify prints each result as it comes.
+func verify(cmd *cobra.Command, s *ops.Session, m *messages.VerifyBackup, out *output) error {
+	bar := newProgress(cmd.ErrOrStderr(), 0)
+	defer bar.clear()
+	report := &messages.VerifyReport{}
+	err := s.VerifyEach(cmd.Context(), m, func(u *messages.VerifyUpdate) error {
+		if p := u.GetProgress(); p != nil {
+			bar.showBytes(p)
+			return nil
+		}
+		report.Results = append(report.Results, u.GetResult())
+		return nil
+	})
+	bar.clear()
+	if err != nil {
+		return err
+	}
+	if out.json {
+		err = out.message(report)
+	} else {
+		err = printVerified(out, report)
+	}
+	return errors.Join(err, unproven(report))
+}
+
+func printVerified(out *output, report *messages.VerifyReport) error {
+	var rows [][]string
+	for _, r := range report.GetResults() {
+		proof := r.GetProof()
+		row := []string{r.GetTable(), r.GetBackupId(), "unknown", "-", "-", "-", r.GetFailure().GetMessage()}
+		if proof != nil {
+			took := proof.GetFinished().AsTime().Sub(proof.GetStarted().AsTime())
+			row = []string{r.GetTable(), r.GetBackupId(), verdictName(proof), strconv.FormatUint(proof.GetRows(), 10),
+				size(proof.GetBytes()), took.Round(time.Millisecond).String(), proof.GetReason()}
+		}
+		if len(r.GetNeighbours()) > 0 {
+			row[6] += "; shared with " + strings.Join(r.GetNeighbours(), ", ")
+		}
+		rows = append(rows, row)
+	}
+	return out.table("", []string{"TABLE", "BACKUP", "VERDICT", "ROWS", "READ", "TOOK", "REASON"}, rows)
+}
+
+// verdictName is a verdict as people read it; - without one.
+func verdictName(proof *messages.Proof) string {
+	if proof == nil {
+		return "-"
+	}
+	return strings.ToLower(strings.TrimPrefix(proof.GetVerdict().String(), "VERDICT_"))
+}
+
+// unproven returns an errPartial unless every backup was proven.
+func unproven(report *messages.VerifyReport) error {
+	var faults []error
+	for _, r := range report.GetResults() {
+		switch {
+		case r.GetFailure() != nil:
+			fault := partialError(fmt.Sprintf("backup %s of table %q has no verdict: %s", r.GetBackupId(), r.GetTable(), r.GetFailure().GetMessage()))
+			faults = append(faults, messages.WithHint(fault, r.GetFailure().GetHint()))
+		case r.GetProof().GetVerdict() != messages.Verdict_VERDICT_PROVEN:
+			fault := partialError(fmt.Sprintf("backup %s of table %q is red", r.GetBackupId(), r.GetTable()))
+			faults = append(faults, messages.WithHint(fault, "take a new one with gabion backup; an older one may be proven: gabion verify --all"))
+		}
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,161 @@
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/gabiondb/gabion/actors"
+	"github.com/gabiondb/gabion/backup"
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// setStopTimeout bounds the end of a restore whose disk hangs.
+const setStopTimeout = 30 * time.Second
+
+// SetOptions configures RestoreSet.
+type SetOptions struct {
+	// Dir is where the tables go: a directory that is empty, or is not there while its parent is.
+	Dir string
+	// BackupDir holds the backups. No host may use it.
+	BackupDir string
+	// RunID names the set.
+	RunID string
+	// Thinned restores what is left of a set of which retention has removed backups.
+	Thinned bool
+	// DryRun plans, and changes nothing in Dir but lock files.
+	DryRun bool
+	// Tell, unless nil, is told the progress.
+	Tell func(*messages.Progress)
+}
+
+// RestoreSet restores every table of a set into an empty directory, each verified as by RestoreTable, and returns a report for
+// each. The directory becomes the store that the backups belong to. After an error, what it has restored stays, and the
+// directory is no longer empty.
+func RestoreSet(ctx context.Context, o SetOptions) (reports []*messages.RestoreReport, err error) {
+	if o.Tell == nil {
+		o.Tell = func(*messages.Progress) {}
+	}
+	// Before Dir is made: what is refused leaves it as it is.
+	plans, err := planSet(o)
+	if err != nil {
+		return nil, fmt.Errorf("restore set: %w", err)
+	}
+	if o.DryRun {
+		for _, plan := range plans {
+			reports = append(reports, &messages.RestoreReport{Plan: plan})
+		}
+		return reports, nil
+	}
+	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
+		return slog.New(slog.DiscardHandler)
+	}))
+	defer system.Shutdown()
+	g, err := actors.Start(ctx, system, actors.Config{
+		Dir: o.Dir, BackupDir: o.BackupDir, CreateEmpty: true, DisableSchedule: true, Visit: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("restore set: %w", err)
+	}
+	defer func() {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), setStopTimeout)
+		defer cancel()
+		err = errors.Join(err, g.Stop(stopping))
+	}()
+	for _, plan := range plans {
+		m := &messages.RestoreTable{Table: plan.GetTable(), BackupId: plan.GetBackupId()}
+		report, err := g.RestoreFollowed(ctx, m, o.Tell)
+		if err != nil {
+			return reports, fmt.Errorf("restore set: %w", err)
+		}
+		reports = append(reports, report)
+	}
+	return reports, nil
+}
+
+// planSet finds the set and its backups, and changes nothing but BackupDir's lock files.
+func planSet(o SetOptions) (plans []*messages.RestorePlan, err error) {
+	if err := checkEmpty(o.Dir); err != nil {
+		return nil, err
+	}
+	fs := store.RealFS()
+	path, err := store.RealPath(fs, o.BackupDir)
+	if err != nil {
+		return nil, err
+	}
+	id, err := backup.StoreIDAt(fs, path)
+	if err != nil {
+		return nil, err
+	}
+	if id == "" {
+		return nil, messages.WithHint(fmt.Errorf("backup directory %s: %w", o.BackupDir, messages.ErrNotFound), "name the directory that holds the backups")
+	}
+	d, err := backup.Open(backup.Options{FS: fs, Path: path, StoreID: id, ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	set, err := findSet(d, o.RunID)
+	if err != nil {
+		return nil, err
+	}
+	var gone []string
+	for _, result := range set.GetResults() {
+		if result.GetBackupId() == "" {
+			continue // it failed in the run
+		}
+		b, err := d.Find(result.GetTable(), result.GetBackupId())
+		if errors.Is(err, messages.ErrNotFound) {
+			gone = append(gone, result.GetTable()+"/"+result.GetBackupId())
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		plans = append(plans, &messages.RestorePlan{Table: b.Table, BackupId: b.ID, Source: "backup", Proof: b.Proof, Bytes: b.Bytes(),
+			Position: b.Manifest.GetRecord().GetPosition(), Rows: b.Manifest.GetRecord().GetCount(), Cut: b.Manifest.GetStarted()})
+	}
+	if len(gone) > 0 && !o.Thinned {
+		return nil, messages.WithHint(fmt.Errorf("set %s is thinned: %s are gone: %w", o.RunID, strings.Join(gone, ", "), messages.ErrInvalid),
+			"restore what is left with --thinned, or another set")
+	}
+	return plans, nil
+}
+
+// checkEmpty refuses a directory that holds tables, or anything else.
+func checkEmpty(dir string) error {
+	names, err := store.RealFS().List(dir)
+	if err != nil {
+		return nil // not there: Start says what is wrong with its parent
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "lost+found" })
+	if len(names) == 0 {
+		return nil
+	}
+	return messages.WithHint(fmt.Errorf("directory %s is not empty, it holds %q: %w", dir, slices.Min(names), messages.ErrInvalid),
+		"name a new directory; to restore one table of a directory that is there, gabion restore TABLE")
+}
+
+func findSet(d *backup.Directory, runID string) (*messages.BackupSet, error) {
+	sets, err := d.Sets()
+	if err != nil {
+		return nil, err
+	}
+	for _, set := range sets {
+		if set.GetRunId() == runID {
+			return set, nil
+		}
+	}
+	hint := "the directory has no set"
+	if len(sets) > 0 {
+		hint = "the newest set is " + sets[0].GetRunId()
+	}
+	return nil, messages.WithHint(fmt.Errorf("set %q: %w", runID, messages.ErrNotFound), hint)
+}
