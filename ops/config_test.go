@@ -242,7 +242,7 @@ func TestEmptyFile(t *testing.T) {
 		want := actors.Config{
 			Name: "gabion", Interval: 24 * time.Hour, Keep: 3, MaxPendingOps: 65_536, MaxPendingBytes: 64 << 20, Readers: 16,
 			ConcurrentBackups: 4, CutTimeout: 30 * time.Second, CopyTimeout: 30 * time.Second, CacheBytes: 64 << 20,
-			MemTableBytes: 4 << 20, UndoLife: 7 * 24 * time.Hour, FreezeAfter: 30 * time.Second, StallAfter: 10 * time.Second,
+			MemTableBytes: 4 << 20, UndoLife: 7 * 24 * time.Hour, DrillEvery: 7 * 24 * time.Hour, DrillBytes: 32 << 20, FreezeAfter: 30 * time.Second, StallAfter: 10 * time.Second,
 		}
 		if !reflect.DeepEqual(c.Gabion, want) {
 			t.Errorf("%q: got %+v", text, c.Gabion)
