@@ -3,6 +3,7 @@ package backup
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -29,26 +30,12 @@ func (d *Directory) Pin(table, id, reason string) error {
 }
 
 func (d *Directory) pin(name, id, reason string) error {
-	if err := messages.CheckTableName(name); err != nil {
+	if err := d.startPin(name, id); err != nil {
 		return err
 	}
-	if _, ok := parseID(id); !ok {
-		return fmt.Errorf("%q names no backup: %w", id, messages.ErrInvalid)
-	}
-	if err := d.begin(); err != nil {
+	defer d.endPin(name)
+	if err := d.hasBackup(name, id); err != nil {
 		return err
-	}
-	defer d.end()
-	// A Retain either sees the pin, or has hidden the backup before it is looked for.
-	t := d.table(name)
-	t.turn <- struct{}{}
-	defer func() { <-t.turn }()
-	exists, err := store.Exists(d.fs, d.fs.PathJoin(d.path, name, id))
-	if err != nil {
-		return err
-	}
-	if !exists {
-		return messages.ErrNotFound
 	}
 	path := d.pinPath(name, id)
 	if exists, err := store.Exists(d.fs, path); err != nil {
@@ -66,6 +53,68 @@ func (d *Directory) pin(name, id, reason string) error {
 		return err
 	}
 	return store.WriteDurably(d.fs, path, data)
+}
+
+// Unpin removes a backup's pin, and returns once that is durable: after a crash before, the pin may be there again. A
+// backup without a pin stays without; one that is not there gets an error that matches messages.ErrNotFound.
+func (d *Directory) Unpin(table, id string) error {
+	if err := d.unpin(table, id); err != nil {
+		return fmt.Errorf("unpin backup %s of table %q: %w", id, table, err)
+	}
+	return nil
+}
+
+func (d *Directory) unpin(name, id string) error {
+	if err := d.startPin(name, id); err != nil {
+		return err
+	}
+	defer d.endPin(name)
+	if err := d.hasBackup(name, id); err != nil {
+		return err
+	}
+	path := d.pinPath(name, id)
+	if err := d.fs.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove pin: %w", err)
+	}
+	// Also where there is none: who removed it may have met an error before that was durable.
+	dir := d.fs.PathDir(path)
+	if exists, err := store.Exists(d.fs, dir); err != nil || !exists {
+		return err
+	}
+	return store.SyncDir(d.fs, dir)
+}
+
+// startPin admits a change of one backup's pin. endPin must follow. A Retain either sees the change, or has hidden the
+// backup before it is looked for.
+func (d *Directory) startPin(name, id string) error {
+	if err := messages.CheckTableName(name); err != nil {
+		return err
+	}
+	if _, ok := parseID(id); !ok {
+		return fmt.Errorf("%q names no backup: %w", id, messages.ErrInvalid)
+	}
+	if err := d.begin(); err != nil {
+		return err
+	}
+	d.table(name).turn <- struct{}{}
+	return nil
+}
+
+func (d *Directory) endPin(name string) {
+	<-d.table(name).turn
+	d.end()
+}
+
+// hasBackup returns messages.ErrNotFound unless the backup is there.
+func (d *Directory) hasBackup(name, id string) error {
+	exists, err := store.Exists(d.fs, d.fs.PathJoin(d.path, name, id))
+	if err != nil {
+		return err
+	}
+	if !exists {
+		return messages.ErrNotFound
+	}
+	return nil
 }
 
 func (d *Directory) pinPath(table, id string) string {

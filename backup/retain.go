@@ -16,17 +16,28 @@ import (
 // decisions, newest first, also when a removal failed; the errors of the removals are joined, and what
 // could not be removed is decided again the next time. It also sweeps what failed publishes left.
 //
-// Nothing is removed and nothing decided when the backups cannot be listed, when the policy keeps less
-// than one (messages.ErrInvalid), or while a backup of the table is being published (ErrBusy).
+// Nothing is removed and nothing decided when the backups cannot be listed, when the policy has a fault
+// (messages.ErrInvalid), or while a backup of the table is being published (ErrBusy).
 func (d *Directory) Retain(table string, policy Policy, now time.Time) ([]*messages.RetentionDecision, error) {
-	decisions, err := d.retain(table, policy, now)
+	decisions, err := d.retain(table, policy, now, nil)
 	if err != nil {
 		err = fmt.Errorf("retain backups of table %q: %w", table, err)
 	}
 	return decisions, err
 }
 
-func (d *Directory) retain(name string, policy Policy, now time.Time) ([]*messages.RetentionDecision, error) {
+// Prune is Retain that also returns how many bytes the removals gave back: those of files whose last link in a backup
+// of the table went. A link that somebody else made is not known.
+func (d *Directory) Prune(table string, policy Policy, now time.Time) (_ []*messages.RetentionDecision, freed int64, err error) {
+	space := &ledger{d: d}
+	decisions, err := d.retain(table, policy, now, space)
+	if err != nil {
+		err = fmt.Errorf("prune backups of table %q: %w", table, err)
+	}
+	return decisions, space.freed, err
+}
+
+func (d *Directory) retain(name string, policy Policy, now time.Time, space *ledger) ([]*messages.RetentionDecision, error) {
 	if err := messages.CheckTableName(name); err != nil {
 		return nil, err
 	}
@@ -40,16 +51,11 @@ func (d *Directory) retain(name string, policy Policy, now time.Time) ([]*messag
 	}
 	defer t.endRetain()
 
-	backups, err := d.List(name)
+	backups, decided, err := d.decide(t, policy, now)
 	if err != nil {
 		return nil, err
 	}
-	candidates := make([]Candidate, len(backups))
-	for i, b := range backups {
-		candidates[i] = t.candidate(b)
-	}
-	decided, err := Decide(candidates, policy, now)
-	if err != nil {
+	if err := space.enter(backups, decided); err != nil {
 		return nil, err
 	}
 	dir := d.fs.PathJoin(d.path, name)
@@ -61,18 +67,80 @@ func (d *Directory) retain(name string, policy Policy, now time.Time) ([]*messag
 		}
 		if err := t.remove(d.fs, dir, &decided[i]); err != nil {
 			errs = append(errs, err)
+		} else if !decided[i].Keep {
+			space.remove(backups[i])
 		}
 	}
 	if err := d.sweepProofs(name); err != nil {
 		d.log.Warn("sweep proofs", "table", name, "error", err)
 	}
-	decisions := make([]*messages.RetentionDecision, len(decided))
-	for i, decision := range decided {
-		decisions[i] = &messages.RetentionDecision{
-			Table: name, BackupId: decision.ID, Keep: decision.Keep, Reasons: decision.Reasons,
+	return decisionRows(name, decided), errors.Join(errs...)
+}
+
+// Foresee returns what Prune would decide and give back now, and changes nothing. It waits for a Retain, but not
+// for a Publish.
+func (d *Directory) Foresee(table string, policy Policy, now time.Time) (_ []*messages.RetentionDecision, freed int64, err error) {
+	decisions, freed, err := d.foresee(table, policy, now)
+	if err != nil {
+		err = fmt.Errorf("foresee retention of table %q: %w", table, err)
+	}
+	return decisions, freed, err
+}
+
+func (d *Directory) foresee(name string, policy Policy, now time.Time) (_ []*messages.RetentionDecision, freed int64, err error) {
+	if err := messages.CheckTableName(name); err != nil {
+		return nil, 0, err
+	}
+	t := d.table(name)
+	t.turn <- struct{}{} // a backup that is half removed would be listed as faulty
+	defer t.endRetain()
+	backups, decided, err := d.decide(t, policy, now)
+	if err != nil {
+		return nil, 0, err
+	}
+	space := &ledger{d: d}
+	if err := space.enter(backups, decided); err != nil {
+		return nil, 0, err
+	}
+	for i := range decided {
+		if !decided[i].Keep {
+			space.remove(backups[i])
 		}
 	}
-	return decisions, errors.Join(errs...)
+	return decisionRows(name, decided), space.freed, nil
+}
+
+// Judge decides on a table's backups as List returned them, and changes nothing.
+func (d *Directory) Judge(backups []Backup, policy Policy, now time.Time) ([]Decision, error) {
+	if len(backups) == 0 {
+		return nil, policy.Check()
+	}
+	t := d.table(backups[0].Table)
+	candidates := make([]Candidate, len(backups))
+	for i, b := range backups {
+		candidates[i] = t.candidate(b)
+	}
+	return Decide(candidates, policy, now)
+}
+
+// decide lists the backups, and decides on each in the order of the list.
+func (d *Directory) decide(t *table, policy Policy, now time.Time) ([]Backup, []Decision, error) {
+	backups, err := d.List(t.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	decided, err := d.Judge(backups, policy, now)
+	return backups, decided, err
+}
+
+func decisionRows(table string, decided []Decision) []*messages.RetentionDecision {
+	rows := make([]*messages.RetentionDecision, len(decided))
+	for i, decision := range decided {
+		rows[i] = &messages.RetentionDecision{
+			Table: table, BackupId: decision.ID, Keep: decision.Keep, Reasons: decision.Reasons,
+		}
+	}
+	return rows
 }
 
 func (t *table) candidate(b Backup) Candidate {

@@ -1,14 +1,11 @@
 package backup_test
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"github.com/gabiondb/gabion/backup"
 	"github.com/gabiondb/gabion/messages"
@@ -160,89 +157,42 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-func TestDecideRefusesToKeepNothing(t *testing.T) {
-	for _, keep := range []int{0, -1} {
-		got, err := backup.Decide(candidates(t, "1 A", "2 A"), backup.Policy{Keep: keep}, noon)
+// TestDecideRefusesFaults: all faults are told at once, each with a hint, and nothing is decided.
+func TestDecideRefusesFaults(t *testing.T) {
+	for _, test := range []struct {
+		policy backup.Policy
+		want   []string
+	}{
+		{backup.Policy{}, []string{"keep is 0, minimum is 1"}},
+		{backup.Policy{Keep: -1}, []string{"keep is -1, minimum is 1"}},
+		{backup.Policy{Keep: 1, KeepWithin: backup.MaxKeepWithin + 1}, []string{"keep within is 438000h0m0.000000001s, maximum is 438000h0m0s"}},
+		{backup.Policy{Hourly: -1, Daily: -2, Weekly: -3, Monthly: -4, KeepWithin: -5}, []string{
+			"keep is 0", "keep hourly is negative", "keep daily is negative", "keep weekly is negative",
+			"keep monthly is negative", "keep within is negative"}},
+	} {
+		got, err := backup.Decide(candidates(t, "1 A", "2 A"), test.policy, noon)
 		wantIs(t, err, messages.ErrInvalid)
-		if got != nil || len(messages.Hints(err)) == 0 {
+		if got != nil || len(messages.Hints(err)) != len(test.want) {
 			t.Errorf("decided %v, hints %v", got, messages.Hints(err))
 		}
+		for _, want := range test.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("error %q does not say %q", err, want)
+			}
+		}
+	}
+	for _, p := range []backup.Policy{{Keep: 1}, {Keep: 1, KeepWithin: backup.MaxKeepWithin}} {
+		must(t, p.Check())
 	}
 }
 
-// TestDecideNeverRemoves holds the never-remove rules, written another way, against any list.
-func TestDecideNeverRemoves(t *testing.T) {
-	lineages := []string{"A", "B", "C"}
-	rapid.Check(t, func(t *rapid.T) {
-		flag := rapid.Bool()
-		numbers := rapid.SliceOfNDistinct(rapid.Uint64Range(1, 1e7), 0, 12, rapid.ID).Draw(t, "numbers")
-		var list []backup.Candidate
-		for i, n := range numbers {
-			list = append(list, backup.Candidate{
-				ID: fmt.Sprintf("%06d", n), Number: n, Lineage: rapid.SampledFrom(append(lineages, "")).Draw(t, "lineage"),
-				Started: noon.Add(time.Duration(rapid.Int64Range(-1e17, 1e17).Draw(t, "started"))),
-				Faulty:  rapid.IntRange(0, 4).Draw(t, "faulty") == 0, Red: rapid.IntRange(0, 4).Draw(t, "red") == 0,
-				Proven: flag.Draw(t, "proven"), Pinned: i == 3, InUse: i == 5,
-			})
+// TestDecideHolds: a policy that holds removes nothing, and says why.
+func TestDecideHolds(t *testing.T) {
+	got, err := backup.Decide(candidates(t, "1 A", "2 ? faulty", "3 A"), backup.Policy{Keep: 1, Hold: "the table is quarantined"}, noon)
+	must(t, err)
+	for _, d := range got {
+		if !d.Keep || d.Reasons[0] != "the table is quarantined" {
+			t.Errorf("decided %+v", d)
 		}
-		policy := backup.Policy{
-			Keep:     rapid.IntRange(1, 5).Draw(t, "keep"),
-			Lineages: rapid.SliceOfDistinct(rapid.SampledFrom(lineages), rapid.ID).Draw(t, "lineages"),
-		}
-		before := slices.Clone(list)
-		got, err := backup.Decide(list, policy, noon)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !slices.Equal(list, before) || len(got) != len(list) {
-			t.Fatalf("decided %d of %d, or changed the list", len(got), len(list))
-		}
-		keep := map[string]bool{}
-		for _, d := range got {
-			if len(d.Reasons) == 0 || slices.Contains(d.Reasons, "") {
-				t.Fatalf("no reason for %+v", d)
-			}
-			keep[d.ID] = d.Keep
-		}
-		good := func(c backup.Candidate) bool { return !c.Faulty && !c.Red }
-		rank := func(c backup.Candidate, match func(backup.Candidate) bool) (newer int) {
-			for _, other := range list {
-				if other.Number > c.Number && match(other) {
-					newer++
-				}
-			}
-			return newer
-		}
-		covered := func(lineage string) bool {
-			return slices.ContainsFunc(list, func(c backup.Candidate) bool { return good(c) && c.Lineage == lineage })
-		}
-		for _, c := range list {
-			same := func(o backup.Candidate) bool { return good(o) && o.Lineage == c.Lineage }
-			listed := slices.Contains(policy.Lineages, c.Lineage)
-			var must bool
-			switch {
-			case c.Pinned, c.InUse, rank(c, good) < policy.Keep:
-				must = true
-			case good(c) && listed:
-				proven := func(o backup.Candidate) bool { return same(o) && o.Proven }
-				must = rank(c, same) == 0 || c.Proven && rank(c, proven) == 0
-			case !good(c):
-				must = slices.ContainsFunc(policy.Lineages, func(l string) bool {
-					return (c.Lineage == "" || c.Lineage == l) && !covered(l)
-				})
-			}
-			if keep[c.ID] != must {
-				t.Fatalf("keep of %+v is %v, want %v", c, keep[c.ID], must)
-			}
-		}
-		// Neither the order of the list nor any clock matters.
-		slices.SortFunc(list, func(a, b backup.Candidate) int { return cmp.Compare(a.Started.UnixNano(), b.Started.UnixNano()) })
-		for i := range list {
-			list[i].Started = noon.AddDate(i, 0, 0)
-		}
-		again, err := backup.Decide(list, policy, noon.AddDate(-3, 0, 0))
-		if err != nil || !slices.Equal(show(got), show(again)) {
-			t.Fatalf("decided %v, then %v, %v", show(got), show(again), err)
-		}
-	})
+	}
 }

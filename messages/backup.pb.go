@@ -22,6 +22,62 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// SetState sums up what is left of a set.
+type SetState int32
+
+const (
+	SetState_SET_STATE_UNSPECIFIED SetState = 0
+	// COMPLETE: every table has its backup.
+	SetState_SET_STATE_COMPLETE SetState = 1
+	// PARTIAL: a table failed, and the others have their backups.
+	SetState_SET_STATE_PARTIAL SetState = 2
+	// THINNED: a backup is gone, or is not the one that the run made. A table may have failed too.
+	SetState_SET_STATE_THINNED SetState = 3
+)
+
+// Enum value maps for SetState.
+var (
+	SetState_name = map[int32]string{
+		0: "SET_STATE_UNSPECIFIED",
+		1: "SET_STATE_COMPLETE",
+		2: "SET_STATE_PARTIAL",
+		3: "SET_STATE_THINNED",
+	}
+	SetState_value = map[string]int32{
+		"SET_STATE_UNSPECIFIED": 0,
+		"SET_STATE_COMPLETE":    1,
+		"SET_STATE_PARTIAL":     2,
+		"SET_STATE_THINNED":     3,
+	}
+)
+
+func (x SetState) Enum() *SetState {
+	p := new(SetState)
+	*p = x
+	return p
+}
+
+func (x SetState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SetState) Descriptor() protoreflect.EnumDescriptor {
+	return file_gabion_v1_backup_proto_enumTypes[0].Descriptor()
+}
+
+func (SetState) Type() protoreflect.EnumType {
+	return &file_gabion_v1_backup_proto_enumTypes[0]
+}
+
+func (x SetState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SetState.Descriptor instead.
+func (SetState) EnumDescriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{0}
+}
+
 // BackupAll asks for a run over all tables, or those named. Requests that arrive during a
 // run with the same tables, label and pin share the next run; different ones queue, up to 8,
 // then RESOURCE_EXHAUSTED. Answered by BackupReport when everything the report names is
@@ -295,7 +351,16 @@ type BackupInfo struct {
 	// pinned says why retention must keep the backup, empty when it has no pin.
 	Pinned string `protobuf:"bytes,11,opt,name=pinned,proto3" json:"pinned,omitempty"`
 	// proof is the last one, unset when the backup was never verified.
-	Proof         *Proof `protobuf:"bytes,12,opt,name=proof,proto3" json:"proof,omitempty"`
+	Proof *Proof `protobuf:"bytes,12,opt,name=proof,proto3" json:"proof,omitempty"`
+	// reasons say why retention keeps the backup, or would remove it. Empty where the rules are not known: in a
+	// directory that was opened without them.
+	Reasons []string `protobuf:"bytes,20,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// goes: the next retention removes the backup.
+	Goes bool `protobuf:"varint,21,opt,name=goes,proto3" json:"goes,omitempty"`
+	// own_bytes is what its removal alone would give back, and shared_bytes the size of its files that other backups
+	// hold too. Unset when the disk did not tell in time.
+	OwnBytes      *int64 `protobuf:"varint,22,opt,name=own_bytes,json=ownBytes,proto3,oneof" json:"own_bytes,omitempty"`
+	SharedBytes   *int64 `protobuf:"varint,23,opt,name=shared_bytes,json=sharedBytes,proto3,oneof" json:"shared_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -412,6 +477,34 @@ func (x *BackupInfo) GetProof() *Proof {
 		return x.Proof
 	}
 	return nil
+}
+
+func (x *BackupInfo) GetReasons() []string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *BackupInfo) GetGoes() bool {
+	if x != nil {
+		return x.Goes
+	}
+	return false
+}
+
+func (x *BackupInfo) GetOwnBytes() int64 {
+	if x != nil && x.OwnBytes != nil {
+		return *x.OwnBytes
+	}
+	return 0
+}
+
+func (x *BackupInfo) GetSharedBytes() int64 {
+	if x != nil && x.SharedBytes != nil {
+		return *x.SharedBytes
+	}
+	return 0
 }
 
 // ShowBackup asks for all that is known of one complete backup. Answered by BackupDetail.
@@ -1417,7 +1510,9 @@ type BackupList struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Backups []*BackupInfo          `protobuf:"bytes,1,rep,name=backups,proto3" json:"backups,omitempty"`
 	// sets are the runs, newest first.
-	Sets          []*BackupSet `protobuf:"bytes,2,rep,name=sets,proto3" json:"sets,omitempty"`
+	Sets []*BackupSet `protobuf:"bytes,2,rep,name=sets,proto3" json:"sets,omitempty"`
+	// set_status says of each of the sets, in their order, what is left of it.
+	SetStatus     []*SetStatus `protobuf:"bytes,20,rep,name=set_status,json=setStatus,proto3" json:"set_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1466,6 +1561,293 @@ func (x *BackupList) GetSets() []*BackupSet {
 	return nil
 }
 
+func (x *BackupList) GetSetStatus() []*SetStatus {
+	if x != nil {
+		return x.SetStatus
+	}
+	return nil
+}
+
+// SetStatus says what is left of a set.
+type SetStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	RunId string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	State SetState               `protobuf:"varint,2,opt,name=state,proto3,enum=gabion.v1.SetState" json:"state,omitempty"`
+	// failed are the tables that failed in the run.
+	Failed []string `protobuf:"bytes,3,rep,name=failed,proto3" json:"failed,omitempty"`
+	// gone are the tables whose backup does not lie on disk any more, or has another manifest than the set says.
+	Gone          []string `protobuf:"bytes,4,rep,name=gone,proto3" json:"gone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetStatus) Reset() {
+	*x = SetStatus{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetStatus) ProtoMessage() {}
+
+func (x *SetStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetStatus.ProtoReflect.Descriptor instead.
+func (*SetStatus) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SetStatus) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *SetStatus) GetState() SetState {
+	if x != nil {
+		return x.State
+	}
+	return SetState_SET_STATE_UNSPECIFIED
+}
+
+func (x *SetStatus) GetFailed() []string {
+	if x != nil {
+		return x.Failed
+	}
+	return nil
+}
+
+func (x *SetStatus) GetGone() []string {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+// PruneBackups asks for retention now, of all tables that have backups, or those named. It goes in turn with the runs.
+// Answered by PruneReport.
+type PruneBackups struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Tables []string               `protobuf:"bytes,1,rep,name=tables,proto3" json:"tables,omitempty"`
+	// dry_run decides and removes nothing. It waits for no run.
+	DryRun        bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PruneBackups) Reset() {
+	*x = PruneBackups{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PruneBackups) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PruneBackups) ProtoMessage() {}
+
+func (x *PruneBackups) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PruneBackups.ProtoReflect.Descriptor instead.
+func (*PruneBackups) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *PruneBackups) GetTables() []string {
+	if x != nil {
+		return x.Tables
+	}
+	return nil
+}
+
+func (x *PruneBackups) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// PruneReport answers PruneBackups. It is not a Failure when something could not be removed: faults say so.
+type PruneReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// decisions are by table, newest backup first.
+	Decisions []*RetentionDecision `protobuf:"bytes,1,rep,name=decisions,proto3" json:"decisions,omitempty"`
+	// freed_bytes is the size of the files whose last link in a backup went, or with dry_run would go.
+	FreedBytes int64    `protobuf:"varint,2,opt,name=freed_bytes,json=freedBytes,proto3" json:"freed_bytes,omitempty"`
+	Faults     []string `protobuf:"bytes,3,rep,name=faults,proto3" json:"faults,omitempty"`
+	// removed_sets are the run ids of the sets without any backup that were removed, or with dry_run would be, oldest
+	// first.
+	RemovedSets   []string `protobuf:"bytes,4,rep,name=removed_sets,json=removedSets,proto3" json:"removed_sets,omitempty"`
+	DryRun        bool     `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PruneReport) Reset() {
+	*x = PruneReport{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PruneReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PruneReport) ProtoMessage() {}
+
+func (x *PruneReport) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PruneReport.ProtoReflect.Descriptor instead.
+func (*PruneReport) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *PruneReport) GetDecisions() []*RetentionDecision {
+	if x != nil {
+		return x.Decisions
+	}
+	return nil
+}
+
+func (x *PruneReport) GetFreedBytes() int64 {
+	if x != nil {
+		return x.FreedBytes
+	}
+	return 0
+}
+
+func (x *PruneReport) GetFaults() []string {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
+}
+
+func (x *PruneReport) GetRemovedSets() []string {
+	if x != nil {
+		return x.RemovedSets
+	}
+	return nil
+}
+
+func (x *PruneReport) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// PinBackup has retention keep a backup until it is unpinned. Answered by the backup's BackupInfo, once that is
+// durable.
+type PinBackup struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Table string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	// backup_id is the name of the backup's directory, NUMBER_TIME, or its number alone.
+	BackupId string `protobuf:"bytes,2,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
+	// reason is for people, up to 256 bytes. A backup that is pinned already keeps the reason it has.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// unpin removes the pin. A backup without one stays without.
+	Unpin         bool `protobuf:"varint,4,opt,name=unpin,proto3" json:"unpin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PinBackup) Reset() {
+	*x = PinBackup{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PinBackup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PinBackup) ProtoMessage() {}
+
+func (x *PinBackup) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PinBackup.ProtoReflect.Descriptor instead.
+func (*PinBackup) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *PinBackup) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *PinBackup) GetBackupId() string {
+	if x != nil {
+		return x.BackupId
+	}
+	return ""
+}
+
+func (x *PinBackup) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PinBackup) GetUnpin() bool {
+	if x != nil {
+		return x.Unpin
+	}
+	return false
+}
+
 var File_gabion_v1_backup_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_backup_proto_rawDesc = "" +
@@ -1488,7 +1870,7 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\x04keep\x18\x03 \x01(\bR\x04keep\x12\x18\n" +
 	"\areasons\x18\x04 \x03(\tR\areasons\"%\n" +
 	"\vListBackups\x12\x16\n" +
-	"\x06tables\x18\x01 \x03(\tR\x06tables\"\x8d\x03\n" +
+	"\x06tables\x18\x01 \x03(\tR\x06tables\"\xa4\x04\n" +
 	"\n" +
 	"BackupInfo\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
@@ -1503,7 +1885,14 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\x05fault\x18\n" +
 	" \x01(\tR\x05fault\x12\x16\n" +
 	"\x06pinned\x18\v \x01(\tR\x06pinned\x12&\n" +
-	"\x05proof\x18\f \x01(\v2\x10.gabion.v1.ProofR\x05proof\"?\n" +
+	"\x05proof\x18\f \x01(\v2\x10.gabion.v1.ProofR\x05proof\x12\x18\n" +
+	"\areasons\x18\x14 \x03(\tR\areasons\x12\x12\n" +
+	"\x04goes\x18\x15 \x01(\bR\x04goes\x12 \n" +
+	"\town_bytes\x18\x16 \x01(\x03H\x00R\bownBytes\x88\x01\x01\x12&\n" +
+	"\fshared_bytes\x18\x17 \x01(\x03H\x01R\vsharedBytes\x88\x01\x01B\f\n" +
+	"\n" +
+	"_own_bytesB\x0f\n" +
+	"\r_shared_bytes\"?\n" +
 	"\n" +
 	"ShowBackup\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
@@ -1582,11 +1971,38 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\bfinished\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12\x16\n" +
 	"\x06healed\x18\f \x01(\bR\x06healed\x12\x16\n" +
-	"\x06reason\x18\r \x01(\tR\x06reason\"g\n" +
+	"\x06reason\x18\r \x01(\tR\x06reason\"\x9c\x01\n" +
 	"\n" +
 	"BackupList\x12/\n" +
 	"\abackups\x18\x01 \x03(\v2\x15.gabion.v1.BackupInfoR\abackups\x12(\n" +
-	"\x04sets\x18\x02 \x03(\v2\x14.gabion.v1.BackupSetR\x04setsB%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
+	"\x04sets\x18\x02 \x03(\v2\x14.gabion.v1.BackupSetR\x04sets\x123\n" +
+	"\n" +
+	"set_status\x18\x14 \x03(\v2\x14.gabion.v1.SetStatusR\tsetStatus\"y\n" +
+	"\tSetStatus\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12)\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x13.gabion.v1.SetStateR\x05state\x12\x16\n" +
+	"\x06failed\x18\x03 \x03(\tR\x06failed\x12\x12\n" +
+	"\x04gone\x18\x04 \x03(\tR\x04gone\"?\n" +
+	"\fPruneBackups\x12\x16\n" +
+	"\x06tables\x18\x01 \x03(\tR\x06tables\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"\xbe\x01\n" +
+	"\vPruneReport\x12:\n" +
+	"\tdecisions\x18\x01 \x03(\v2\x1c.gabion.v1.RetentionDecisionR\tdecisions\x12\x1f\n" +
+	"\vfreed_bytes\x18\x02 \x01(\x03R\n" +
+	"freedBytes\x12\x16\n" +
+	"\x06faults\x18\x03 \x03(\tR\x06faults\x12!\n" +
+	"\fremoved_sets\x18\x04 \x03(\tR\vremovedSets\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\"l\n" +
+	"\tPinBackup\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
+	"\tbackup_id\x18\x02 \x01(\tR\bbackupId\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05unpin\x18\x04 \x01(\bR\x05unpin*k\n" +
+	"\bSetState\x12\x19\n" +
+	"\x15SET_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12SET_STATE_COMPLETE\x10\x01\x12\x15\n" +
+	"\x11SET_STATE_PARTIAL\x10\x02\x12\x15\n" +
+	"\x11SET_STATE_THINNED\x10\x03B%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
 
 var (
 	file_gabion_v1_backup_proto_rawDescOnce sync.Once
@@ -1600,69 +2016,78 @@ func file_gabion_v1_backup_proto_rawDescGZIP() []byte {
 	return file_gabion_v1_backup_proto_rawDescData
 }
 
-var file_gabion_v1_backup_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_gabion_v1_backup_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_gabion_v1_backup_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_gabion_v1_backup_proto_goTypes = []any{
-	(*BackupAll)(nil),             // 0: gabion.v1.BackupAll
-	(*BackupReport)(nil),          // 1: gabion.v1.BackupReport
-	(*RetentionDecision)(nil),     // 2: gabion.v1.RetentionDecision
-	(*ListBackups)(nil),           // 3: gabion.v1.ListBackups
-	(*BackupInfo)(nil),            // 4: gabion.v1.BackupInfo
-	(*ShowBackup)(nil),            // 5: gabion.v1.ShowBackup
-	(*BackupDetail)(nil),          // 6: gabion.v1.BackupDetail
-	(*VerifyBackup)(nil),          // 7: gabion.v1.VerifyBackup
-	(*VerifyReport)(nil),          // 8: gabion.v1.VerifyReport
-	(*VerifyResult)(nil),          // 9: gabion.v1.VerifyResult
-	(*Progress)(nil),              // 10: gabion.v1.Progress
-	(*VerifyUpdate)(nil),          // 11: gabion.v1.VerifyUpdate
-	(*RestoreUpdate)(nil),         // 12: gabion.v1.RestoreUpdate
-	(*RestoreTable)(nil),          // 13: gabion.v1.RestoreTable
-	(*RestoreReport)(nil),         // 14: gabion.v1.RestoreReport
-	(*RestorePlan)(nil),           // 15: gabion.v1.RestorePlan
-	(*TableRestored)(nil),         // 16: gabion.v1.TableRestored
-	(*BackupList)(nil),            // 17: gabion.v1.BackupList
-	(*BackupSet)(nil),             // 18: gabion.v1.BackupSet
-	(*Position)(nil),              // 19: gabion.v1.Position
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
-	(*Proof)(nil),                 // 21: gabion.v1.Proof
-	(*Manifest)(nil),              // 22: gabion.v1.Manifest
-	(*Failure)(nil),               // 23: gabion.v1.Failure
+	(SetState)(0),                 // 0: gabion.v1.SetState
+	(*BackupAll)(nil),             // 1: gabion.v1.BackupAll
+	(*BackupReport)(nil),          // 2: gabion.v1.BackupReport
+	(*RetentionDecision)(nil),     // 3: gabion.v1.RetentionDecision
+	(*ListBackups)(nil),           // 4: gabion.v1.ListBackups
+	(*BackupInfo)(nil),            // 5: gabion.v1.BackupInfo
+	(*ShowBackup)(nil),            // 6: gabion.v1.ShowBackup
+	(*BackupDetail)(nil),          // 7: gabion.v1.BackupDetail
+	(*VerifyBackup)(nil),          // 8: gabion.v1.VerifyBackup
+	(*VerifyReport)(nil),          // 9: gabion.v1.VerifyReport
+	(*VerifyResult)(nil),          // 10: gabion.v1.VerifyResult
+	(*Progress)(nil),              // 11: gabion.v1.Progress
+	(*VerifyUpdate)(nil),          // 12: gabion.v1.VerifyUpdate
+	(*RestoreUpdate)(nil),         // 13: gabion.v1.RestoreUpdate
+	(*RestoreTable)(nil),          // 14: gabion.v1.RestoreTable
+	(*RestoreReport)(nil),         // 15: gabion.v1.RestoreReport
+	(*RestorePlan)(nil),           // 16: gabion.v1.RestorePlan
+	(*TableRestored)(nil),         // 17: gabion.v1.TableRestored
+	(*BackupList)(nil),            // 18: gabion.v1.BackupList
+	(*SetStatus)(nil),             // 19: gabion.v1.SetStatus
+	(*PruneBackups)(nil),          // 20: gabion.v1.PruneBackups
+	(*PruneReport)(nil),           // 21: gabion.v1.PruneReport
+	(*PinBackup)(nil),             // 22: gabion.v1.PinBackup
+	(*BackupSet)(nil),             // 23: gabion.v1.BackupSet
+	(*Position)(nil),              // 24: gabion.v1.Position
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*Proof)(nil),                 // 26: gabion.v1.Proof
+	(*Manifest)(nil),              // 27: gabion.v1.Manifest
+	(*Failure)(nil),               // 28: gabion.v1.Failure
 }
 var file_gabion_v1_backup_proto_depIdxs = []int32{
-	18, // 0: gabion.v1.BackupReport.set:type_name -> gabion.v1.BackupSet
-	2,  // 1: gabion.v1.BackupReport.retained:type_name -> gabion.v1.RetentionDecision
-	19, // 2: gabion.v1.BackupInfo.position:type_name -> gabion.v1.Position
-	20, // 3: gabion.v1.BackupInfo.started:type_name -> google.protobuf.Timestamp
-	20, // 4: gabion.v1.BackupInfo.finished:type_name -> google.protobuf.Timestamp
-	21, // 5: gabion.v1.BackupInfo.proof:type_name -> gabion.v1.Proof
-	4,  // 6: gabion.v1.BackupDetail.backup:type_name -> gabion.v1.BackupInfo
-	22, // 7: gabion.v1.BackupDetail.manifest:type_name -> gabion.v1.Manifest
-	9,  // 8: gabion.v1.VerifyReport.results:type_name -> gabion.v1.VerifyResult
-	21, // 9: gabion.v1.VerifyResult.proof:type_name -> gabion.v1.Proof
-	23, // 10: gabion.v1.VerifyResult.failure:type_name -> gabion.v1.Failure
-	10, // 11: gabion.v1.VerifyUpdate.progress:type_name -> gabion.v1.Progress
-	9,  // 12: gabion.v1.VerifyUpdate.result:type_name -> gabion.v1.VerifyResult
-	10, // 13: gabion.v1.RestoreUpdate.progress:type_name -> gabion.v1.Progress
-	14, // 14: gabion.v1.RestoreUpdate.report:type_name -> gabion.v1.RestoreReport
-	20, // 15: gabion.v1.RestoreTable.at:type_name -> google.protobuf.Timestamp
-	15, // 16: gabion.v1.RestoreReport.plan:type_name -> gabion.v1.RestorePlan
-	16, // 17: gabion.v1.RestoreReport.restored:type_name -> gabion.v1.TableRestored
-	19, // 18: gabion.v1.RestorePlan.position:type_name -> gabion.v1.Position
-	20, // 19: gabion.v1.RestorePlan.cut:type_name -> google.protobuf.Timestamp
-	19, // 20: gabion.v1.RestorePlan.serving:type_name -> gabion.v1.Position
-	21, // 21: gabion.v1.RestorePlan.proof:type_name -> gabion.v1.Proof
-	20, // 22: gabion.v1.RestorePlan.undo_until:type_name -> google.protobuf.Timestamp
-	19, // 23: gabion.v1.TableRestored.position:type_name -> gabion.v1.Position
-	19, // 24: gabion.v1.TableRestored.parent:type_name -> gabion.v1.Position
-	20, // 25: gabion.v1.TableRestored.undo_until:type_name -> google.protobuf.Timestamp
-	20, // 26: gabion.v1.TableRestored.started:type_name -> google.protobuf.Timestamp
-	20, // 27: gabion.v1.TableRestored.finished:type_name -> google.protobuf.Timestamp
-	4,  // 28: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
-	18, // 29: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	23, // 0: gabion.v1.BackupReport.set:type_name -> gabion.v1.BackupSet
+	3,  // 1: gabion.v1.BackupReport.retained:type_name -> gabion.v1.RetentionDecision
+	24, // 2: gabion.v1.BackupInfo.position:type_name -> gabion.v1.Position
+	25, // 3: gabion.v1.BackupInfo.started:type_name -> google.protobuf.Timestamp
+	25, // 4: gabion.v1.BackupInfo.finished:type_name -> google.protobuf.Timestamp
+	26, // 5: gabion.v1.BackupInfo.proof:type_name -> gabion.v1.Proof
+	5,  // 6: gabion.v1.BackupDetail.backup:type_name -> gabion.v1.BackupInfo
+	27, // 7: gabion.v1.BackupDetail.manifest:type_name -> gabion.v1.Manifest
+	10, // 8: gabion.v1.VerifyReport.results:type_name -> gabion.v1.VerifyResult
+	26, // 9: gabion.v1.VerifyResult.proof:type_name -> gabion.v1.Proof
+	28, // 10: gabion.v1.VerifyResult.failure:type_name -> gabion.v1.Failure
+	11, // 11: gabion.v1.VerifyUpdate.progress:type_name -> gabion.v1.Progress
+	10, // 12: gabion.v1.VerifyUpdate.result:type_name -> gabion.v1.VerifyResult
+	11, // 13: gabion.v1.RestoreUpdate.progress:type_name -> gabion.v1.Progress
+	15, // 14: gabion.v1.RestoreUpdate.report:type_name -> gabion.v1.RestoreReport
+	25, // 15: gabion.v1.RestoreTable.at:type_name -> google.protobuf.Timestamp
+	16, // 16: gabion.v1.RestoreReport.plan:type_name -> gabion.v1.RestorePlan
+	17, // 17: gabion.v1.RestoreReport.restored:type_name -> gabion.v1.TableRestored
+	24, // 18: gabion.v1.RestorePlan.position:type_name -> gabion.v1.Position
+	25, // 19: gabion.v1.RestorePlan.cut:type_name -> google.protobuf.Timestamp
+	24, // 20: gabion.v1.RestorePlan.serving:type_name -> gabion.v1.Position
+	26, // 21: gabion.v1.RestorePlan.proof:type_name -> gabion.v1.Proof
+	25, // 22: gabion.v1.RestorePlan.undo_until:type_name -> google.protobuf.Timestamp
+	24, // 23: gabion.v1.TableRestored.position:type_name -> gabion.v1.Position
+	24, // 24: gabion.v1.TableRestored.parent:type_name -> gabion.v1.Position
+	25, // 25: gabion.v1.TableRestored.undo_until:type_name -> google.protobuf.Timestamp
+	25, // 26: gabion.v1.TableRestored.started:type_name -> google.protobuf.Timestamp
+	25, // 27: gabion.v1.TableRestored.finished:type_name -> google.protobuf.Timestamp
+	5,  // 28: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
+	23, // 29: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
+	19, // 30: gabion.v1.BackupList.set_status:type_name -> gabion.v1.SetStatus
+	0,  // 31: gabion.v1.SetStatus.state:type_name -> gabion.v1.SetState
+	3,  // 32: gabion.v1.PruneReport.decisions:type_name -> gabion.v1.RetentionDecision
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_backup_proto_init() }
@@ -1672,6 +2097,7 @@ func file_gabion_v1_backup_proto_init() {
 	}
 	file_gabion_v1_disk_proto_init()
 	file_gabion_v1_failure_proto_init()
+	file_gabion_v1_backup_proto_msgTypes[4].OneofWrappers = []any{}
 	file_gabion_v1_backup_proto_msgTypes[11].OneofWrappers = []any{
 		(*VerifyUpdate_Progress)(nil),
 		(*VerifyUpdate_Result)(nil),
@@ -1685,13 +2111,14 @@ func file_gabion_v1_backup_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_backup_proto_rawDesc), len(file_gabion_v1_backup_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   18,
+			NumEnums:      1,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_gabion_v1_backup_proto_goTypes,
 		DependencyIndexes: file_gabion_v1_backup_proto_depIdxs,
+		EnumInfos:         file_gabion_v1_backup_proto_enumTypes,
 		MessageInfos:      file_gabion_v1_backup_proto_msgTypes,
 	}.Build()
 	File_gabion_v1_backup_proto = out.File

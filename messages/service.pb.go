@@ -723,8 +723,7 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\rR\x05limit2\x8c\n" +
-	"\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit2\x87\v\n" +
 	"\rGabionService\x12<\n" +
 	"\x04Info\x12\x16.gabion.v1.InfoRequest\x1a\x17.gabion.v1.InfoResponse\"\x03\x90\x02\x01\x122\n" +
 	"\x03Put\x12\x15.gabion.v1.PutRequest\x1a\x14.gabion.v1.Committed\x128\n" +
@@ -750,7 +749,9 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"\fVerifyBackup\x12\x17.gabion.v1.VerifyBackup\x1a\x17.gabion.v1.VerifyUpdate0\x01\x12C\n" +
 	"\fRestoreTable\x12\x17.gabion.v1.RestoreTable\x1a\x18.gabion.v1.RestoreUpdate0\x01\x12G\n" +
 	"\rHealthMetrics\x12\x18.gabion.v1.HealthMetrics\x1a\x17.gabion.v1.HealthReport\"\x03\x90\x02\x01\x12<\n" +
-	"\x06Events\x12\x18.gabion.v1.EventsRequest\x1a\x16.gabion.v1.LoggedEvent0\x01B%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
+	"\x06Events\x12\x18.gabion.v1.EventsRequest\x1a\x16.gabion.v1.LoggedEvent0\x01\x12?\n" +
+	"\fPruneBackups\x12\x17.gabion.v1.PruneBackups\x1a\x16.gabion.v1.PruneReport\x128\n" +
+	"\tPinBackup\x12\x14.gabion.v1.PinBackup\x1a\x15.gabion.v1.BackupInfoB%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
 
 var (
 	file_gabion_v1_service_proto_rawDescOnce sync.Once
@@ -796,17 +797,21 @@ var file_gabion_v1_service_proto_goTypes = []any{
 	(*VerifyBackup)(nil),          // 27: gabion.v1.VerifyBackup
 	(*RestoreTable)(nil),          // 28: gabion.v1.RestoreTable
 	(*HealthMetrics)(nil),         // 29: gabion.v1.HealthMetrics
-	(*Committed)(nil),             // 30: gabion.v1.Committed
-	(*Value)(nil),                 // 31: gabion.v1.Value
-	(*Page)(nil),                  // 32: gabion.v1.Page
-	(*TableList)(nil),             // 33: gabion.v1.TableList
-	(*BackupReport)(nil),          // 34: gabion.v1.BackupReport
-	(*BackupList)(nil),            // 35: gabion.v1.BackupList
-	(*BackupDetail)(nil),          // 36: gabion.v1.BackupDetail
-	(*VerifyUpdate)(nil),          // 37: gabion.v1.VerifyUpdate
-	(*RestoreUpdate)(nil),         // 38: gabion.v1.RestoreUpdate
-	(*HealthReport)(nil),          // 39: gabion.v1.HealthReport
-	(*LoggedEvent)(nil),           // 40: gabion.v1.LoggedEvent
+	(*PruneBackups)(nil),          // 30: gabion.v1.PruneBackups
+	(*PinBackup)(nil),             // 31: gabion.v1.PinBackup
+	(*Committed)(nil),             // 32: gabion.v1.Committed
+	(*Value)(nil),                 // 33: gabion.v1.Value
+	(*Page)(nil),                  // 34: gabion.v1.Page
+	(*TableList)(nil),             // 35: gabion.v1.TableList
+	(*BackupReport)(nil),          // 36: gabion.v1.BackupReport
+	(*BackupList)(nil),            // 37: gabion.v1.BackupList
+	(*BackupDetail)(nil),          // 38: gabion.v1.BackupDetail
+	(*VerifyUpdate)(nil),          // 39: gabion.v1.VerifyUpdate
+	(*RestoreUpdate)(nil),         // 40: gabion.v1.RestoreUpdate
+	(*HealthReport)(nil),          // 41: gabion.v1.HealthReport
+	(*LoggedEvent)(nil),           // 42: gabion.v1.LoggedEvent
+	(*PruneReport)(nil),           // 43: gabion.v1.PruneReport
+	(*BackupInfo)(nil),            // 44: gabion.v1.BackupInfo
 }
 var file_gabion_v1_service_proto_depIdxs = []int32{
 	11, // 0: gabion.v1.InfoResponse.started:type_name -> google.protobuf.Timestamp
@@ -842,29 +847,33 @@ var file_gabion_v1_service_proto_depIdxs = []int32{
 	28, // 30: gabion.v1.GabionService.RestoreTable:input_type -> gabion.v1.RestoreTable
 	29, // 31: gabion.v1.GabionService.HealthMetrics:input_type -> gabion.v1.HealthMetrics
 	10, // 32: gabion.v1.GabionService.Events:input_type -> gabion.v1.EventsRequest
-	1,  // 33: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
-	30, // 34: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
-	30, // 35: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
-	30, // 36: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
-	30, // 37: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
-	31, // 38: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
-	32, // 39: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
-	32, // 40: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
-	33, // 41: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
-	33, // 42: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
-	33, // 43: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
-	33, // 44: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
-	33, // 45: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
-	33, // 46: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
-	34, // 47: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
-	35, // 48: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
-	36, // 49: gabion.v1.GabionService.ShowBackup:output_type -> gabion.v1.BackupDetail
-	37, // 50: gabion.v1.GabionService.VerifyBackup:output_type -> gabion.v1.VerifyUpdate
-	38, // 51: gabion.v1.GabionService.RestoreTable:output_type -> gabion.v1.RestoreUpdate
-	39, // 52: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
-	40, // 53: gabion.v1.GabionService.Events:output_type -> gabion.v1.LoggedEvent
-	33, // [33:54] is the sub-list for method output_type
-	12, // [12:33] is the sub-list for method input_type
+	30, // 33: gabion.v1.GabionService.PruneBackups:input_type -> gabion.v1.PruneBackups
+	31, // 34: gabion.v1.GabionService.PinBackup:input_type -> gabion.v1.PinBackup
+	1,  // 35: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
+	32, // 36: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
+	32, // 37: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
+	32, // 38: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
+	32, // 39: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
+	33, // 40: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
+	34, // 41: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
+	34, // 42: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
+	35, // 43: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
+	35, // 44: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
+	35, // 45: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
+	35, // 46: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
+	35, // 47: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
+	35, // 48: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
+	36, // 49: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
+	37, // 50: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
+	38, // 51: gabion.v1.GabionService.ShowBackup:output_type -> gabion.v1.BackupDetail
+	39, // 52: gabion.v1.GabionService.VerifyBackup:output_type -> gabion.v1.VerifyUpdate
+	40, // 53: gabion.v1.GabionService.RestoreTable:output_type -> gabion.v1.RestoreUpdate
+	41, // 54: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
+	42, // 55: gabion.v1.GabionService.Events:output_type -> gabion.v1.LoggedEvent
+	43, // 56: gabion.v1.GabionService.PruneBackups:output_type -> gabion.v1.PruneReport
+	44, // 57: gabion.v1.GabionService.PinBackup:output_type -> gabion.v1.BackupInfo
+	35, // [35:58] is the sub-list for method output_type
+	12, // [12:35] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
 	12, // [12:12] is the sub-list for extension extendee
 	0,  // [0:12] is the sub-list for field type_name

@@ -85,6 +85,11 @@ const (
 	GabionServiceHealthMetricsProcedure = "/gabion.v1.GabionService/HealthMetrics"
 	// GabionServiceEventsProcedure is the fully-qualified name of the GabionService's Events RPC.
 	GabionServiceEventsProcedure = "/gabion.v1.GabionService/Events"
+	// GabionServicePruneBackupsProcedure is the fully-qualified name of the GabionService's
+	// PruneBackups RPC.
+	GabionServicePruneBackupsProcedure = "/gabion.v1.GabionService/PruneBackups"
+	// GabionServicePinBackupProcedure is the fully-qualified name of the GabionService's PinBackup RPC.
+	GabionServicePinBackupProcedure = "/gabion.v1.GabionService/PinBackup"
 )
 
 // GabionServiceClient is a client for the gabion.v1.GabionService service.
@@ -119,6 +124,9 @@ type GabionServiceClient interface {
 	HealthMetrics(context.Context, *messages.HealthMetrics) (*messages.HealthReport, error)
 	// Events answers logged events, oldest first, those of earlier starts among them, and with follow those to come.
 	Events(context.Context, *messages.EventsRequest) (*connect.ServerStreamForClient[messages.LoggedEvent], error)
+	// PruneBackups answers when retention is done. It goes on when the client goes away.
+	PruneBackups(context.Context, *messages.PruneBackups) (*messages.PruneReport, error)
+	PinBackup(context.Context, *messages.PinBackup) (*messages.BackupInfo, error)
 }
 
 // NewGabionServiceClient constructs a client for the gabion.v1.GabionService service. By default,
@@ -265,6 +273,18 @@ func NewGabionServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(gabionServiceMethods.ByName("Events")),
 			connect.WithClientOptions(opts...),
 		),
+		pruneBackups: connect.NewClient[messages.PruneBackups, messages.PruneReport](
+			httpClient,
+			baseURL+GabionServicePruneBackupsProcedure,
+			connect.WithSchema(gabionServiceMethods.ByName("PruneBackups")),
+			connect.WithClientOptions(opts...),
+		),
+		pinBackup: connect.NewClient[messages.PinBackup, messages.BackupInfo](
+			httpClient,
+			baseURL+GabionServicePinBackupProcedure,
+			connect.WithSchema(gabionServiceMethods.ByName("PinBackup")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -291,6 +311,8 @@ type gabionServiceClient struct {
 	restoreTable  *connect.Client[messages.RestoreTable, messages.RestoreUpdate]
 	healthMetrics *connect.Client[messages.HealthMetrics, messages.HealthReport]
 	events        *connect.Client[messages.EventsRequest, messages.LoggedEvent]
+	pruneBackups  *connect.Client[messages.PruneBackups, messages.PruneReport]
+	pinBackup     *connect.Client[messages.PinBackup, messages.BackupInfo]
 }
 
 // Info calls gabion.v1.GabionService.Info.
@@ -466,6 +488,24 @@ func (c *gabionServiceClient) Events(ctx context.Context, req *messages.EventsRe
 	return c.events.CallServerStream(ctx, connect.NewRequest(req))
 }
 
+// PruneBackups calls gabion.v1.GabionService.PruneBackups.
+func (c *gabionServiceClient) PruneBackups(ctx context.Context, req *messages.PruneBackups) (*messages.PruneReport, error) {
+	response, err := c.pruneBackups.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// PinBackup calls gabion.v1.GabionService.PinBackup.
+func (c *gabionServiceClient) PinBackup(ctx context.Context, req *messages.PinBackup) (*messages.BackupInfo, error) {
+	response, err := c.pinBackup.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // GabionServiceHandler is an implementation of the gabion.v1.GabionService service.
 type GabionServiceHandler interface {
 	// Info tells who answers.
@@ -498,6 +538,9 @@ type GabionServiceHandler interface {
 	HealthMetrics(context.Context, *messages.HealthMetrics) (*messages.HealthReport, error)
 	// Events answers logged events, oldest first, those of earlier starts among them, and with follow those to come.
 	Events(context.Context, *messages.EventsRequest, *connect.ServerStream[messages.LoggedEvent]) error
+	// PruneBackups answers when retention is done. It goes on when the client goes away.
+	PruneBackups(context.Context, *messages.PruneBackups) (*messages.PruneReport, error)
+	PinBackup(context.Context, *messages.PinBackup) (*messages.BackupInfo, error)
 }
 
 // NewGabionServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -640,6 +683,18 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(gabionServiceMethods.ByName("Events")),
 		connect.WithHandlerOptions(opts...),
 	)
+	gabionServicePruneBackupsHandler := connect.NewUnaryHandlerSimple(
+		GabionServicePruneBackupsProcedure,
+		svc.PruneBackups,
+		connect.WithSchema(gabionServiceMethods.ByName("PruneBackups")),
+		connect.WithHandlerOptions(opts...),
+	)
+	gabionServicePinBackupHandler := connect.NewUnaryHandlerSimple(
+		GabionServicePinBackupProcedure,
+		svc.PinBackup,
+		connect.WithSchema(gabionServiceMethods.ByName("PinBackup")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/gabion.v1.GabionService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case GabionServiceInfoProcedure:
@@ -684,6 +739,10 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 			gabionServiceHealthMetricsHandler.ServeHTTP(w, r)
 		case GabionServiceEventsProcedure:
 			gabionServiceEventsHandler.ServeHTTP(w, r)
+		case GabionServicePruneBackupsProcedure:
+			gabionServicePruneBackupsHandler.ServeHTTP(w, r)
+		case GabionServicePinBackupProcedure:
+			gabionServicePinBackupHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -775,4 +834,12 @@ func (UnimplementedGabionServiceHandler) HealthMetrics(context.Context, *message
 
 func (UnimplementedGabionServiceHandler) Events(context.Context, *messages.EventsRequest, *connect.ServerStream[messages.LoggedEvent]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.Events is not implemented"))
+}
+
+func (UnimplementedGabionServiceHandler) PruneBackups(context.Context, *messages.PruneBackups) (*messages.PruneReport, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.PruneBackups is not implemented"))
+}
+
+func (UnimplementedGabionServiceHandler) PinBackup(context.Context, *messages.PinBackup) (*messages.BackupInfo, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.PinBackup is not implemented"))
 }

@@ -1,0 +1,158 @@
+package backup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// SetStatus says what is left of a set, given the hash of the manifest of each backup that lies on disk, by table and
+// backup id.
+func SetStatus(set *messages.BackupSet, onDisk map[string]map[string]string) *messages.SetStatus {
+	status := &messages.SetStatus{RunId: set.GetRunId(), State: messages.SetState_SET_STATE_COMPLETE}
+	for _, result := range set.GetResults() {
+		if result.GetOutcome() == messages.Outcome_OUTCOME_FAILED {
+			status.Failed = append(status.Failed, result.GetTable())
+			continue
+		}
+		hash, there := onDisk[result.GetTable()][result.GetBackupId()]
+		if !there || hash != result.GetManifestSha256() {
+			status.Gone = append(status.Gone, result.GetTable())
+		}
+	}
+	switch {
+	case len(status.GetGone()) > 0:
+		status.State = messages.SetState_SET_STATE_THINNED
+	case len(status.GetFailed()) > 0:
+		status.State = messages.SetState_SET_STATE_PARTIAL
+	}
+	return status
+}
+
+// SetStatuses says what is left of each of the sets. It reads the manifests of all their tables.
+func (d *Directory) SetStatuses(sets []*messages.BackupSet) ([]*messages.SetStatus, error) {
+	onDisk := map[string]map[string]string{}
+	statuses := make([]*messages.SetStatus, len(sets))
+	for i, set := range sets {
+		for _, result := range set.GetResults() {
+			table := result.GetTable()
+			if onDisk[table] != nil || messages.CheckTableName(table) != nil {
+				continue
+			}
+			ids, err := d.ids(table)
+			if err != nil {
+				return nil, fmt.Errorf("judge sets: %w", err)
+			}
+			onDisk[table] = make(map[string]string, len(ids))
+			for _, id := range ids {
+				onDisk[table][id] = d.read(table, id).ManifestSHA256
+			}
+		}
+		statuses[i] = SetStatus(set, onDisk)
+	}
+	return statuses, nil
+}
+
+// RetainSets removes the sets of which no backup lies on disk any more, oldest first, and returns their run ids, also
+// beside an error. The newest set stays, and one that cannot be read. A run that backed nothing up goes once no older
+// set has a backup left, so that a list of sets has no holes. With dryRun nothing is removed.
+//
+// A crash may leave any of those that were to go. Nothing is removed when the backups cannot be listed.
+func (d *Directory) RetainSets(dryRun bool) ([]string, error) {
+	removed, err := d.retainSets(dryRun)
+	if err != nil {
+		err = fmt.Errorf("retain sets: %w", err)
+	}
+	return removed, err
+}
+
+func (d *Directory) retainSets(dryRun bool) (removed []string, err error) {
+	if !dryRun {
+		if err := d.begin(); err != nil {
+			return nil, err
+		}
+		defer d.end()
+	}
+	d.sets.Lock()
+	defer d.sets.Unlock()
+	gone, err := d.emptySets()
+	if err != nil || dryRun || len(gone) == 0 {
+		return gone, err
+	}
+	var errs []error
+	for _, runID := range gone {
+		if err := d.fs.Remove(d.setPath(runID)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("remove set: %w", err))
+			break // the older ones go first
+		}
+		removed = append(removed, runID)
+	}
+	errs = append(errs, store.SyncDir(d.fs, d.fs.PathJoin(d.path, setsDir)))
+	return removed, errors.Join(errs...)
+}
+
+// emptySets returns the run ids of the sets that go, oldest first.
+func (d *Directory) emptySets() ([]string, error) {
+	newest, err := d.NewestRun()
+	if err != nil {
+		return nil, err
+	}
+	names, err := list(d.fs, d.fs.PathJoin(d.path, setsDir))
+	if err != nil {
+		return nil, err
+	}
+	there := map[string][]string{} // backup ids by table
+	var gone []string
+	left := false // an older set has a backup left
+	for _, name := range names {
+		runID, ok := strings.CutSuffix(name, setSuffix)
+		if !ok || runID == newest {
+			continue
+		}
+		set, err := d.readSet(runID)
+		if err != nil {
+			left = true // fails closed; Sets warns of it
+			continue
+		}
+		made, has, err := d.left(set, there)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case has:
+			left = true
+		case made || !left:
+			gone = append(gone, runID)
+		}
+	}
+	return gone, nil
+}
+
+// left tells whether a run made any backup, and whether one of them lies on disk.
+func (d *Directory) left(set *messages.BackupSet, there map[string][]string) (made, has bool, err error) {
+	for _, result := range set.GetResults() {
+		table := result.GetTable()
+		if result.GetOutcome() == messages.Outcome_OUTCOME_FAILED {
+			continue
+		}
+		made = true
+		if messages.CheckTableName(table) != nil {
+			has = true // fails closed
+			continue
+		}
+		ids, known := there[table]
+		if !known {
+			if ids, err = d.ids(table); err != nil {
+				return false, false, err
+			}
+			there[table] = ids
+		}
+		has = has || slices.Contains(ids, result.GetBackupId())
+	}
+	return made, has, nil
+}
