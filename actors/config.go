@@ -46,7 +46,7 @@ type Config struct {
 
 	// Visit is for a program that opens a directory which another one serves at other times, and whose configuration it
 	// does not know: each table keeps the accounting of its record, whatever AtCut says, runs remove no backup, and Tables
-	// may be empty.
+	// may be empty. Without Keep the rules of retention are not known either, and PruneBackups is refused.
 	Visit bool
 
 	// Interval is the time between the starts of two runs of all tables, also across restarts. Zero means
@@ -57,8 +57,15 @@ type Config struct {
 	Cron string
 	// DisableSchedule leaves every run to a BackupAll.
 	DisableSchedule bool
-	// Keep is how many complete backups of each table retention leaves. Zero means 3.
+	// Keep is how many complete backups of each table retention leaves. Zero means 3. What a rule below keeps stays
+	// beside them; see backup.Policy for what each means when clocks jump and backups are missing.
 	Keep int
+	// KeepHourly, KeepDaily, KeepWeekly and KeepMonthly are of how many UTC hours, days, ISO weeks and months the newest
+	// backup stays. Zero keeps none.
+	KeepHourly, KeepDaily, KeepWeekly, KeepMonthly int
+	// KeepWithin keeps every backup that is no older than the newest by more than this, up to backup.MaxKeepWithin. Zero
+	// keeps none.
+	KeepWithin time.Duration
 
 	// DisableDrill leaves proofs of backups to VerifyBackup. Without it every backup is proven once it is there, and again
 	// when its proof is DrillEvery old; the live table's blocks are read after its newest backup.
@@ -138,7 +145,9 @@ func (c Config) withDefaults() Config {
 	if c.Cron == "" {
 		c.Interval = cmp.Or(c.Interval, defaultInterval)
 	}
-	c.Keep = cmp.Or(c.Keep, 3)
+	if !c.Visit {
+		c.Keep = cmp.Or(c.Keep, 3)
+	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.FS == nil {
 		c.FS = store.RealFS()
@@ -211,7 +220,6 @@ func (c Config) validate(system *actor.ActorSystem) error {
 		name  string
 		value int64
 	}{
-		{"keep", int64(c.Keep)},
 		{"max pending ops", int64(c.MaxPendingOps)},
 		{"max pending bytes", c.MaxPendingBytes},
 		{"readers", int64(c.Readers)},
@@ -232,6 +240,11 @@ func (c Config) validate(system *actor.ActorSystem) error {
 	}
 	if c.DrillBytes < minDrillBytes {
 		fault("leave drill bytes zero for 32 MiB a second", "drill bytes is %d, minimum is %d", c.DrillBytes, minDrillBytes)
+	}
+	if !c.Visit || c.knowsRules() {
+		if err := c.policy().Check(); err != nil {
+			faults = append(faults, err)
+		}
 	}
 	if c.MemTableBytes < minMemTable || c.MemTableBytes > maxMemTable {
 		fault("leave memtable bytes zero for 4 MiB", "memtable bytes is %d, minimum is %d, maximum is %d",

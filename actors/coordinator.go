@@ -51,6 +51,20 @@ func (o *coordinator) Receive(c actor.Context) {
 			return
 		}
 		o.lasting(r, func(ctx context.Context) proto.Message { return o.tree.restoreTable(ctx, m) })
+	case *messages.PruneBackups:
+		r := o.accept(c, m)
+		if bad := m.Check(); bad != nil {
+			r.answer(bad)
+			return
+		}
+		o.prune(r, m)
+	case *messages.PinBackup:
+		r := o.accept(c, m)
+		if bad := m.Check(); bad != nil {
+			r.answer(bad)
+			return
+		}
+		o.beside(r, func() proto.Message { return o.tree.pinBackup(m) })
 	case *messages.ListEvents:
 		r := o.accept(c, m)
 		if bad := m.Check(); bad != nil {
@@ -63,6 +77,21 @@ func (o *coordinator) Receive(c actor.Context) {
 		o.beside(r, func() proto.Message { return o.tree.health() })
 	default:
 		o.tree.outbox.send(c.Sender(), notUnderstood("backup coordinator", m))
+	}
+}
+
+// prune foresees beside the runs, and removes in turn with them: neither a run nor what it publishes goes on meanwhile.
+func (o *coordinator) prune(r *request, m *messages.PruneBackups) {
+	if failure := o.tree.mayPrune(m); failure != nil {
+		r.answer(failure)
+		return
+	}
+	if m.GetDryRun() {
+		o.beside(r, func() proto.Message { return o.tree.foresee(m) })
+		return
+	}
+	if failure := o.tree.runner.enqueue(&queuedRun{key: pruneKey(m), prune: m}, r); failure != nil {
+		r.answer(failure)
 	}
 }
 

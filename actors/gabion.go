@@ -299,8 +299,8 @@ func (g *Gabion) BackupDir() string { return g.tree.backups.Path() }
 // Supervisor is the PID that answers ListTables, CreateTable, OpenTable, CloseTable, RetryTable and DropTable.
 func (g *Gabion) Supervisor() *actor.PID { return g.supervisor }
 
-// Coordinator is the PID that answers BackupAll, ListBackups, ShowBackup, VerifyBackup, RestoreTable, ListEvents and
-// HealthMetrics.
+// Coordinator is the PID that answers BackupAll, ListBackups, ShowBackup, VerifyBackup, RestoreTable, PruneBackups,
+// PinBackup, ListEvents and HealthMetrics.
 func (g *Gabion) Coordinator() *actor.PID { return g.tree.members.backup() }
 
 // BackupAll backs up every table, or those named, and waits for the report. Tables that failed are rows
@@ -323,6 +323,18 @@ func (g *Gabion) ShowBackup(ctx context.Context, table, id string) (*messages.Ba
 // ListBackups lists the complete backups of all tables, or those named, and the sets.
 func (g *Gabion) ListBackups(ctx context.Context, tables ...string) (*messages.BackupList, error) {
 	return ask[*messages.BackupList](ctx, g.tree.repliers, g.Coordinator(), &messages.ListBackups{Tables: tables})
+}
+
+// PruneBackups applies retention now, in turn with the runs, and waits for what it did: every decision with its reasons,
+// and the bytes that were freed. With DryRun it removes nothing, and waits for no run. What could not be removed is among
+// the faults, not an error.
+func (g *Gabion) PruneBackups(ctx context.Context, m *messages.PruneBackups) (*messages.PruneReport, error) {
+	return ask[*messages.PruneReport](ctx, g.tree.repliers, g.Coordinator(), m)
+}
+
+// PinBackup has retention keep a backup until it is unpinned, and returns the backup once that is durable.
+func (g *Gabion) PinBackup(ctx context.Context, m *messages.PinBackup) (*messages.BackupInfo, error) {
+	return ask[*messages.BackupInfo](ctx, g.tree.repliers, g.Coordinator(), m)
 }
 
 // Health reports on every table, also on those that cannot answer. It is sugar over HealthMetrics.

@@ -69,7 +69,7 @@ func (c *cell) health() *messages.TableHealth {
 
 // addBackups fills in what the backup directory knows, and returns the backups of each table, newest first.
 func (t *tree) addBackups(report *messages.HealthReport) map[string][]*messages.BackupInfo {
-	list, err := patient(&t.listing, listTimeout, func() (*messages.BackupList, error) { return t.readBackups(t.served()) })
+	list, err := patient(&t.listing, listTimeout, func() (*messages.BackupList, error) { return t.readBackups(t.served(), briefly) })
 	if err != nil {
 		report.Faults = append(report.Faults, messages.FailureOf(fmt.Errorf("list backups: %w", err)))
 		return nil

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"context"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
@@ -8,6 +9,9 @@ import (
 	"github.com/gabiondb/gabion/backup"
 	"github.com/gabiondb/gabion/messages"
 )
+
+// spaceTimeout is how long a list may take to look at every file: what backups take on the disk is not worth more.
+const spaceTimeout = listTimeout / 2
 
 // listBackups answers ListBackups.
 func (t *tree) listBackups(m *messages.ListBackups) proto.Message {
@@ -20,7 +24,16 @@ func (t *tree) listBackups(m *messages.ListBackups) proto.Message {
 			}
 			tables = known
 		}
-		return t.readBackups(tables)
+		ctx, cancel := context.WithTimeout(context.Background(), spaceTimeout)
+		defer cancel()
+		list, err := t.readBackups(tables, func(table string, backups []backup.Backup) []*messages.BackupInfo {
+			return t.describe(ctx, table, backups)
+		})
+		if err != nil {
+			return nil, err
+		}
+		list.SetStatus, err = t.backups.SetStatuses(list.GetSets())
+		return list, err
 	})
 	if err != nil {
 		return messages.FailureOf(fmt.Errorf("list backups: %w", err))
@@ -28,21 +41,28 @@ func (t *tree) listBackups(m *messages.ListBackups) proto.Message {
 	return list
 }
 
-// readBackups lists the backups of tables, newest first, and the sets.
-func (t *tree) readBackups(tables []string) (*messages.BackupList, error) {
+// readBackups lists the backups of tables, newest first, as describe describes them, and the sets.
+func (t *tree) readBackups(tables []string, describe func(string, []backup.Backup) []*messages.BackupInfo) (*messages.BackupList, error) {
 	list := &messages.BackupList{}
 	for _, table := range tables {
 		backups, err := t.backups.List(table)
 		if err != nil {
 			return list, err
 		}
-		for _, b := range backups {
-			list.Backups = append(list.Backups, backupInfo(b))
-		}
+		list.Backups = append(list.Backups, describe(table, backups)...)
 	}
 	sets, err := t.backups.Sets()
 	list.Sets = sets
 	return list, err
+}
+
+// briefly is what health needs to know of backups.
+func briefly(_ string, backups []backup.Backup) []*messages.BackupInfo {
+	infos := make([]*messages.BackupInfo, len(backups))
+	for i, b := range backups {
+		infos[i] = backupInfo(b)
+	}
+	return infos
 }
 
 func backupInfo(b backup.Backup) *messages.BackupInfo {
@@ -63,11 +83,18 @@ func backupInfo(b backup.Backup) *messages.BackupInfo {
 
 // showBackup answers ShowBackup.
 func (t *tree) showBackup(m *messages.ShowBackup) proto.Message {
-	b, err := patient(&t.listing, listTimeout, func() (backup.Backup, error) {
-		return t.backups.Find(m.GetTable(), m.GetBackupId())
+	detail, err := patient(&t.listing, listTimeout, func() (*messages.BackupDetail, error) {
+		b, err := t.backups.Find(m.GetTable(), m.GetBackupId())
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), spaceTimeout)
+		defer cancel()
+		info, err := t.describeOne(ctx, b.Table, b.ID)
+		return &messages.BackupDetail{Backup: info, Manifest: b.Manifest, ManifestSha256: b.ManifestSHA256, Path: messages.Text(b.Path)}, err
 	})
 	if err != nil {
 		return messages.FailureOf(fmt.Errorf("show backup: %w", err))
 	}
-	return &messages.BackupDetail{Backup: backupInfo(b), Manifest: b.Manifest, ManifestSha256: b.ManifestSHA256, Path: messages.Text(b.Path)}
+	return detail
 }

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gabiondb/gabion/backup"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
 )
@@ -71,6 +70,10 @@ func (r *run) do(ctx context.Context) *messages.BackupReport {
 	}
 	if !r.keepsAll && !r.tree.config.Visit {
 		r.retain(report)
+		if _, err := within(limit, func() ([]string, error) { return r.tree.backups.RetainSets() }); err != nil {
+			report.Faults = append(report.Faults, messages.Text(err.Error()))
+			r.logger.Error("sets without backups not removed", "error", err)
+		}
 	}
 	if err := r.tree.sweep(limit); err != nil {
 		report.Faults = append(report.Faults, messages.Text(fmt.Sprintf("remove undo whose life has ended: %v", err)))
@@ -108,7 +111,7 @@ func (r *run) retain(report *messages.BackupReport) {
 			continue
 		}
 		decisions, err := within(r.tree.config.CopyTimeout, func() ([]*messages.RetentionDecision, error) {
-			policy, err := r.policy(result.GetTable())
+			policy, err := r.tree.policy(result.GetTable())
 			if err != nil {
 				return nil, err
 			}
@@ -121,21 +124,6 @@ func (r *run) retain(report *messages.BackupReport) {
 			r.logger.Error("retention failed: nothing that must stay was removed", "error", err)
 		}
 	}
-}
-
-// policy protects the newest backup of every lineage that the table has on disk, and of the one it
-// branched from.
-func (r *run) policy(table string) (backup.Policy, error) {
-	lineages, err := r.tree.directory.Lineages(table)
-	if err != nil {
-		return backup.Policy{}, err
-	}
-	if m := r.tree.members.find(table).serving.Load(); m != nil {
-		if parent := m.store.Record().GetParent().GetLineage(); parent != "" {
-			lineages = append(lineages, parent)
-		}
-	}
-	return backup.Policy{Keep: r.tree.config.Keep, Lineages: lineages}, nil
 }
 
 func (r *run) complete(report *messages.BackupReport) *messages.BackupComplete {

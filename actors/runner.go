@@ -36,7 +36,7 @@ type runner struct {
 	work     sync.WaitGroup
 }
 
-// queuedRun is a run that has not begun. Requests for the same tables, label and pin share it: what they
+// queuedRun is a run, or a prune, that has not begun. Requests for the same tables, label and pin share it: what they
 // sent before is before its cuts.
 type queuedRun struct {
 	key    string
@@ -44,6 +44,8 @@ type queuedRun struct {
 	all    bool // no tables were named: they are all that were served
 	label  string
 	pin    bool
+	// prune is set for what is no run: a PruneBackups.
+	prune  *messages.PruneBackups
 	askers []*request
 	// anew is set for a run that links to no backup.
 	anew *anew
@@ -103,15 +105,24 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request, fresh ...anew) *
 		tables = r.tree.served()
 	}
 	key := fmt.Sprintf("%s\x00%s\x00%v", strings.Join(tables, ","), m.GetLabel(), m.GetPin())
+	next := &queuedRun{key: key, tables: tables, all: all, label: m.GetLabel(), pin: m.GetPin()}
+	for _, a := range fresh {
+		next.anew = &a
+	}
+	return r.enqueue(next, asker)
+}
+
+// enqueue has next done in its turn, or lets asker share one with the same key that waits.
+func (r *runner) enqueue(next *queuedRun, asker *request) *messages.Failure {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stopping {
 		return stoppedFailure()
 	}
 	for _, q := range r.queue {
-		if q.key == key && q.anew == nil && len(fresh) == 0 {
+		if q.key == next.key && q.anew == nil && next.anew == nil {
 			q.askers = append(q.askers, asker)
-			q.all = q.all || all
+			q.all = q.all || next.all
 			asker.taken.Store(true)
 			return nil
 		}
@@ -120,11 +131,8 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request, fresh ...anew) *
 		return messages.Failf(messages.Code_CODE_RESOURCE_EXHAUSTED, "%d different runs wait already", mostQueued).
 			After(time.Minute).Advise("wait for BackupComplete")
 	}
-	q := &queuedRun{key: key, tables: tables, all: all, label: m.GetLabel(), pin: m.GetPin(), askers: []*request{asker}}
-	for _, a := range fresh {
-		q.anew = &a
-	}
-	r.queue = append(r.queue, q)
+	next.askers = []*request{asker}
+	r.queue = append(r.queue, next)
 	asker.taken.Store(true)
 	if !r.running {
 		r.running = true
@@ -147,10 +155,15 @@ func (r *runner) drain() {
 		r.queue = r.queue[1:]
 		r.active = next
 		r.mu.Unlock()
-		r.tree.scheduler.began(next)
-		reply := r.guarded(next)
-		r.tree.scheduler.ended(next, reply)
-		r.tree.drill.wake()
+		var reply proto.Message
+		if next.prune != nil {
+			reply = r.tree.guardedPrune(r.ctx, next.prune)
+		} else {
+			r.tree.scheduler.began(next)
+			reply = r.guarded(next)
+			r.tree.scheduler.ended(next, reply)
+			r.tree.drill.wake()
+		}
 		if next.anew != nil {
 			next.anew.done(reply)
 		}

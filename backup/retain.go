@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,15 +27,24 @@ func (d *Directory) Retain(table string, policy Policy, now time.Time) ([]*messa
 	return decisions, err
 }
 
-// Prune is Retain that also returns how many bytes the removals gave back: those of files whose last link in a backup
-// of the table went. A link that somebody else made is not known.
-func (d *Directory) Prune(table string, policy Policy, now time.Time) (_ []*messages.RetentionDecision, freed int64, err error) {
-	space := &ledger{d: d}
+// Pruned is what Prune did, or Foresee foresees.
+type Pruned struct {
+	// Decisions are on every backup, newest first.
+	Decisions []*messages.RetentionDecision
+	// Freed is the size of the files whose last link in a backup of the table went. A link that somebody else made
+	// is not known.
+	Freed int64
+}
+
+// Prune is Retain that counts what the removals gave back. It ends with ctx between two of them, and calls progress, unless
+// nil, for each file that is looked at and each backup that is removed.
+func (d *Directory) Prune(ctx context.Context, table string, policy Policy, now time.Time, progress func()) (Pruned, error) {
+	space := newLedger(ctx, d, progress)
 	decisions, err := d.retain(table, policy, now, space)
 	if err != nil {
 		err = fmt.Errorf("prune backups of table %q: %w", table, err)
 	}
-	return decisions, space.freed, err
+	return Pruned{Decisions: decisions, Freed: space.freed}, err
 }
 
 func (d *Directory) retain(name string, policy Policy, now time.Time, space *ledger) ([]*messages.RetentionDecision, error) {
@@ -65,6 +75,10 @@ func (d *Directory) retain(name string, policy Policy, now time.Time, space *led
 		if decided[i].Keep {
 			continue
 		}
+		if err := space.ended(); err != nil {
+			errs = append(errs, err)
+			break
+		}
 		if err := t.remove(d.fs, dir, &decided[i]); err != nil {
 			errs = append(errs, err)
 		} else if !decided[i].Keep {
@@ -79,35 +93,35 @@ func (d *Directory) retain(name string, policy Policy, now time.Time, space *led
 
 // Foresee returns what Prune would decide and give back now, and changes nothing. It waits for a Retain, but not
 // for a Publish.
-func (d *Directory) Foresee(table string, policy Policy, now time.Time) (_ []*messages.RetentionDecision, freed int64, err error) {
-	decisions, freed, err := d.foresee(table, policy, now)
+func (d *Directory) Foresee(ctx context.Context, table string, policy Policy, now time.Time, progress func()) (Pruned, error) {
+	space := newLedger(ctx, d, progress)
+	decisions, err := d.foresee(table, policy, now, space)
 	if err != nil {
 		err = fmt.Errorf("foresee retention of table %q: %w", table, err)
 	}
-	return decisions, freed, err
+	return Pruned{Decisions: decisions, Freed: space.freed}, err
 }
 
-func (d *Directory) foresee(name string, policy Policy, now time.Time) (_ []*messages.RetentionDecision, freed int64, err error) {
+func (d *Directory) foresee(name string, policy Policy, now time.Time, space *ledger) ([]*messages.RetentionDecision, error) {
 	if err := messages.CheckTableName(name); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	t := d.table(name)
 	t.turn <- struct{}{} // a backup that is half removed would be listed as faulty
 	defer t.endRetain()
 	backups, decided, err := d.decide(t, policy, now)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	space := &ledger{d: d}
 	if err := space.enter(backups, decided); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	for i := range decided {
 		if !decided[i].Keep {
 			space.remove(backups[i])
 		}
 	}
-	return decisionRows(name, decided), space.freed, nil
+	return decisionRows(name, decided), nil
 }
 
 // Judge decides on a table's backups as List returned them, and changes nothing.

@@ -60,29 +60,39 @@ func (d *Directory) SetStatuses(sets []*messages.BackupSet) ([]*messages.SetStat
 
 // RetainSets removes the sets of which no backup lies on disk any more, oldest first, and returns their run ids, also
 // beside an error. The newest set stays, and one that cannot be read. A run that backed nothing up goes once no older
-// set has a backup left, so that a list of sets has no holes. With dryRun nothing is removed.
+// set has a backup left, so that a list of sets has no holes.
 //
 // A crash may leave any of those that were to go. Nothing is removed when the backups cannot be listed.
-func (d *Directory) RetainSets(dryRun bool) ([]string, error) {
-	removed, err := d.retainSets(dryRun)
+func (d *Directory) RetainSets() ([]string, error) {
+	removed, err := d.retainSets()
 	if err != nil {
 		err = fmt.Errorf("retain sets: %w", err)
 	}
 	return removed, err
 }
 
-func (d *Directory) retainSets(dryRun bool) (removed []string, err error) {
-	if !dryRun {
-		if err := d.begin(); err != nil {
-			return nil, err
-		}
-		defer d.end()
-	}
+// ForeseeSets returns what RetainSets would remove once the backups are gone that decisions do not keep. It changes
+// nothing.
+func (d *Directory) ForeseeSets(decisions []*messages.RetentionDecision) ([]string, error) {
 	d.sets.Lock()
 	defer d.sets.Unlock()
-	gone, err := d.emptySets()
-	if err != nil || dryRun || len(gone) == 0 {
-		return gone, err
+	gone, err := d.emptySets(decisions)
+	if err != nil {
+		err = fmt.Errorf("foresee sets: %w", err)
+	}
+	return gone, err
+}
+
+func (d *Directory) retainSets() (removed []string, err error) {
+	if err := d.begin(); err != nil {
+		return nil, err
+	}
+	defer d.end()
+	d.sets.Lock()
+	defer d.sets.Unlock()
+	gone, err := d.emptySets(nil)
+	if err != nil || len(gone) == 0 {
+		return nil, err
 	}
 	var errs []error
 	for _, runID := range gone {
@@ -96,8 +106,8 @@ func (d *Directory) retainSets(dryRun bool) (removed []string, err error) {
 	return removed, errors.Join(errs...)
 }
 
-// emptySets returns the run ids of the sets that go, oldest first.
-func (d *Directory) emptySets() ([]string, error) {
+// emptySets returns the run ids of the sets that go, oldest first, as if what decisions do not keep were gone.
+func (d *Directory) emptySets(decisions []*messages.RetentionDecision) ([]string, error) {
 	newest, err := d.NewestRun()
 	if err != nil {
 		return nil, err
@@ -106,7 +116,12 @@ func (d *Directory) emptySets() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	there := map[string][]string{} // backup ids by table
+	there := onDisk{d: d, ids: map[string][]string{}, going: map[string]bool{}}
+	for _, decision := range decisions {
+		if !decision.GetKeep() {
+			there.going[decision.GetTable()+"/"+decision.GetBackupId()] = true
+		}
+	}
 	var gone []string
 	left := false // an older set has a backup left
 	for _, name := range names {
@@ -119,7 +134,7 @@ func (d *Directory) emptySets() ([]string, error) {
 			left = true // fails closed; Sets warns of it
 			continue
 		}
-		made, has, err := d.left(set, there)
+		made, has, err := there.left(set)
 		if err != nil {
 			return nil, err
 		}
@@ -133,8 +148,15 @@ func (d *Directory) emptySets() ([]string, error) {
 	return gone, nil
 }
 
+// onDisk are the backups that lie on disk, read table by table, less those that go.
+type onDisk struct {
+	d     *Directory
+	ids   map[string][]string // by table
+	going map[string]bool     // by table/id
+}
+
 // left tells whether a run made any backup, and whether one of them lies on disk.
-func (d *Directory) left(set *messages.BackupSet, there map[string][]string) (made, has bool, err error) {
+func (o onDisk) left(set *messages.BackupSet) (made, has bool, err error) {
 	for _, result := range set.GetResults() {
 		table := result.GetTable()
 		if result.GetOutcome() == messages.Outcome_OUTCOME_FAILED {
@@ -145,14 +167,15 @@ func (d *Directory) left(set *messages.BackupSet, there map[string][]string) (ma
 			has = true // fails closed
 			continue
 		}
-		ids, known := there[table]
+		ids, known := o.ids[table]
 		if !known {
-			if ids, err = d.ids(table); err != nil {
+			if ids, err = o.d.ids(table); err != nil {
 				return false, false, err
 			}
-			there[table] = ids
+			o.ids[table] = ids
 		}
-		has = has || slices.Contains(ids, result.GetBackupId())
+		id := result.GetBackupId()
+		has = has || slices.Contains(ids, id) && !o.going[table+"/"+id]
 	}
 	return made, has, nil
 }

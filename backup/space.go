@@ -18,8 +18,8 @@ type Space struct {
 // Space returns what each of a table's backups, as List returned them, takes on its disk. It looks at every file, and
 // ends with ctx. A backup that is gone meanwhile takes nothing.
 func (d *Directory) Space(ctx context.Context, backups []Backup) ([]Space, error) {
-	l := ledger{d: d}
-	if err := l.add(ctx, backups); err != nil {
+	l := newLedger(ctx, d, nil)
+	if err := l.add(backups); err != nil {
 		return nil, fmt.Errorf("measure backups: %w", err)
 	}
 	spaces := make([]Space, len(backups))
@@ -38,10 +38,27 @@ func (d *Directory) Space(ctx context.Context, backups []Backup) ([]Space, error
 // ledger knows which files the backups of one table hold, and how many backups hold each: what a link shares is told
 // by its identity on disk, as a manifest cannot tell a link from a copy of the same file. A nil ledger does nothing.
 type ledger struct {
-	d       *Directory
-	files   map[string][]heldFile // by backup id
-	holders map[string]int        // by key
-	freed   int64
+	d        *Directory
+	ctx      context.Context
+	progress func()
+	files    map[string][]heldFile // by backup id
+	holders  map[string]int        // by key
+	freed    int64
+}
+
+func newLedger(ctx context.Context, d *Directory, progress func()) *ledger {
+	if progress == nil {
+		progress = func() {}
+	}
+	return &ledger{d: d, ctx: ctx, progress: progress}
+}
+
+// ended returns why no more is to be done, nil before.
+func (l *ledger) ended() error {
+	if l == nil || l.ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(l.ctx)
 }
 
 type heldFile struct {
@@ -56,13 +73,13 @@ func (l *ledger) enter(backups []Backup, decided []Decision) error {
 	}
 	for _, decision := range decided {
 		if !decision.Keep {
-			return l.add(context.Background(), backups)
+			return l.add(backups)
 		}
 	}
 	return nil
 }
 
-func (l *ledger) add(ctx context.Context, backups []Backup) error {
+func (l *ledger) add(backups []Backup) error {
 	l.files, l.holders = map[string][]heldFile{}, map[string]int{}
 	for _, b := range backups {
 		dir := l.d.fs.PathJoin(b.Path, dbDir)
@@ -71,9 +88,10 @@ func (l *ledger) add(ctx context.Context, backups []Backup) error {
 			return err
 		}
 		for _, name := range names {
-			if err := ctx.Err(); err != nil {
-				return context.Cause(ctx)
+			if err := l.ended(); err != nil {
+				return err
 			}
+			l.progress()
 			f, err := l.d.held(l.d.fs.PathJoin(dir, name))
 			if err != nil {
 				return err
@@ -106,6 +124,7 @@ func (l *ledger) remove(b Backup) {
 	if l == nil {
 		return
 	}
+	l.progress()
 	for _, f := range l.files[b.ID] {
 		if l.holders[f.key]--; l.holders[f.key] == 0 {
 			l.freed += f.size

@@ -207,6 +207,44 @@ func (m *BackupAll) Check() *Failure {
 	return nil
 }
 
+// Check returns what is wrong with the request, all of it, or nil.
+func (m *PruneBackups) Check() *Failure {
+	var f faults
+	for i, table := range m.GetTables() {
+		if err := CheckTableName(table); err != nil {
+			f.addf("table %d: %v", i, err)
+		}
+	}
+	if failure := f.failure(); failure != nil {
+		return failure.Advise("name tables that have backups")
+	}
+	return nil
+}
+
+// Check returns what is wrong with the request, all of it, or nil.
+func (m *PinBackup) Check() *Failure {
+	var f faults
+	if err := CheckTableName(m.GetTable()); err != nil {
+		f.addf("%v", err)
+	}
+	if m.GetBackupId() == "" {
+		f.addf("backup id is empty")
+	}
+	if len(m.GetReason()) > MaxLabel {
+		f.addf("reason has %d B, maximum is %d B", len(m.GetReason()), MaxLabel)
+	}
+	if !utf8.ValidString(m.GetReason()) || !utf8.ValidString(m.GetBackupId()) {
+		f.addf("reason %q, or backup id %q, is no UTF-8", m.GetReason(), m.GetBackupId())
+	}
+	if m.GetUnpin() && m.GetReason() != "" {
+		f.addf("a reason is given for an unpin")
+	}
+	if failure := f.failure(); failure != nil {
+		return failure.Advise("name a backup as ListBackups does, and a reason of up to 256 B")
+	}
+	return nil
+}
+
 // Check returns what is wrong with the request, or nil.
 func (m *ListEvents) Check() *Failure {
 	if m.GetSince() == nil || m.GetSince().IsValid() {

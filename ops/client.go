@@ -117,6 +117,18 @@ func (c *Client) ShowBackup(ctx context.Context, table, id string) (*messages.Ba
 	return detail, fromConnect(ctx, err, false)
 }
 
+// PruneBackups applies retention now and waits for what it did; with DryRun it removes nothing. It goes on when ctx ends.
+func (c *Client) PruneBackups(ctx context.Context, m *messages.PruneBackups) (*messages.PruneReport, error) {
+	report, err := c.service.PruneBackups(ctx, m)
+	return report, fromConnect(ctx, err, false)
+}
+
+// PinBackup has retention keep a backup until it is unpinned, and returns the backup once that is durable.
+func (c *Client) PinBackup(ctx context.Context, m *messages.PinBackup) (*messages.BackupInfo, error) {
+	info, err := c.service.PinBackup(ctx, m)
+	return info, fromConnect(ctx, err, false)
+}
+
 // Health reports on every table, also on those that cannot answer.
 func (c *Client) Health(ctx context.Context) (*messages.HealthReport, error) {
 	report, err := c.service.HealthMetrics(ctx, &messages.HealthMetrics{})

@@ -31,7 +31,8 @@ func load(t *testing.T, text string, flags, env map[string]string) (*Config, err
 // samples has a text for every setting that is not its default.
 var samples = map[string]string{
 	"name": "shop", "dir": "d", "backup_dir": "b", "tables": "x,y", "at_cut": "z", "create_empty": "true", "interval": "1m30s",
-	"cron": "30 2 * * *", "disable_schedule": "true", "keep": "7", "stop_timeout": "1h30m", "disable_socket": "true", "log.format": "json",
+	"cron": "30 2 * * *", "disable_schedule": "true", "keep": "7", "keep_hourly": "24", "keep_daily": "8", "keep_weekly": "5",
+	"keep_monthly": "12", "keep_within": "72h", "stop_timeout": "1h30m", "disable_socket": "true", "log.format": "json",
 	"log.level": "debug", "limits.max_pending_ops": "10", "limits.max_pending_bytes": "3GiB", "limits.readers": "2",
 	"limits.concurrent_backups": "9", "limits.cut_timeout": "2m", "limits.copy_timeout": "1.5s",
 	"undo_life": "1h", "limits.freeze_after": "1m", "limits.stall_after": "1m", "limits.min_free_bytes": "5MiB",
@@ -165,6 +166,10 @@ func TestFileFaults(t *testing.T) {
 		{"bad number", "keep: 3.5\n", `:1: keep is "3.5"`, "whole number"},
 		{"small number", "keep: 0\n", ":1: keep is 0, minimum is 1", "default, 3"},
 		{"large number", "keep: 9000000000\n", ":1: keep is 9000000000, maximum is", "default, 3"},
+		{"negative rule", "keep_daily: -1\n", ":1: keep_daily is -1, minimum is 0", "default, 0"},
+		{"bad rule", "keep_within: 7d\n", `:1: keep_within is "7d"`, "with its unit"},
+		{"long rule", "keep_within: 500000h\n", ":1: keep_within is 500000h, maximum is 438000h", "default, 0s"},
+		{"misspelt rule", "keep_dayly: 3\n", `:1: unknown key "keep_dayly"`, "did you mean keep_daily?"},
 		{"bad bool", "create_empty: yes\n", `:1: create_empty is "yes"`, "write true or false"},
 		{"bad choice", "log: {format: xml}\n", `:1: log.format is "xml"`, "write text or json"},
 		{"bad cron", "cron: \"61 * * * *\"\n", `:1: cron is "61 * * * *"`, "day of month"},

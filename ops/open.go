@@ -28,6 +28,10 @@ type Access interface {
 	ListBackups(ctx context.Context, tables ...string) (*messages.BackupList, error)
 	// ShowBackup tells all that is known of one complete backup.
 	ShowBackup(ctx context.Context, table, id string) (*messages.BackupDetail, error)
+	// PruneBackups applies retention now; with DryRun it removes nothing.
+	PruneBackups(ctx context.Context, m *messages.PruneBackups) (*messages.PruneReport, error)
+	// PinBackup has retention keep a backup until it is unpinned.
+	PinBackup(ctx context.Context, m *messages.PinBackup) (*messages.BackupInfo, error)
 	// CreateTable makes an empty table and serves it; createEmpty, also one that backups know or that was dropped.
 	CreateTable(ctx context.Context, table string, createEmpty bool) error
 	// Drop takes a table out of service, after a last backup unless m says without.
@@ -89,6 +93,9 @@ type OpenOptions struct {
 	Write bool
 	// Backups opens in place for work on the backups: for changes, and no table is served but those that are restored.
 	Backups bool
+	// Rules are those of retention, as the host of the directory has them: Keep and what stands beside it. Nil means
+	// that they are not known: nothing is pruned. A server has its own.
+	Rules *actors.Config
 }
 
 // Session is access to a directory: through the server that holds it, or in place.
@@ -169,9 +176,14 @@ func openInPlace(ctx context.Context, o OpenOptions) (*Session, error) {
 		return slog.New(slog.DiscardHandler)
 	}))}
 	var err error
-	s.local, err = actors.Start(ctx, s.system, actors.Config{
+	config := actors.Config{
 		Dir: o.Dir, BackupDir: o.BackupDir, Tables: tables, ReadOnly: !o.Write && !o.Backups, DisableSchedule: true, Visit: true,
-	})
+	}
+	if r := o.Rules; r != nil {
+		config.Keep, config.KeepWithin = r.Keep, r.KeepWithin
+		config.KeepHourly, config.KeepDaily, config.KeepWeekly, config.KeepMonthly = r.KeepHourly, r.KeepDaily, r.KeepWeekly, r.KeepMonthly
+	}
+	s.local, err = actors.Start(ctx, s.system, config)
 	if err != nil {
 		s.system.Shutdown()
 		return nil, err

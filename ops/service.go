@@ -196,6 +196,19 @@ func (s *service) ShowBackup(ctx context.Context, m *messages.ShowBackup) (*mess
 	return s.gabion.ShowBackup(ctx, m.GetTable(), m.GetBackupId())
 }
 
+// PruneBackups implements messagesconnect.GabionServiceHandler.
+func (s *service) PruneBackups(ctx context.Context, m *messages.PruneBackups) (*messages.PruneReport, error) {
+	ctx, cancel := s.untilEnd(ctx)
+	defer cancel()
+	report, err := s.gabion.PruneBackups(ctx, m)
+	return report, s.orEnding(err)
+}
+
+// PinBackup implements messagesconnect.GabionServiceHandler.
+func (s *service) PinBackup(ctx context.Context, m *messages.PinBackup) (*messages.BackupInfo, error) {
+	return s.gabion.PinBackup(ctx, m)
+}
+
 // HealthMetrics implements messagesconnect.GabionServiceHandler.
 func (s *service) HealthMetrics(ctx context.Context, _ *messages.HealthMetrics) (*messages.HealthReport, error) {
 	return s.gabion.Health(ctx)

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/gabiondb/gabion/actors"
+	"github.com/gabiondb/gabion/backup"
 	"github.com/gabiondb/gabion/messages"
 )
 
@@ -78,6 +79,16 @@ func Settings() []Setting {
 			field: func(c *Config) any { return &c.Gabion.DisableSchedule }},
 		{Key: "keep", Kind: Number, Default: "3", Min: 1, Max: 1 << 31, Usage: "keep the newest `N` backups of each table",
 			field: func(c *Config) any { return &c.Gabion.Keep }},
+		{Key: "keep_hourly", Kind: Number, Default: "0", Max: 1 << 31, Usage: "keep the newest backup of `N` hours",
+			field: func(c *Config) any { return &c.Gabion.KeepHourly }},
+		{Key: "keep_daily", Kind: Number, Default: "0", Max: 1 << 31, Usage: "keep the newest backup of `N` days",
+			field: func(c *Config) any { return &c.Gabion.KeepDaily }},
+		{Key: "keep_weekly", Kind: Number, Default: "0", Max: 1 << 31, Usage: "keep the newest backup of `N` weeks",
+			field: func(c *Config) any { return &c.Gabion.KeepWeekly }},
+		{Key: "keep_monthly", Kind: Number, Default: "0", Max: 1 << 31, Usage: "keep the newest backup of `N` months",
+			field: func(c *Config) any { return &c.Gabion.KeepMonthly }},
+		{Key: "keep_within", Kind: Duration, Default: "0s", Max: int64(backup.MaxKeepWithin), Usage: "keep every backup within `DURATION` of the newest",
+			field: func(c *Config) any { return &c.Gabion.KeepWithin }},
 		{Key: "disable_drill", Kind: Bool, Default: "false", Usage: "prove backups on request alone",
 			field: func(c *Config) any { return &c.Gabion.DisableDrill }},
 		{Key: "drill_every", Kind: Duration, Default: "168h", Min: 60e9, Usage: "prove each backup anew when its proof is `DURATION` old",

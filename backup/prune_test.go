@@ -1,0 +1,280 @@
+package backup_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gabiondb/gabion/backup"
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// diskUse is the size of all files in the db directories of a table's backups, each inode once.
+func diskUse(t *testing.T, disk *hookFS, d *backup.Directory) (total int64) {
+	t.Helper()
+	backups, err := d.List(table)
+	must(t, err)
+	seen := map[uint64]bool{}
+	for _, b := range backups {
+		db := disk.PathJoin(b.Path, "db")
+		names, err := disk.mem.List(db)
+		must(t, err)
+		for _, name := range names {
+			identity, err := store.Identify(disk, disk.PathJoin(db, name))
+			must(t, err)
+			if !seen[identity.GetInode()] {
+				seen[identity.GetInode()] = true
+				total += identity.GetSize()
+			}
+		}
+	}
+	return total
+}
+
+func published(t *testing.T, disk *hookFS, d *backup.Directory, n int) (ids []string) {
+	t.Helper()
+	live := newLive(t, disk.mem, "/data", table, lineageA)
+	for range n {
+		live.put(10, 300)
+		ids = append(ids, publish(t, d, live.cut()).GetBackupId())
+	}
+	live.close()
+	return ids
+}
+
+// TestPruneCountsWhatItFrees: what a dry run foresees is what a prune gives back, is what the disk has less, and a dry
+// run changes nothing.
+func TestPruneCountsWhatItFrees(t *testing.T) {
+	disk := newDisk(t)
+	d := openDir(t, disk, backupsPath)
+	ids := published(t, disk, d, 5)
+	must(t, d.Pin(table, ids[1], "kept"))
+	policy := backup.Policy{Keep: 2}
+
+	before := snapshot(t, disk.mem, backupsPath)
+	disk.hook(func(op, path string) error {
+		if mutates(op) {
+			t.Errorf("a dry run does %s %s", op, path)
+		}
+		return nil
+	}, nil)
+	foreseen, err := d.Foresee(t.Context(), table, policy, noon, nil)
+	disk.hook(nil, nil)
+	must(t, err)
+	if !slices.Equal(before, snapshot(t, disk.mem, backupsPath)) {
+		t.Error("a dry run changed the disk")
+	}
+	used := diskUse(t, disk, d)
+	pruned, err := d.Prune(t.Context(), table, policy, noon, nil)
+	must(t, err)
+	if saved := used - diskUse(t, disk, d); pruned.Freed != saved || foreseen.Freed != saved || saved <= 0 {
+		t.Errorf("freed %d B, foresaw %d B, the disk has %d B less", pruned.Freed, foreseen.Freed, saved)
+	}
+	for i, d := range pruned.Decisions {
+		if !proto.Equal(d, foreseen.Decisions[i]) {
+			t.Errorf("decided %v, foresaw %v", d, foreseen.Decisions[i])
+		}
+	}
+	if left, _ := complete(t, disk, disk.PathJoin(backupsPath, table)); !slices.Equal(left, []string{ids[1], ids[3], ids[4], "pins"}) {
+		t.Errorf("left %v", left)
+	}
+	if pruned, err = d.Prune(t.Context(), table, policy, noon, nil); pruned.Freed != 0 || err != nil {
+		t.Errorf("a second prune freed %d B, %v", pruned.Freed, err)
+	}
+}
+
+// TestPruneCountsNoFailure: bytes of a backup that could not be removed are not counted.
+func TestPruneCountsNoFailure(t *testing.T) {
+	disk := newDisk(t)
+	d := openDir(t, disk, backupsPath)
+	published(t, disk, d, 4)
+	disk.hook(func(op, _ string) error {
+		if op == "rename" {
+			return errInjected
+		}
+		return nil
+	}, nil)
+	pruned, err := d.Prune(t.Context(), table, backup.Policy{Keep: 1}, noon, nil)
+	disk.hook(nil, nil)
+	wantIs(t, err, errInjected)
+	if pruned.Freed != 0 {
+		t.Errorf("freed %d B", pruned.Freed)
+	}
+}
+
+// TestPruneOnAFullDisk: nothing that prune does needs room.
+func TestPruneOnAFullDisk(t *testing.T) {
+	disk := newDisk(t)
+	d := openDir(t, disk, backupsPath)
+	ids := published(t, disk, d, 3)
+	must(t, d.Pin(table, ids[0], "kept"))
+	disk.hook(func(op, _ string) error {
+		switch op {
+		case "create", "write", "link", "mkdir":
+			return errInjected
+		}
+		return nil
+	}, nil)
+	must(t, d.Unpin(table, ids[0]))
+	pruned, err := d.Prune(t.Context(), table, backup.Policy{Keep: 1}, noon, nil)
+	must(t, err)
+	_, err = d.RetainSets()
+	must(t, err)
+	disk.hook(nil, nil)
+	if left, _ := complete(t, disk, disk.PathJoin(backupsPath, table)); pruned.Freed == 0 || !slices.Equal(left, []string{ids[2], "pins"}) {
+		t.Errorf("freed %d B, left %v", pruned.Freed, left)
+	}
+}
+
+// TestPruneEndsWithItsContext: between two removals. What was removed until then is counted, and the rest stays.
+func TestPruneEndsWithItsContext(t *testing.T) {
+	disk := newDisk(t)
+	d := openDir(t, disk, backupsPath)
+	ids := published(t, disk, d, 4)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	renames := 0
+	disk.hook(nil, func(op, _ string) {
+		if op == "rename" {
+			renames++
+			cancel(errInjected)
+		}
+	})
+	calls := 0
+	pruned, err := d.Prune(ctx, table, backup.Policy{Keep: 1}, noon, func() { calls++ })
+	disk.hook(nil, nil)
+	wantIs(t, err, errInjected)
+	left, pending := complete(t, disk, disk.PathJoin(backupsPath, table))
+	if renames != 1 || !slices.Equal(left, ids[1:]) || len(pending) > 0 || pruned.Freed == 0 || calls < 5 {
+		t.Errorf("%d renames, left %v and %v, freed %d B, %d times progress", renames, left, pending, pruned.Freed, calls)
+	}
+}
+
+// TestSpace: own bytes are what one removal gives back; what two backups hold is shared; without identities nothing is.
+func TestSpace(t *testing.T) {
+	disk := newDisk(t)
+	d := openDir(t, disk, backupsPath)
+	published(t, disk, d, 3)
+	measure := func() ([]backup.Backup, []backup.Space) {
+		t.Helper()
+		backups, err := d.List(table)
+		must(t, err)
+		spaces, err := d.Space(t.Context(), backups)
+		must(t, err)
+		return backups, spaces
+	}
+	backups, spaces := measure()
+	total := func(b backup.Backup) (bytes int64) {
+		for _, f := range b.Manifest.GetFiles() {
+			bytes += f.GetSize()
+		}
+		return bytes
+	}
+	for i, s := range spaces {
+		if s.Own <= 0 || s.Shared <= 0 || s.Own+s.Shared != total(backups[i]) {
+			t.Errorf("backup %s takes %+v of %d B", backups[i].ID, s, total(backups[i]))
+		}
+	}
+	used := diskUse(t, disk, d)
+	pruned, err := d.Prune(t.Context(), table, backup.Policy{Keep: 2}, noon, nil)
+	must(t, err)
+	if pruned.Freed != spaces[2].Own || used-diskUse(t, disk, d) != pruned.Freed {
+		t.Errorf("freed %d B, own were %d B", pruned.Freed, spaces[2].Own)
+	}
+	disk.blind = true
+	if _, spaces = measure(); spaces[0].Shared+spaces[1].Shared != 0 {
+		t.Errorf("without identities %+v", spaces)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = d.Space(ctx, backups[:2])
+	wantIs(t, err, context.Canceled)
+}
+
+// TestUnpin: what is unpinned may go, a backup that is not there is told, and one without a pin stays so.
+func TestUnpin(t *testing.T) {
+	disk := newDisk(t)
+	d := openDir(t, disk, backupsPath)
+	ids := published(t, disk, d, 3)
+	must(t, d.Unpin(table, ids[0])) // there is no directory of pins yet
+	must(t, d.Pin(table, ids[0], "kept"))
+	must(t, d.Pin(table, ids[1], "kept"))
+	must(t, d.Unpin(table, ids[0]))
+	must(t, d.Unpin(table, ids[0]))
+	wantIs(t, d.Unpin(table, "000099_2026-02-11T12-00-00Z"), messages.ErrNotFound)
+	wantIs(t, d.Unpin(table, "../"+table), messages.ErrInvalid)
+	wantIs(t, d.Unpin("No Table", ids[0]), messages.ErrInvalid)
+	_, err := d.Retain(table, backup.Policy{Keep: 1}, noon)
+	must(t, err)
+	if left, _ := complete(t, disk, disk.PathJoin(backupsPath, table)); !slices.Equal(left, []string{ids[1], ids[2], "pins"}) {
+		t.Errorf("left %v", left)
+	}
+}
+
+// TestPinSurvivesCrash takes the power away after every operation of a pin and of an unpin: the backup is there in any
+// case, its pin is whole or not there, and what was answered holds.
+func TestPinSurvivesCrash(t *testing.T) {
+	rng := newRand(t)
+	disk := newDisk(t)
+	d := openDir(t, disk, backupsPath)
+	id := published(t, disk, d, 1)[0]
+	crashes := 0
+	check := func(want ...string) {
+		t.Helper()
+		for _, percent := range []int{0, 50, 100} {
+			crashes++
+			clone := disk.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
+			after, err := backup.Open(backup.Options{FS: clone, Path: backupsPath, StoreID: testStore})
+			must(t, err)
+			backups, err := after.List(table)
+			must(t, err)
+			if len(backups) != 1 || backups[0].Fault != nil || !slices.Contains(want, backups[0].Pinned) {
+				t.Errorf("after a crash %+v, want a pin of %q", backups, want)
+			}
+			must(t, after.Close())
+		}
+	}
+	while := func(want []string, act func() error) {
+		t.Helper()
+		disk.hook(nil, func(op, _ string) {
+			if mutates(op) {
+				check(want...)
+			}
+		})
+		must(t, act())
+		disk.hook(nil, nil)
+	}
+	while([]string{"", "kept"}, func() error { return d.Pin(table, id, "kept") })
+	check("kept")
+	while([]string{"", "kept"}, func() error { return d.Unpin(table, id) })
+	check("")
+	if crashes < 20 {
+		t.Errorf("only %d crashes", crashes)
+	}
+}
+
+// TestUnpinAgain: an unpin that could not be made durable is, once it is asked for again.
+func TestUnpinAgain(t *testing.T) {
+	disk := newDisk(t)
+	d := openDir(t, disk, backupsPath)
+	id := published(t, disk, d, 1)[0]
+	must(t, d.Pin(table, id, "kept"))
+	pins := disk.PathJoin(backupsPath, table, "pins")
+	disk.hook(func(op, path string) error {
+		if op == "sync" && path == pins {
+			return errInjected
+		}
+		return nil
+	}, nil)
+	wantIs(t, d.Unpin(table, id), errInjected)
+	disk.hook(nil, nil)
+	must(t, d.Unpin(table, id))
+	backups, err := openDir(t, disk.mem.CrashClone(vfs.CrashCloneCfg{}), backupsPath).List(table)
+	must(t, err)
+	if len(backups) != 1 || backups[0].Pinned != "" {
+		t.Errorf("after a power loss: %+v", backups)
+	}
+}
