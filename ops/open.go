@@ -93,8 +93,8 @@ type OpenOptions struct {
 	Write bool
 	// Backups opens in place for work on the backups: for changes, and no table is served but those that are restored.
 	Backups bool
-	// Rules are those of retention, as the host of the directory has them: Keep and what stands beside it. Nil means
-	// that they are not known: nothing is pruned. A server has its own.
+	// Rules are those of retention, as the host of the directory has them: Keep and what stands beside it. Without
+	// Keep they are not known, and nothing is pruned. A server has its own.
 	Rules *actors.Config
 }
 

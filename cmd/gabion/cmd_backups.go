@@ -17,9 +17,10 @@ func newBackups(out *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backups",
 		Short: "List the backup sets and the backups of each table",
-		Long: `List the sets, newest first, each with what became of it: complete, partial (a table failed), or thinned
-(retention has removed some of its backups since). Then the backups of each table, newest first. gabion backups show
-shows one.`,
+		Long: `List the sets, newest first, each with what is left of it: complete, partial (a table failed), or thinned
+(a backup is gone since, or is another one). Then the backups of each table, newest first: OWN is what the removal of
+one alone gives back, SHARED the size of its files that other backups hold too, RETENTION what keeps it, as far as the
+rules are known: a server knows its own. gabion backups show shows one.`,
 		Example: `  gabion backups --dir DIR
   gabion backups show tasks/42 --dir DIR`,
 		Args: cobra.ArbitraryArgs,
@@ -45,20 +46,15 @@ shows one.`,
 }
 
 func printBackups(out *output, list *messages.BackupList, now time.Time) error {
-	there := make(map[string]bool, len(list.GetBackups()))
-	var backups [][]string
-	for _, b := range list.GetBackups() {
-		there[b.GetTable()+"/"+b.GetBackupId()] = true
-		backups = append(backups, []string{
-			b.GetTable(), b.GetBackupId(), strconv.FormatUint(b.GetCount(), 10), size(b.GetBytes()),
-			age(now, b.GetFinished()), b.GetRunId(), b.GetLabel(), b.GetFault(),
-		})
-	}
 	var sets [][]string
-	for _, set := range list.GetSets() {
+	for i, set := range list.GetSets() {
+		var status *messages.SetStatus
+		if i < len(list.GetSetStatus()) { // an older server sends none
+			status = list.GetSetStatus()[i]
+		}
 		sets = append(sets, []string{
 			set.GetRunId(), age(now, set.GetFinished()),
-			strconv.Itoa(len(set.GetResults())), setStatus(set, there), set.GetLabel(),
+			strconv.Itoa(len(set.GetResults())), setStatus(status, len(set.GetResults())), set.GetLabel(),
 		})
 	}
 	if err := out.table("", []string{"SET", "AGE", "TABLES", "STATUS", "LABEL"}, sets); err != nil {
@@ -67,31 +63,60 @@ func printBackups(out *output, list *messages.BackupList, now time.Time) error {
 	if err := out.printf("\n"); err != nil {
 		return err
 	}
-	return out.table("", []string{"TABLE", "BACKUP", "ROWS", "SIZE", "AGE", "RUN", "LABEL", "FAULT"}, backups)
+	var backups [][]string
+	for _, b := range list.GetBackups() {
+		backups = append(backups, []string{
+			b.GetTable(), b.GetBackupId(), strconv.FormatUint(b.GetCount(), 10),
+			size(b.GetBytes()), optionalSize(b.OwnBytes), optionalSize(b.SharedBytes),
+			age(now, b.GetFinished()), b.GetRunId(), b.GetLabel(), b.GetPinned(), retention(b), b.GetFault(),
+		})
+	}
+	return out.table("", []string{"TABLE", "BACKUP", "ROWS", "SIZE", "OWN", "SHARED", "AGE", "RUN", "LABEL", "PIN", "RETENTION", "FAULT"}, backups)
 }
 
-// setStatus says what became of a set. there holds table/id of every backup that lies on disk; with nil, what
-// retention did since is left out.
-func setStatus(set *messages.BackupSet, there map[string]bool) string {
-	var failed []string
-	removed := 0
+// retention is what retention makes of a backup, empty where the rules are not known.
+func retention(b *messages.BackupInfo) string {
+	reasons := strings.Join(b.GetReasons(), "; ")
+	if b.GetGoes() {
+		return "goes: " + reasons
+	}
+	return reasons
+}
+
+// optionalSize is size, or - where the disk did not tell.
+func optionalSize(n *int64) string {
+	if n == nil {
+		return "-"
+	}
+	return size(*n)
+}
+
+// ranStatus is what became of a set in its run, whatever retention did since.
+func ranStatus(set *messages.BackupSet) *messages.SetStatus {
+	status := &messages.SetStatus{}
 	for _, result := range set.GetResults() {
-		switch {
-		case result.GetOutcome() == messages.Outcome_OUTCOME_FAILED:
-			failed = append(failed, result.GetTable())
-		case there != nil && !there[result.GetTable()+"/"+result.GetBackupId()]:
-			removed++
+		if result.GetOutcome() == messages.Outcome_OUTCOME_FAILED {
+			status.Failed = append(status.Failed, result.GetTable())
 		}
 	}
-	var status []string
-	if len(failed) > 0 {
-		status = append(status, "partial: failed "+strings.Join(failed, ", "))
+	return status
+}
+
+// setStatus says what is left of a set with so many tables.
+func setStatus(status *messages.SetStatus, tables int) string {
+	var texts []string
+	if failed := status.GetFailed(); len(failed) > 0 {
+		texts = append(texts, "partial: failed "+strings.Join(failed, ", "))
 	}
-	if removed > 0 {
-		status = append(status, fmt.Sprintf("thinned: %d of %d left", len(set.GetResults())-len(failed)-removed, len(set.GetResults())))
+	if gone := status.GetGone(); len(gone) > 0 {
+		texts = append(texts, fmt.Sprintf("thinned: %d of %d left, gone %s",
+			tables-len(status.GetFailed())-len(gone), tables, strings.Join(gone, ", ")))
 	}
-	if status == nil {
-		return "complete"
+	switch {
+	case len(texts) > 0:
+		return strings.Join(texts, "; ")
+	case status == nil:
+		return "-"
 	}
-	return strings.Join(status, "; ")
+	return "complete"
 }

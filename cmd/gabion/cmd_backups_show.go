@@ -41,6 +41,15 @@ is the name that gabion backups prints, or the number before its underscore.`,
 	return cmd
 }
 
+// parseBackup splits TABLE/BACKUP.
+func parseBackup(arg string) (table, id string, err error) {
+	table, id, ok := strings.Cut(arg, "/")
+	if !ok || id == "" {
+		return "", "", usagef("write tasks/42, with a name that gabion backups prints", "backup %q is not TABLE/BACKUP", arg)
+	}
+	return table, id, nil
+}
+
 func printBackup(out *output, detail *messages.BackupDetail, now time.Time) error {
 	b, record := detail.GetBackup(), detail.GetManifest().GetRecord()
 	lines := [][2]string{
@@ -48,6 +57,7 @@ func printBackup(out *output, detail *messages.BackupDetail, now time.Time) erro
 		{"path", detail.GetPath()},
 		{"fault", b.GetFault()},
 		{"pinned", b.GetPinned()},
+		{"retention", retention(b)},
 		{"label", b.GetLabel()},
 		{"run", b.GetRunId()},
 	}
@@ -59,6 +69,8 @@ func printBackup(out *output, detail *messages.BackupDetail, now time.Time) erro
 			{"rows", strconv.FormatUint(record.GetCount(), 10)},
 			{"live", size(record.GetLiveBytes())},
 			{"size", size(b.GetBytes())},
+			{"own", optionalSize(b.OwnBytes)},
+			{"shared", optionalSize(b.SharedBytes)},
 			{"manifest", detail.GetManifestSha256()},
 		}...)
 	}

@@ -7,24 +7,17 @@ import (
 )
 
 func TestSetStatus(t *testing.T) {
-	set := &messages.BackupSet{Results: []*messages.TableResult{
-		{Table: "a", Outcome: messages.Outcome_OUTCOME_BACKED_UP, BackupId: "1"},
-		{Table: "b", Outcome: messages.Outcome_OUTCOME_CARRIED_FORWARD, BackupId: "2"},
-		{Table: "c", Outcome: messages.Outcome_OUTCOME_FAILED},
-	}}
-	whole := &messages.BackupSet{Results: set.GetResults()[:2]}
 	for _, test := range []struct {
-		set   *messages.BackupSet
-		there map[string]bool
-		want  string
+		status *messages.SetStatus
+		want   string
 	}{
-		{whole, map[string]bool{"a/1": true, "b/2": true}, "complete"},
-		{whole, map[string]bool{"a/1": true, "a/2": true}, "thinned: 1 of 2 left"},
-		{whole, nil, "complete"},
-		{set, map[string]bool{"a/1": true, "b/2": true}, "partial: failed c"},
-		{set, map[string]bool{"b/2": true}, "partial: failed c; thinned: 1 of 3 left"},
+		{&messages.SetStatus{}, "complete"},
+		{&messages.SetStatus{Gone: []string{"b"}}, "thinned: 2 of 3 left, gone b"},
+		{&messages.SetStatus{Failed: []string{"c"}}, "partial: failed c"},
+		{&messages.SetStatus{Failed: []string{"c"}, Gone: []string{"a", "b"}}, "partial: failed c; thinned: 0 of 3 left, gone a, b"},
+		{nil, "-"},
 	} {
-		if got := setStatus(test.set, test.there); got != test.want {
+		if got := setStatus(test.status, 3); got != test.want {
 			t.Errorf("status is %q, want %q", got, test.want)
 		}
 	}

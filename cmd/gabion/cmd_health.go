@@ -79,7 +79,7 @@ func printHealth(out *output, report *messages.HealthReport, now time.Time) erro
 	}
 	last := "never"
 	if run := report.GetLastRun(); run != nil {
-		last = fmt.Sprintf("%s, %s, %s", run.GetRunId(), age(now, run.GetFinished()), setStatus(run, nil))
+		last = fmt.Sprintf("%s, %s, %s", run.GetRunId(), age(now, run.GetFinished()), setStatus(ranStatus(run), len(run.GetResults())))
 	}
 	if err := out.printf("\nlast run: %s\n", last); err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -21,8 +22,24 @@ type configFlags struct {
 func (c *configFlags) addFlags(cmd *cobra.Command) {
 	c.flags = cmd.Flags()
 	c.flags.SortFlags = false
+	c.add(func(ops.Setting) bool { return true })
+}
+
+// addRules adds only the flags that say what retention keeps.
+func (c *configFlags) addRules(cmd *cobra.Command) {
+	c.flags = cmd.Flags()
+	c.add(isRule)
+}
+
+// isRule tells the settings that say what retention keeps.
+func isRule(s ops.Setting) bool { return s.Key == "keep" || strings.HasPrefix(s.Key, "keep_") }
+
+func (c *configFlags) add(wanted func(ops.Setting) bool) {
 	c.flags.StringVar(&c.file, "config", "", "read the configuration from `FILE` (default $"+configVariable+")")
 	for _, s := range ops.Settings() {
+		if !wanted(s) {
+			continue
+		}
 		value := &settingFlag{setting: s}
 		usage := s.Usage
 		if s.Default != "" && s.Kind != ops.Bool {

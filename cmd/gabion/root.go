@@ -57,6 +57,8 @@ changes what a directory holds: through the server that holds it, or in place wh
 		newVerify(out),
 		newRestore(out),
 		newDiff(out),
+		newPrune(out),
+		newPin(out),
 		newEvents(out),
 		newVersion(out),
 	)

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gabiondb/gabion/actors"
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops"
+)
+
+func newPrune(out *output) *cobra.Command {
+	var at place
+	var rules configFlags
+	var m messages.PruneBackups
+	cmd := &cobra.Command{
+		Use:   "prune",
+		Short: "Remove the backups that retention does not keep",
+		Long: `Remove the backups that retention does not keep, as every run does, and print for each backup what keeps it, or why
+nothing does. A server goes by its own rules. In place they are not known: give those of the service with --config, or
+by flags. The newest usable and the newest proven backup of each lineage stay whatever the rules say, and so does
+what is pinned or being read. The exit code is 3 when something could not be removed.`,
+		Example: `  gabion prune --dry-run --dir DIR
+  gabion prune --table tasks --config /etc/gabion.yaml --dir DIR`,
+		Args: exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if bad := m.Check(); bad != nil {
+				return bad
+			}
+			known, err := rules.loadRules()
+			if err != nil {
+				return err
+			}
+			o := ops.OpenOptions{Write: !m.GetDryRun(), Rules: known}
+			return at.open(cmd.Context(), o, func(s *ops.Session) error {
+				switch byFlag := rules.changed(); {
+				case s.Client() != nil && len(byFlag) > 0:
+					return usagef("leave them out; gabion backups shows what the server's rules keep",
+						"a server holds the directory and goes by its own rules, not by %s", strings.Join(byFlag, ", "))
+				case s.Client() == nil && known == nil:
+					return usagef("name the file of the service with --config, or give its rules: --keep 3 --keep-weekly 8",
+						"no server holds the directory, and no rules are given")
+				}
+				report, err := s.PruneBackups(cmd.Context(), &m)
+				if err != nil {
+					return err
+				}
+				if out.json {
+					err = out.message(report)
+				} else {
+					err = printPrune(out, report)
+				}
+				for _, fault := range report.GetFaults() {
+					err = errors.Join(err, partialError(fault))
+				}
+				return err
+			})
+		},
+	}
+	at.addFlags(cmd)
+	cmd.Flags().StringSliceVar(&m.Tables, "table", nil, "prune the backups of `TABLE` alone; may be given again")
+	cmd.Flags().BoolVar(&m.DryRun, "dry-run", false, "print what would be removed, and remove nothing")
+	rules.addRules(cmd)
+	return cmd
+}
+
+// loadRules returns the configuration that says what retention keeps, nil when nothing says anything of it.
+func (c *configFlags) loadRules() (*actors.Config, error) {
+	config, err := c.load()
+	if err != nil {
+		return nil, err
+	}
+	known := c.file != "" || os.Getenv(configVariable) != ""
+	for i, s := range ops.Settings() {
+		known = known || isRule(s) && config.Values()[i].Source != "default"
+	}
+	if !known {
+		return nil, nil
+	}
+	return &config.Gabion, nil
+}
+
+// changed names the flags of the rules that were given.
+func (c *configFlags) changed() []string {
+	var names []string
+	for _, s := range ops.Settings() {
+		if isRule(s) && c.flags.Changed(s.Flag()) {
+			names = append(names, "--"+s.Flag())
+		}
+	}
+	return names
+}
+
+func printPrune(out *output, report *messages.PruneReport) error {
+	goes, freed := "removed", "freed"
+	if report.GetDryRun() {
+		goes, freed = "would be removed", "would be freed"
+	}
+	var rows [][]string
+	removed := 0
+	for _, d := range report.GetDecisions() {
+		verb := "kept"
+		if !d.GetKeep() {
+			verb = goes
+			removed++
+		}
+		rows = append(rows, []string{d.GetTable(), d.GetBackupId(), verb, strings.Join(d.GetReasons(), "; ")})
+	}
+	if err := out.table("", []string{"TABLE", "BACKUP", "DECISION", "REASONS"}, rows); err != nil {
+		return err
+	}
+	if n := len(report.GetRemovedSets()); n > 0 {
+		if err := out.printf("%s without any backup %s\n", plural(n, "set"), goes); err != nil {
+			return err
+		}
+	}
+	return out.printf("%d kept, %d %s, %s %s\n", len(rows)-removed, removed, goes, size(report.GetFreedBytes()), freed)
+}
