@@ -64,6 +64,11 @@ func TestEveryFaultAtOnce(t *testing.T) {
 		AtCut:             []string{"Fast", "thrice", "thrice"},
 		Interval:          time.Millisecond,
 		Keep:              -1,
+		KeepHourly:        -1,
+		KeepDaily:         -1,
+		KeepWeekly:        -1,
+		KeepMonthly:       -1,
+		KeepWithin:        -1,
 		MaxPendingOps:     -1,
 		MaxPendingBytes:   -1,
 		Readers:           -1,
@@ -72,7 +77,8 @@ func TestEveryFaultAtOnce(t *testing.T) {
 		CopyTimeout:       -1,
 		CacheBytes:        -1,
 	}, `"a/b"`, "/nowhere", "lies inside", `"Upper"`, `"twice" is named twice`, `"Fast"`, `"thrice" is named twice at_cut`, `"backup" is reserved`, `"con" is reserved`, `""`,
-		`"../up"`, "interval is 1ms", "keep is negative", "max pending ops", "max pending bytes", "readers", "concurrent backups",
+		`"../up"`, "interval is 1ms", "keep is -1, minimum is 1", "keep hourly is negative", "keep daily is negative", "keep weekly is negative",
+		"keep monthly is negative", "keep within is negative", "max pending ops", "max pending bytes", "readers", "concurrent backups",
 		"cut timeout", "copy timeout", "cache bytes")
 	if !errors.Is(err, messages.ErrInvalid) {
 		t.Errorf("start = %v, want ErrInvalid", err)

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
@@ -35,6 +36,9 @@ func (t *tree) pinBackup(m *messages.PinBackup) proto.Message {
 		return t.describeOne(ctx, b.Table, b.ID)
 	})
 	if err != nil {
+		if errors.Is(err, messages.ErrDeadline) {
+			err = messages.WithHint(err, "look at the disk of the backups; what was asked for may still be done when it answers")
+		}
 		return messages.FailureOf(fmt.Errorf("pin backup: %w", err))
 	}
 	return info
