@@ -79,7 +79,8 @@ func TestCoordinatorAndSupervisorAnswerNonsense(t *testing.T) {
 		for name, pid := range map[string]*actor.PID{"coordinator": h.g.Coordinator(), "supervisor": h.g.Supervisor()} {
 			var all []*sender
 			for _, m := range []any{nil, "text", put("key", "x"), (*messages.CloseTable)(nil), (*messages.OpenTable)(nil), &messages.CloseTable{Table: "nowhere"},
-				&messages.BackupAll{Tables: []string{"nowhere"}}, &messages.BackupAll{Tables: []string{"Bad Name"}}, &actor.Started{}} {
+				&messages.BackupAll{Tables: []string{"nowhere"}}, &messages.BackupAll{Tables: []string{"Bad Name"}}, &actor.Started{},
+				&messages.PruneBackups{Tables: []string{"nowhere"}}, &messages.PinBackup{Table: "tasks", BackupId: "7"}} {
 				all = append(all, h.send(pid, m))
 				h.system.Root.Send(pid, m)
 			}
@@ -89,7 +90,8 @@ func TestCoordinatorAndSupervisorAnswerNonsense(t *testing.T) {
 					t.Errorf("%s answered request %d with %v, want a Failure with a hint", name, i, s.answers())
 				}
 			}
-			for _, m := range []any{(*messages.BackupAll)(nil), (*messages.HealthMetrics)(nil), (*messages.ListBackups)(nil), (*messages.ListTables)(nil)} {
+			for _, m := range []any{(*messages.BackupAll)(nil), (*messages.HealthMetrics)(nil), (*messages.ListBackups)(nil), (*messages.ListTables)(nil),
+				(*messages.PruneBackups)(nil), (*messages.PinBackup)(nil), &messages.PruneBackups{DryRun: true}} {
 				s := h.send(pid, m)
 				h.settle()
 				s.one(name)

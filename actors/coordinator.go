@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -57,7 +58,7 @@ func (o *coordinator) Receive(c actor.Context) {
 			r.answer(bad)
 			return
 		}
-		o.prune(r, m)
+		o.prune(r, cmp.Or(m, &messages.PruneBackups{}))
 	case *messages.PinBackup:
 		r := o.accept(c, m)
 		if bad := m.Check(); bad != nil {

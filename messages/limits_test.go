@@ -40,6 +40,12 @@ func TestCheckNamesEveryFault(t *testing.T) {
 		}}).Check(), []string{"67108868 B, maximum is 67108864 B"}},
 		{"cut of a run", (&messages.Cut{RunId: "01M82SP4RSVPSRDSKQHP1S0X20"}).Check(), nil},
 		{"cut out of the staging", (&messages.Cut{RunId: "../../01M82SP4RSVPSRDSKQHP"}).Check(), []string{"no ULID"}},
+		{"prune of bad names", (&messages.PruneBackups{Tables: []string{"ok", "Bad"}}).Check(), []string{`table 1: table name "Bad"`}},
+		{"prune of all", (&messages.PruneBackups{}).Check(), nil},
+		{"pin", (&messages.PinBackup{Table: "ok", BackupId: "7", Reason: "audit"}).Check(), nil},
+		{"pin of nothing", (&messages.PinBackup{Table: "Bad", Reason: strings.Repeat("r", 257), Unpin: true}).Check(),
+			[]string{`"Bad"`, "backup id is empty", "257 B, maximum is 256 B", "reason is given for an unpin"}},
+		{"pin with bad text", (&messages.PinBackup{Table: "ok", BackupId: "7", Reason: "\xff"}).Check(), []string{"no UTF-8"}},
 		{"backup with bad names", (&messages.BackupAll{Tables: []string{"ok", "Bad", "con"}, Label: strings.Repeat("l", 257)}).Check(),
 			[]string{`"Bad"`, `"con" is reserved`, "257 B"}},
 	} {
