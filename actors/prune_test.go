@@ -60,7 +60,7 @@ func (h *host) prune(m *messages.PruneBackups) *messages.PruneReport {
 
 // TestPrune: a dry run tells what a prune does, and changes nothing; a prune of one table leaves the others.
 func TestPrune(t *testing.T) {
-	stoppedBubble(t, actors.Config{Tables: []string{"a", "b"}}, func(h *host) {
+	stoppedBubble(t, actors.Config{Tables: []string{"a", "b"}, DisableDrill: true}, func(h *host) {
 		filled(h, 4, 2)
 		before := h.tree(backups)
 		foreseen := h.prune(&messages.PruneBackups{DryRun: true})
@@ -102,9 +102,8 @@ func TestPrune(t *testing.T) {
 // TestPruneGoesInTurn: it waits for the run under way, and the next run for it. A dry run waits for nothing. Those for the
 // same tables share one.
 func TestPruneGoesInTurn(t *testing.T) {
-	stoppedBubble(t, actors.Config{Tables: []string{"a"}, CopyTimeout: time.Hour}, func(h *host) {
+	stoppedBubble(t, actors.Config{Tables: []string{"a"}, CopyTimeout: time.Hour, DisableDrill: true}, func(h *host) {
 		filled(h, 3, 1)
-		h.config.CopyTimeout = time.Hour
 		h.put("a", "key", "new")
 		release := h.fs.hang(h.T, under(backups+"/a", "create"))
 		run := h.run("")
@@ -136,7 +135,7 @@ func TestPruneGoesInTurn(t *testing.T) {
 
 // TestPruneBesideAHungPublish: a table whose copy was given up, and hangs still, is a fault; the others are pruned.
 func TestPruneBesideAHungPublish(t *testing.T) {
-	stoppedBubble(t, actors.Config{Tables: []string{"a", "b"}}, func(h *host) {
+	stoppedBubble(t, actors.Config{Tables: []string{"a", "b"}, DisableDrill: true}, func(h *host) {
 		filled(h, 3, 1)
 		h.put("a", "key", "new")
 		release := h.fs.hang(h.T, under(backups+"/a", "create"))
@@ -155,7 +154,7 @@ func TestPruneBesideAHungPublish(t *testing.T) {
 
 // TestPruneOnAFullDisk: nothing that it does needs room.
 func TestPruneOnAFullDisk(t *testing.T) {
-	stoppedBubble(t, actors.Config{Tables: []string{"a"}}, func(h *host) {
+	stoppedBubble(t, actors.Config{Tables: []string{"a"}, DisableDrill: true}, func(h *host) {
 		filled(h, 3, 1)
 		h.fs.on(under(dir, "create", "write", "mkdir", "link"), func(fileOp) error { return syscall.ENOSPC })
 		report := h.prune(&messages.PruneBackups{})
@@ -168,7 +167,7 @@ func TestPruneOnAFullDisk(t *testing.T) {
 // TestPruneOfTablesNotServed: of one that is closed, or that only backups know, every lineage keeps its newest backup; and
 // one that is quarantined keeps all.
 func TestPruneOfTablesNotServed(t *testing.T) {
-	stoppedBubble(t, actors.Config{Tables: []string{"closed", "gone", "broken", "served"}}, func(h *host) {
+	stoppedBubble(t, actors.Config{Tables: []string{"closed", "gone", "broken", "served"}, DisableDrill: true}, func(h *host) {
 		filled(h, 2, 1)
 		h.stop()
 		// Other lineages than those of the backups.
@@ -222,7 +221,7 @@ func TestPruneOfTablesNotServed(t *testing.T) {
 
 // TestMayPrune: not where the directory is only read, unless nothing is to be removed; and never by rules that nobody gave.
 func TestMayPrune(t *testing.T) {
-	stoppedBubble(t, actors.Config{Tables: []string{"a"}}, func(h *host) {
+	stoppedBubble(t, actors.Config{Tables: []string{"a"}, DisableDrill: true}, func(h *host) {
 		filled(h, 2, 1)
 		h.stop()
 		h.config.ReadOnly, h.config.DisableSchedule = true, true
@@ -256,7 +255,7 @@ func TestMayPrune(t *testing.T) {
 
 // TestStopWithAPruneWaiting answers it, and removes nothing.
 func TestStopWithAPruneWaiting(t *testing.T) {
-	stoppedBubble(t, actors.Config{Tables: []string{"a"}}, func(h *host) {
+	stoppedBubble(t, actors.Config{Tables: []string{"a"}, DisableDrill: true}, func(h *host) {
 		filled(h, 3, 1)
 		h.put("a", "key", "new")
 		release := h.fs.hang(h.T, under(backups+"/a", "create"))

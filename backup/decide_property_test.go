@@ -33,7 +33,7 @@ func drawList(t *rapid.T) []backup.Candidate {
 			ID: fmt.Sprintf("%06d", n), Number: n, Lineage: rapid.SampledFrom(append(drawnLineages, "")).Draw(t, "lineage"),
 			Started: clock,
 			Faulty:  rapid.IntRange(0, 6).Draw(t, "faulty") == 0, Red: rapid.IntRange(0, 6).Draw(t, "red") == 0,
-			Proven: rapid.Bool().Draw(t, "proven"), Pinned: i == 3, InUse: i == 5,
+			Proven: rapid.Bool().Draw(t, "proven"), Pinned: i == 3, InUse: i == 5, Unread: i == 7,
 		})
 	}
 	return list
@@ -94,7 +94,7 @@ func neverRemoved(list []backup.Candidate, c backup.Candidate, policy backup.Pol
 	same := func(o backup.Candidate) bool { return good(o) && o.Lineage == c.Lineage }
 	proven := func(o backup.Candidate) bool { return same(o) && o.Proven }
 	switch {
-	case c.Pinned, c.InUse, newerThan(list, c, good) < policy.Keep:
+	case c.Pinned, c.InUse, c.Unread, newerThan(list, c, good) < policy.Keep:
 		return true
 	case good(c) && slices.Contains(policy.Lineages, c.Lineage):
 		return newerThan(list, c, same) == 0 || c.Proven && newerThan(list, c, proven) == 0

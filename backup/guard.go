@@ -42,6 +42,9 @@ func (g guard) reasons(c Candidate) []string {
 	if c.InUse {
 		reasons = append(reasons, "being read")
 	}
+	if c.Unread {
+		reasons = append(reasons, "its proofs cannot be read")
+	}
 	if c.Pinned {
 		reasons = append(reasons, "pinned")
 	}

@@ -3,9 +3,11 @@ package backup_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/gabiondb/gabion/backup"
@@ -277,4 +279,50 @@ func TestUnpinAgain(t *testing.T) {
 	if len(backups) != 1 || backups[0].Pinned != "" {
 		t.Errorf("after a power loss: %+v", backups)
 	}
+}
+
+// TestRetainKeepsTheNewestProven: also while its proofs cannot be read. One that was found red goes.
+func TestRetainKeepsTheNewestProven(t *testing.T) {
+	disk := newDisk(t)
+	d := openDir(t, disk, backupsPath)
+	ids := published(t, disk, d, 5)
+	proof := func(id string, verdict messages.Verdict) {
+		t.Helper()
+		b, err := d.Find(table, id)
+		must(t, err)
+		data, err := protojson.Marshal(&messages.Proof{FormatVersion: store.FormatVersion, Table: table, BackupId: id,
+			ManifestSha256: b.ManifestSHA256, Verdict: verdict})
+		must(t, err)
+		must(t, disk.mem.MkdirAll(disk.PathJoin(backupsPath, table, "proofs"), 0o755))
+		overwrite(t, disk.mem, disk.PathJoin(backupsPath, table, "proofs", id+".jsonl"), append(data, '\n'))
+	}
+	proof(ids[0], messages.Verdict_VERDICT_PROVEN)
+	proof(ids[1], messages.Verdict_VERDICT_PROVEN)
+	proof(ids[2], messages.Verdict_VERDICT_RED)
+	retain := func(reason string, left ...string) {
+		t.Helper()
+		decisions, err := d.Retain(table, backup.Policy{Keep: 1, Lineages: []string{lineageA}}, noon)
+		must(t, err)
+		var kept []string
+		for _, decision := range slices.Backward(decisions) {
+			if decision.GetKeep() {
+				kept = append(kept, decision.GetBackupId())
+			}
+			if decision.GetBackupId() == ids[1] && !slices.Contains(decision.GetReasons(), reason) {
+				t.Errorf("decided %v, want %q", decision, reason)
+			}
+		}
+		if !slices.Equal(kept, left) {
+			t.Errorf("left %v, want %v", kept, left)
+		}
+	}
+	disk.hook(func(op, path string) error {
+		if op == "open" && strings.HasSuffix(path, ids[1]+".jsonl") {
+			return errInjected
+		}
+		return nil
+	}, nil)
+	retain("its proofs cannot be read", ids[0], ids[1], ids[4])
+	disk.hook(nil, nil)
+	retain("newest proven of lineage "+lineageA, ids[1], ids[4])
 }

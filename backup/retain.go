@@ -166,6 +166,7 @@ func (t *table) candidate(b Backup) Candidate {
 		Faulty:  b.Fault != nil,
 		Red:     b.Red,
 		Proven:  b.Proven(),
+		Unread:  b.Red && b.Proof.GetVerdict() != messages.Verdict_VERDICT_RED,
 		Pinned:  b.Pinned != "",
 		InUse:   t.used(b.ID),
 	}

@@ -64,8 +64,8 @@ type Candidate struct {
 	Started time.Time
 	// Faulty: its manifest must not be trusted. Red: a verify found it wrong. Either makes it unusable.
 	Faulty, Red bool
-	// Proven: a verify proved it.
-	Proven bool
+	// Proven: a verify proved it. Unread: its proofs cannot be read now. It is Red as long, but may be the newest proven.
+	Proven, Unread bool
 	// Pinned: somebody asked to keep it. InUse: it is being read now.
 	Pinned, InUse bool
 }
