@@ -186,6 +186,14 @@ func TestSpace(t *testing.T) {
 	if pruned.Freed != spaces[2].Own || used-diskUse(t, disk, d) != pruned.Freed {
 		t.Errorf("freed %d B, own were %d B", pruned.Freed, spaces[2].Own)
 	}
+	// What just two hold is shared as well.
+	_, spaces = measure()
+	pruned, err = d.Prune(t.Context(), table, backup.Policy{Keep: 1}, noon, nil)
+	must(t, err)
+	if pruned.Freed != spaces[1].Own {
+		t.Errorf("freed %d B, own were %d B", pruned.Freed, spaces[1].Own)
+	}
+	published(t, disk, d, 2)
 	disk.blind = true
 	if _, spaces = measure(); spaces[0].Shared+spaces[1].Shared != 0 {
 		t.Errorf("without identities %+v", spaces)

@@ -85,9 +85,13 @@ func TestRetainSeesALateUse(t *testing.T) {
 		}
 		return nil
 	}, nil)
-	decisions, err := d.Retain(table, backup.Policy{Keep: 1}, noon)
+	pruned, err := d.Prune(t.Context(), table, backup.Policy{Keep: 1}, noon, nil)
 	must(t, err)
 	disk.hook(nil, nil)
+	decisions := pruned.Decisions
+	if pruned.Freed != 0 {
+		t.Errorf("freed %d B", pruned.Freed)
+	}
 	if last := decisions[1]; !last.GetKeep() || last.GetReasons()[0] != "being read" || lists < 2 {
 		t.Errorf("decided %v after %d lists", decisions, lists)
 	}
