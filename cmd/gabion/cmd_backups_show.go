@@ -41,15 +41,6 @@ is the name that gabion backups prints, or the number before its underscore.`,
 	return cmd
 }
 
-// parseBackup splits TABLE/BACKUP.
-func parseBackup(arg string) (table, id string, err error) {
-	table, id, ok := strings.Cut(arg, "/")
-	if !ok || id == "" {
-		return "", "", usagef("write tasks/42, with a name that gabion backups prints", "backup %q is not TABLE/BACKUP", arg)
-	}
-	return table, id, nil
-}
-
 func printBackup(out *output, detail *messages.BackupDetail, now time.Time) error {
 	b, record := detail.GetBackup(), detail.GetManifest().GetRecord()
 	lines := [][2]string{

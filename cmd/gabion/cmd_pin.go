@@ -26,7 +26,7 @@ or the number before its underscore. A backup that is pinned already keeps the r
 			if bad := m.Check(); bad != nil {
 				return bad
 			}
-			return at.open(cmd.Context(), ops.OpenOptions{Write: true}, func(s *ops.Session) error {
+			return at.open(cmd.Context(), ops.OpenOptions{Backups: true}, func(s *ops.Session) error {
 				info, err := s.PinBackup(cmd.Context(), &m)
 				if err != nil {
 					return err
