@@ -40,8 +40,9 @@ type cell struct {
 	hidden atomic.Bool
 	// found tables were on disk when somebody asked for them: an open never makes them.
 	found atomic.Bool
-	// dropping refuses writes: the last backup must hold the last one.
-	dropping atomic.Bool
+	// dropAsked is set while a drop waits or is carried out; dropping refuses writes: the last backup must hold the last one.
+	dropAsked atomic.Bool
+	dropping  atomic.Bool
 	// restoring is set while a restore of the table is under way.
 	restoring atomic.Bool
 	// checking is set while the table's blocks are read through.

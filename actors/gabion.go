@@ -362,9 +362,11 @@ func (g *Gabion) DropTable(ctx context.Context, table string) error {
 	return g.Drop(ctx, &messages.DropTable{Table: table})
 }
 
-// Drop is DropTable, without the last backup where m says so. It goes on when ctx ends.
+// Drop is DropTable, without the last backup where m says so. Behind other runs it waits for its turn, and the table takes
+// writes; they are refused from its last backup on. When ctx ends before its turn the drop is given up, and the table stays
+// as it was; later the drop goes on, and the error matches messages.ErrOutcomeUnknown.
 func (g *Gabion) Drop(ctx context.Context, m *messages.DropTable) error {
-	_, err := ask[*messages.TableList](ctx, g.tree.repliers, g.supervisor, m)
+	_, err := ask[*messages.TableList](ctx, g.tree.repliers, g.supervisor, &boundedDrop{DropTable: m, ctx: ctx})
 	return err
 }
 

@@ -95,7 +95,7 @@ func (r *replier) SendSystemMessage(pid *actor.PID, message any) { r.SendUserMes
 // Stop implements actor.Process.
 func (r *replier) Stop(*actor.PID) {}
 
-const unknownHint = "read the key to learn whether the write was carried out; it may still come"
+const unknownHint = "read the key, or list the tables, to learn whether it was carried out; it may still come"
 
 // await waits for the answer. When ctx ends first, the answer goes to late once it comes; the error matches
 // messages.ErrOutcomeUnknown when it is that of a write which may be carried out all the same.

@@ -135,7 +135,7 @@ func (s *scheduler) wake() {
 	if ask == nil {
 		return
 	}
-	if failure := s.tree.runner.queueUp(&messages.BackupAll{Tables: tables, Label: scheduleLabel}, ask); failure != nil {
+	if failure := s.tree.runner.queueUp(&messages.BackupAll{Tables: tables, Label: scheduleLabel}, ask, nil); failure != nil {
 		s.tree.config.Logger.Warn("scheduled run refused: it is asked for again", "error", failure, "wait", refusedWait)
 		wait = refusedWait
 		s.mu.Lock()

@@ -58,9 +58,9 @@ func (s *supervisor) Receive(c actor.Context) {
 	case *messages.CreateTable:
 		s.change(c, m.GetTable(), func(ctx context.Context) error { return s.tree.createTable(ctx, m) })
 	case *messages.DropTable:
-		s.change(c, m.GetTable(), func(context.Context) error {
-			return s.tree.dropTable(s.tree.runner.ctx, m) // as long as its backup takes
-		})
+		s.drop(c, &boundedDrop{DropTable: m, ctx: context.Background()})
+	case *boundedDrop:
+		s.drop(c, m)
 	case *adoption:
 		m.done <- s.adopt(c, m.member)
 	default:
@@ -140,6 +140,18 @@ func (s *supervisor) change(c actor.Context, table string, work func(context.Con
 			return nil, err
 		}
 		return &messages.TableList{Tables: []*messages.TableInfo{s.tree.members.find(table).info()}}, nil
+	})
+}
+
+// drop answers with the row of the table that is dropped; it may take as long as its backup does.
+func (s *supervisor) drop(c actor.Context, m *boundedDrop) {
+	claim := (&request{out: s.tree.outbox, sender: c.Sender()}).claim
+	s.beside(c, m.GetTable(), func(context.Context) (*messages.TableList, error) {
+		dropped, err := s.tree.dropTable(s.tree.runner.ctx, m, claim)
+		if err != nil {
+			return nil, err
+		}
+		return &messages.TableList{Tables: []*messages.TableInfo{dropped.info()}}, nil
 	})
 }
 

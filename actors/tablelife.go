@@ -111,54 +111,6 @@ func (t *tree) adopt(ctx context.Context, table string) (*member, error) {
 	}
 }
 
-// dropTable takes a table out of service after a last backup.
-func (t *tree) dropTable(ctx context.Context, m *messages.DropTable) error {
-	c, failure := t.find(m.GetTable())
-	if failure != nil {
-		return failure
-	}
-	if t.config.ReadOnly {
-		return readOnlyFailure()
-	}
-	if !c.dropping.CompareAndSwap(false, true) {
-		return messages.Failf(messages.Code_CODE_UNAVAILABLE, "table is being dropped already").Of(c.name).After(retryLate)
-	}
-	defer c.dropping.Store(false)
-	if !m.GetWithoutBackup() {
-		if c.showing() == messages.TableState_TABLE_STATE_CLOSED {
-			// Nobody writes to it: dropping is set.
-			if err := c.ask(ctx, openCommand); err != nil {
-				return messages.WithHint(fmt.Errorf("open for the last backup: %w", err),
-					"the table was not dropped; without_backup drops it all the same")
-			}
-		}
-		if err := t.lastBackup(ctx, c.name); err != nil {
-			return messages.WithHint(fmt.Errorf("last backup before the drop: %w", err),
-				"the table was not dropped; without_backup drops it all the same")
-		}
-	}
-	if err := c.ask(ctx, dropCommand); err != nil {
-		return err
-	}
-	t.scheduler.serve()
-	return nil
-}
-
-// lastBackup backs one table up, with a pin.
-func (t *tree) lastBackup(ctx context.Context, table string) error {
-	report, err := ask[*messages.BackupReport](ctx, t.repliers, t.members.backup(),
-		&messages.BackupAll{Tables: []string{table}, Label: "before drop", Pin: true})
-	if err != nil {
-		return err
-	}
-	for _, result := range report.GetSet().GetResults() {
-		if result.GetOutcome() == messages.Outcome_OUTCOME_FAILED {
-			return result.GetFailure()
-		}
-	}
-	return nil
-}
-
 func readOnlyFailure() *messages.Failure {
 	return messages.Failf(messages.Code_CODE_PERMISSION_DENIED, "directory is open for reading only").
 		Advise("ask the host that serves the directory")

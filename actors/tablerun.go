@@ -49,6 +49,11 @@ func (r *run) capture(ctx context.Context, table string, started time.Time) (*me
 	if err != nil {
 		return nil, err
 	}
+	if r.last != nil {
+		if err := r.last.turn(ctx); err != nil {
+			return nil, err
+		}
+	}
 	done, err := r.cut(ctx, table, have)
 	if err != nil {
 		return nil, err
