@@ -60,6 +60,7 @@ func (t *tree) dropTable(ctx context.Context, m *boundedDrop, claim func() bool)
 	if err := c.ask(ctx, dropCommand); err != nil {
 		return nil, err
 	}
+	t.system.Root.Send(t.supervisor.Load(), &retirement{cell: c})
 	t.scheduler.serve()
 	return c, nil
 }

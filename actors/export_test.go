@@ -3,6 +3,7 @@ package actors
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // Queued is how many messages an actor's mailbox believes to hold: of a table, or "backup". One that it can never
@@ -44,4 +45,20 @@ func (g *Gabion) GroupsInFlight(table string) []GroupInFlight {
 		return cmp.Or(b.Bytes-a.Bytes, b.Requests-a.Requests)
 	})
 	return groups
+}
+
+// Owners is how many owners there are, those on their way out too.
+func (g *Gabion) Owners() int {
+	n := -1 // the coordinator
+	for _, bucket := range g.tree.system.ProcessRegistry.LocalPIDs.LocalPIDs {
+		for _, id := range bucket.Keys() {
+			name, child := strings.CutPrefix(id, g.supervisor.GetId()+"/")
+			if child && !strings.HasPrefix(name, "reply") {
+				n++
+			}
+		}
+	}
+	g.tree.graves.mu.Lock()
+	defer g.tree.graves.mu.Unlock()
+	return n - len(g.tree.graves.all)
 }

@@ -74,6 +74,7 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 		started:   time.Now(),
 		stopped:   make(chan struct{}),
 	}
+	t.graves.system, t.graves.out = system, t.outbox
 	backups, err := store.RealPath(config.FS, config.BackupDir)
 	if err != nil {
 		return nil, err
@@ -281,8 +282,10 @@ func (g *Gabion) stopActors(ctx context.Context) error {
 }
 
 // PID is that of a table's owner: any actor may send it the messages of the table. It stays the same, and good, while the
-// table is closed, reopened or restored. A request to a table that there is not, or after Stop, is answered by
-// proto.actor itself: *actor.DeadLetterResponse to an actor, actor.ErrDeadLetter to a future.
+// table is closed, reopened or restored, and when it is dropped and created anew; in between, requests are answered
+// NOT_FOUND. A request to a table that there never was, after Stop, or in the instant in which the owner of a dropped table
+// ends or a new one begins, is answered by proto.actor itself: *actor.DeadLetterResponse to an actor, actor.ErrDeadLetter to
+// a future.
 func (g *Gabion) PID(table string) *actor.PID {
 	if pid := g.tree.members.owner(table); pid != nil {
 		return pid

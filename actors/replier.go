@@ -185,10 +185,17 @@ func (p *repliers) close() {
 // ask sends message to pid and waits for the answer, whose Failure is returned as an error.
 func ask[T any](ctx context.Context, p *repliers, pid *actor.PID, message any) (T, error) {
 	answer, _, err := askLate[T](ctx, p, pid, message, nil)
+	if errors.Is(err, errNobody) {
+		err = stoppedFailure()
+	}
 	return answer, err
 }
 
-// askLate is ask; when ctx ends first gaveUp is true, and late, unless nil, gets the answer once it comes.
+// errNobody: there is no actor at the PID.
+var errNobody = errors.New("nobody is there to answer")
+
+// askLate is ask; where nobody is there the error is errNobody. When ctx ends first gaveUp is true, and late, unless nil,
+// gets the answer once it comes.
 func askLate[T any](ctx context.Context, p *repliers, pid *actor.PID, message any, late func(any)) (answer T, gaveUp bool, err error) {
 	if ctx.Err() != nil {
 		return answer, false, contextError(ctx)
@@ -209,7 +216,7 @@ func askLate[T any](ctx context.Context, p *repliers, pid *actor.PID, message an
 		}
 		return answer, false, m
 	case *actor.DeadLetterResponse:
-		return answer, false, stoppedFailure()
+		return answer, false, errNobody
 	}
 	return answer, false, fmt.Errorf("answered with %T: %w", reply, messages.ErrInternal)
 }

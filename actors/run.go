@@ -133,7 +133,11 @@ func (r *run) policy(table string) (backup.Policy, error) {
 	if err != nil {
 		return backup.Policy{}, err
 	}
-	if m := r.tree.members.find(table).serving.Load(); m != nil {
+	m := r.tree.members.find(table)
+	if m == nil {
+		return backup.Policy{Keep: r.tree.config.Keep, Lineages: lineages}, nil // dropped meanwhile
+	}
+	if m := m.serving.Load(); m != nil {
 		if parent := m.store.Record().GetParent().GetLineage(); parent != "" {
 			lineages = append(lineages, parent)
 		}

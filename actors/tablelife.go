@@ -53,15 +53,20 @@ func (t *tree) createTable(ctx context.Context, m *messages.CreateTable) error {
 	if err := t.checkNew(table, m.GetCreateEmpty()); err != nil {
 		return err
 	}
-	created, err := t.adopt(ctx, table)
-	if err != nil {
-		return err
+	for {
+		created, err := t.adopt(ctx, table)
+		if err == nil {
+			err = created.ask(ctx, createCommand)
+		}
+		switch {
+		case err == nil:
+			t.scheduler.serve()
+			return nil
+		case created == nil || !created.dropped.Load():
+			return err
+		}
+		// Somebody made it, and dropped it meanwhile.
 	}
-	if err := created.ask(ctx, createCommand); err != nil {
-		return err
-	}
-	t.scheduler.serve()
-	return nil
 }
 
 // checkNew returns why a table must not be made empty.
@@ -95,7 +100,7 @@ func (t *tree) checkNew(table string, createEmpty bool) error {
 
 // adopt returns the member of a table, with an owner; a new one is closed and hidden.
 func (t *tree) adopt(ctx context.Context, table string) (*member, error) {
-	if m := t.members.find(table); m != nil {
+	if m := t.members.find(table); m != nil && !m.dropped.Load() {
 		return m, nil
 	}
 	c := newCell(t, table)
@@ -105,7 +110,10 @@ func (t *tree) adopt(ctx context.Context, table string) (*member, error) {
 	t.system.Root.Send(t.supervisor.Load(), a)
 	select {
 	case err := <-a.done:
-		return t.members.find(table), err
+		if err != nil {
+			return nil, err
+		}
+		return a.member, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
