@@ -30,13 +30,11 @@ type Gabion struct {
 // ListTables and Health, and holds up nobody else.
 //
 // A faulty configuration is an error that names every fault, with a hint for each (messages.Hints), and
-// changes nothing on disk. When ctx ends first, Start stops what it began and returns the context's error.
+// changes nothing on disk. When ctx ends first, Start stops what it began and returns the context's error, within
+// seconds, also while a disk hangs; what it has locked then is given free when the disk answers.
 func Start(ctx context.Context, system *actor.ActorSystem, config Config) (*Gabion, error) {
 	config = config.withDefaults()
-	if err := config.validate(system); err != nil {
-		return nil, fmt.Errorf("start gabion: %w", err)
-	}
-	t, err := newTree(system, config)
+	t, err := openTree(ctx, system, config)
 	if err != nil {
 		return nil, fmt.Errorf("start gabion: %w", err)
 	}
@@ -233,7 +231,7 @@ func (t *tree) logStart() {
 	}
 	t.config.Logger.Info("gabion started", "name", t.config.Name, "dir", t.directory.Path(),
 		"backup_dir", t.backups.Path(), next, "keep", t.config.Keep, "tables", t.served(), "open", open)
-	onDisk, err := t.directory.Tables()
+	onDisk, err := patient(&t.tables, listTimeout, t.directory.Tables)
 	if err != nil {
 		t.config.Logger.Warn("tables on disk cannot be listed", "error", err)
 	}
