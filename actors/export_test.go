@@ -4,7 +4,15 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 )
+
+// SetClock has the schedule read another clock than the machine's, until restore.
+func SetClock(now func() time.Time) (restore func()) {
+	before := clock
+	clock = now
+	return func() { clock = before }
+}
 
 // Queued is how many messages an actor's mailbox believes to hold: of a table, or "backup". One that it can never
 // take keeps a core busy for ever.
