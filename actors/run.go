@@ -25,6 +25,8 @@ type run struct {
 	independent bool
 	tables      []string
 	logger      *slog.Logger
+	// last is set for the last run of a table that is dropped.
+	last *lastRun
 	// cut captures a table that is no longer at position have.
 	cut func(ctx context.Context, table string, have *messages.Position) (*messages.CutDone, error)
 	set *messages.BackupSet
@@ -41,6 +43,7 @@ func newRun(t *tree, q *queuedRun) *run {
 		independent: q.anew != nil,
 		tables:      q.tables,
 		logger:      t.config.Logger.With("run_id", id),
+		last:        q.last,
 		set: &messages.BackupSet{
 			FormatVersion: store.FormatVersion,
 			StoreId:       t.directory.StoreID(),
@@ -130,7 +133,11 @@ func (r *run) policy(table string) (backup.Policy, error) {
 	if err != nil {
 		return backup.Policy{}, err
 	}
-	if m := r.tree.members.find(table).serving.Load(); m != nil {
+	m := r.tree.members.find(table)
+	if m == nil {
+		return backup.Policy{Keep: r.tree.config.Keep, Lineages: lineages}, nil // dropped meanwhile
+	}
+	if m := m.serving.Load(); m != nil {
 		if parent := m.store.Record().GetParent().GetLineage(); parent != "" {
 			lineages = append(lineages, parent)
 		}

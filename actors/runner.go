@@ -47,6 +47,13 @@ type queuedRun struct {
 	askers []*request
 	// anew is set for a run that links to no backup.
 	anew *anew
+	// last is set where the run is the last of a table that is dropped. It is shared with nobody.
+	last *lastRun
+}
+
+// lastRun is the last run of a table that is dropped. turn is called before the table's first cut; its error is the table's.
+type lastRun struct {
+	turn func(ctx context.Context) error
 }
 
 // anew asks for backups that share nothing with those that lie there. done gets the run's answer; it must not wait.
@@ -77,12 +84,12 @@ func (r *runner) nextID() string {
 
 // ask queues a run, or joins one that waits. The request is answered when the run is done.
 func (r *runner) ask(m *messages.BackupAll, asker *request) {
-	if failure := r.queueUp(m, asker); failure != nil {
+	if failure := r.queueUp(m, asker, nil); failure != nil {
 		asker.answer(failure)
 	}
 }
 
-func (r *runner) queueUp(m *messages.BackupAll, asker *request, fresh ...anew) *messages.Failure {
+func (r *runner) queueUp(m *messages.BackupAll, asker *request, last *lastRun, fresh ...anew) *messages.Failure {
 	if r.tree.config.ReadOnly {
 		return messages.Failf(messages.Code_CODE_PERMISSION_DENIED, "directory is open for reading only").
 			Advise("ask the host that serves the directory")
@@ -109,7 +116,7 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request, fresh ...anew) *
 		return stoppedFailure()
 	}
 	for _, q := range r.queue {
-		if q.key == key && q.anew == nil && len(fresh) == 0 {
+		if q.key == key && q.anew == nil && len(fresh) == 0 && q.last == nil && last == nil {
 			q.askers = append(q.askers, asker)
 			q.all = q.all || all
 			asker.taken.Store(true)
@@ -120,7 +127,8 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request, fresh ...anew) *
 		return messages.Failf(messages.Code_CODE_RESOURCE_EXHAUSTED, "%d different runs wait already", mostQueued).
 			After(time.Minute).Advise("wait for BackupComplete")
 	}
-	q := &queuedRun{key: key, tables: tables, all: all, label: m.GetLabel(), pin: m.GetPin(), askers: []*request{asker}}
+	q := &queuedRun{key: key, tables: tables, all: all, label: m.GetLabel(), pin: m.GetPin(),
+		askers: []*request{asker}, last: last}
 	for _, a := range fresh {
 		q.anew = &a
 	}
@@ -131,6 +139,13 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request, fresh ...anew) *
 		r.work.Go(r.drain)
 	}
 	return nil
+}
+
+// withdraw takes a last run out of the queue, if it has not begun. Its asker is answered by the caller.
+func (r *runner) withdraw(last *lastRun) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.queue = slices.DeleteFunc(r.queue, func(q *queuedRun) bool { return q.last == last })
 }
 
 // drain does what is queued, until nothing is.
