@@ -36,12 +36,14 @@ type cell struct {
 	// serving is the committer of the open store; nil in every state but open.
 	serving  atomic.Pointer[committer]
 	restarts atomic.Uint32
-	// hidden tables are not listed, not backed up and not found by name: one that was dropped, or not served yet.
-	hidden atomic.Bool
+	// hidden tables are not listed, not backed up and not found by name: those not served yet. So are dropped ones, whose
+	// keeper ends.
+	hidden, dropped atomic.Bool
 	// found tables were on disk when somebody asked for them: an open never makes them.
 	found atomic.Bool
-	// dropping refuses writes: the last backup must hold the last one.
-	dropping atomic.Bool
+	// dropAsked is set while a drop waits or is carried out; dropping refuses writes: the last backup must hold the last one.
+	dropAsked atomic.Bool
+	dropping  atomic.Bool
 	// restoring is set while a restore of the table is under way.
 	restoring atomic.Bool
 	// checking is set while the table's blocks are read through.
@@ -130,6 +132,9 @@ func (c *cell) askFor(ctx context.Context, what command) error {
 	select {
 	case c.commands <- what:
 	case <-c.gone:
+		if c.dropped.Load() {
+			return droppedFailure(c.name)
+		}
 		return stoppedFailure().Of(c.name)
 	case <-ctx.Done():
 		return ctx.Err()
@@ -199,6 +204,9 @@ func (c *cell) change(to messages.TableState, reason, hint string, only ...messa
 
 func (c *cell) settle() { c.once.Do(func() { close(c.settled) }) }
 
+// known tells whether the table is listed, backed up and found by name.
+func (c *cell) known() bool { return !c.hidden.Load() && !c.dropped.Load() }
+
 // info is the table's row of a list.
 func (c *cell) info() *messages.TableInfo {
 	c.mu.Lock()
@@ -225,9 +233,8 @@ func (c *cell) refusal() *messages.Failure {
 	if c.reason != "" {
 		text += ": " + c.reason
 	}
-	if c.hidden.Load() {
-		return messages.Failf(messages.Code_CODE_NOT_FOUND, "no such table any more").Of(c.name).
-			Advise("ListTables names the tables that are served")
+	if !c.known() {
+		return droppedFailure(c.name)
 	}
 	return unavailable(c.name, text, wait).Advise(c.hint)
 }

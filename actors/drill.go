@@ -229,7 +229,7 @@ func (d *drill) retake(c *cell, red string) {
 	t := d.tree
 	reply := make(chan proto.Message, 1)
 	if failure := t.runner.queueUp(&messages.BackupAll{Tables: []string{c.name}, Label: fmt.Sprintf("anew: %s is red", red)},
-		&request{out: t.outbox}, anew{func(m proto.Message) { reply <- m }}); failure != nil {
+		&request{out: t.outbox}, nil, anew{func(m proto.Message) { reply <- m }}); failure != nil {
 		c.logger.Error("table not backed up anew", "error", failure)
 		return
 	}

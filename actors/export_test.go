@@ -3,7 +3,16 @@ package actors
 import (
 	"cmp"
 	"slices"
+	"strings"
+	"time"
 )
+
+// SetClock has the schedule read another clock than the machine's, until restore.
+func SetClock(now func() time.Time) (restore func()) {
+	before := clock
+	clock = now
+	return func() { clock = before }
+}
 
 // Queued is how many messages an actor's mailbox believes to hold: of a table, or "backup". One that it can never
 // take keeps a core busy for ever.
@@ -44,4 +53,20 @@ func (g *Gabion) GroupsInFlight(table string) []GroupInFlight {
 		return cmp.Or(b.Bytes-a.Bytes, b.Requests-a.Requests)
 	})
 	return groups
+}
+
+// Owners is how many owners there are, those on their way out too.
+func (g *Gabion) Owners() int {
+	n := -1 // the coordinator
+	for _, bucket := range g.tree.system.ProcessRegistry.LocalPIDs.LocalPIDs {
+		for _, id := range bucket.Keys() {
+			name, child := strings.CutPrefix(id, g.supervisor.GetId()+"/")
+			if child && !strings.HasPrefix(name, "reply") {
+				n++
+			}
+		}
+	}
+	g.tree.graves.mu.Lock()
+	defer g.tree.graves.mu.Unlock()
+	return n - len(g.tree.graves.all)
 }

@@ -30,13 +30,11 @@ type Gabion struct {
 // ListTables and Health, and holds up nobody else.
 //
 // A faulty configuration is an error that names every fault, with a hint for each (messages.Hints), and
-// changes nothing on disk. When ctx ends first, Start stops what it began and returns the context's error.
+// changes nothing on disk. When ctx ends first, Start stops what it began and returns the context's error, within
+// seconds, also while a disk hangs; what it has locked then is given free when the disk answers.
 func Start(ctx context.Context, system *actor.ActorSystem, config Config) (*Gabion, error) {
 	config = config.withDefaults()
-	if err := config.validate(system); err != nil {
-		return nil, fmt.Errorf("start gabion: %w", err)
-	}
-	t, err := newTree(system, config)
+	t, err := openTree(ctx, system, config)
 	if err != nil {
 		return nil, fmt.Errorf("start gabion: %w", err)
 	}
@@ -74,6 +72,7 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 		started:   time.Now(),
 		stopped:   make(chan struct{}),
 	}
+	t.graves.system, t.graves.out = system, t.outbox
 	backups, err := store.RealPath(config.FS, config.BackupDir)
 	if err != nil {
 		return nil, err
@@ -232,7 +231,7 @@ func (t *tree) logStart() {
 	}
 	t.config.Logger.Info("gabion started", "name", t.config.Name, "dir", t.directory.Path(),
 		"backup_dir", t.backups.Path(), next, "keep", t.config.Keep, "tables", t.served(), "open", open)
-	onDisk, err := t.directory.Tables()
+	onDisk, err := patient(&t.tables, listTimeout, t.directory.Tables)
 	if err != nil {
 		t.config.Logger.Warn("tables on disk cannot be listed", "error", err)
 	}
@@ -281,8 +280,10 @@ func (g *Gabion) stopActors(ctx context.Context) error {
 }
 
 // PID is that of a table's owner: any actor may send it the messages of the table. It stays the same, and good, while the
-// table is closed, reopened or restored. A request to a table that there is not, or after Stop, is answered by
-// proto.actor itself: *actor.DeadLetterResponse to an actor, actor.ErrDeadLetter to a future.
+// table is closed, reopened or restored, and when it is dropped and created anew; in between, requests are answered
+// NOT_FOUND. A request to a table that there never was, after Stop, or in the instant in which the owner of a dropped table
+// ends or a new one begins, is answered by proto.actor itself: *actor.DeadLetterResponse to an actor, actor.ErrDeadLetter to
+// a future.
 func (g *Gabion) PID(table string) *actor.PID {
 	if pid := g.tree.members.owner(table); pid != nil {
 		return pid
@@ -374,9 +375,11 @@ func (g *Gabion) DropTable(ctx context.Context, table string) error {
 	return g.Drop(ctx, &messages.DropTable{Table: table})
 }
 
-// Drop is DropTable, without the last backup where m says so. It goes on when ctx ends.
+// Drop is DropTable, without the last backup where m says so. Behind other runs it waits for its turn, and the table takes
+// writes; they are refused from its last backup on. When ctx ends before its turn the drop is given up, and the table stays
+// as it was; later the drop goes on, and the error matches messages.ErrOutcomeUnknown.
 func (g *Gabion) Drop(ctx context.Context, m *messages.DropTable) error {
-	_, err := ask[*messages.TableList](ctx, g.tree.repliers, g.supervisor, m)
+	_, err := ask[*messages.TableList](ctx, g.tree.repliers, g.supervisor, &boundedDrop{DropTable: m, ctx: ctx})
 	return err
 }
 

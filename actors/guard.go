@@ -32,6 +32,9 @@ func (t *tree) guard(m *mailbox, name string, restarts bool) actor.ReceiverMiddl
 				return
 			case *actor.Stopped:
 				m.ended.Store(true)
+				if m.dropped.Load() {
+					t.graves.dig(m.name, c.Self())
+				}
 			}
 			defer func() {
 				reason := recover()

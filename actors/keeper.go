@@ -78,14 +78,15 @@ func (k *keeper) obey(command command) bool {
 	case createCommand:
 		command.done <- k.create()
 	case dropCommand:
-		command.done <- k.drop()
+		err := k.drop()
+		command.done <- err
+		return err == nil
 	case restoreCommand:
 		command.done <- k.restore(command.flip)
 	case openCommand, retryCommand:
 		switch {
 		case k.hidden.Load():
-			command.done <- messages.Failf(messages.Code_CODE_NOT_FOUND, "no such table any more").Of(k.name).
-				Advise("ListTables names the tables that are served")
+			command.done <- droppedFailure(k.name)
 		case k.full && command.want == retryCommand:
 			command.done <- k.recheck()
 		case k.served != nil:
@@ -123,7 +124,7 @@ func (k *keeper) create() error {
 	return nil
 }
 
-// drop closes the store and keeps its data as undo. One that fails is opened again.
+// drop closes the store and keeps its data as undo: the end of the cell. One that fails is opened again.
 func (k *keeper) drop() error {
 	k.rest("being dropped", "")
 	until := time.Now().Add(k.tree.config.UndoLife)
@@ -131,8 +132,7 @@ func (k *keeper) drop() error {
 	if err := k.tree.directory.Drop(k.name, until); err != nil && !errors.Is(err, store.ErrMissing) {
 		return errors.Join(err, k.open())
 	}
-	k.hasServed = true // only a create makes it again
-	k.hidden.Store(true)
+	k.dropped.Store(true)
 	k.setState(messages.TableState_TABLE_STATE_CLOSED, "dropped", "create it with CreateTable, or gabion tables create")
 	k.logger.Info("table dropped", "undo_until", until)
 	return nil

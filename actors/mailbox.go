@@ -25,6 +25,8 @@ type mailbox struct {
 	// mayStop lets the framework's Stop and PoisonPill through. Before Gabion stops, nobody else may stop
 	// an owner: what it had queued would be lost.
 	mayStop atomic.Bool
+	// dropped is set, before closed, where the table was dropped: what comes is answered NOT_FOUND.
+	dropped atomic.Bool
 	// ended is set once the actor has stopped: what is left is answered without it.
 	ended atomic.Bool
 
@@ -124,7 +126,18 @@ func (m *mailbox) keep(message any, system bool) bool {
 	return true
 }
 
+// retire refuses what comes from now on, for a table that was dropped, and lets the actor stop.
+func (m *mailbox) retire() {
+	m.dropped.Store(true)
+	m.closed.Store(true)
+	m.mayStop.Store(true)
+}
+
 func (m *mailbox) refuseStopping(sender *actor.PID) {
+	if m.dropped.Load() {
+		m.out.send(sender, droppedFailure(m.name))
+		return
+	}
 	m.out.send(sender, messages.Failf(messages.Code_CODE_UNAVAILABLE, "%s is stopping", m.name).Of(m.name).
 		Advise("send to it again after the next start"))
 }

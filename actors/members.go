@@ -8,8 +8,8 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// member is one table of a tree: its cell, and its owner's mailbox. It is never taken away again, so that its PID
-// stays good: a table that was dropped is a member that is not listed.
+// member is one table of a tree: its cell, and its owner's mailbox. It is taken away only when the
+// table is dropped; its PID stays good all the same (grave).
 type member struct {
 	*cell
 	mailbox *mailbox
@@ -52,9 +52,22 @@ func (s *members) list() []*member {
 	return s.sorted()
 }
 
-// shown returns the members that are not hidden, by name.
+// shown returns the members that are known, by name.
 func (s *members) shown() []*member {
-	return slices.DeleteFunc(s.list(), func(m *member) bool { return m.hidden.Load() })
+	return slices.DeleteFunc(s.list(), func(m *member) bool { return !m.known() })
+}
+
+// leave takes away the member of a dropped table and returns it, with its owner's PID; nil where it is away already, or
+// Stop has begun, which ends all that are left.
+func (s *members) leave(c *cell) (*member, *actor.PID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.all[c.name]
+	if s.closed || m == nil || m.cell != c {
+		return nil, nil
+	}
+	delete(s.all, c.name)
+	return m, m.pid
 }
 
 // remove takes away a member whose owner could not be spawned.

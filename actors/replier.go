@@ -95,7 +95,7 @@ func (r *replier) SendSystemMessage(pid *actor.PID, message any) { r.SendUserMes
 // Stop implements actor.Process.
 func (r *replier) Stop(*actor.PID) {}
 
-const unknownHint = "read the key to learn whether the write was carried out; it may still come"
+const unknownHint = "read the key, or list the tables, to learn whether it was carried out; it may still come"
 
 // await waits for the answer. When ctx ends first, the answer goes to late once it comes; the error matches
 // messages.ErrOutcomeUnknown when it is that of a write which may be carried out all the same.
@@ -185,10 +185,17 @@ func (p *repliers) close() {
 // ask sends message to pid and waits for the answer, whose Failure is returned as an error.
 func ask[T any](ctx context.Context, p *repliers, pid *actor.PID, message any) (T, error) {
 	answer, _, err := askLate[T](ctx, p, pid, message, nil)
+	if errors.Is(err, errNobody) {
+		err = stoppedFailure()
+	}
 	return answer, err
 }
 
-// askLate is ask; when ctx ends first gaveUp is true, and late, unless nil, gets the answer once it comes.
+// errNobody: there is no actor at the PID.
+var errNobody = errors.New("nobody is there to answer")
+
+// askLate is ask; where nobody is there the error is errNobody. When ctx ends first gaveUp is true, and late, unless nil,
+// gets the answer once it comes.
 func askLate[T any](ctx context.Context, p *repliers, pid *actor.PID, message any, late func(any)) (answer T, gaveUp bool, err error) {
 	if ctx.Err() != nil {
 		return answer, false, contextError(ctx)
@@ -209,7 +216,7 @@ func askLate[T any](ctx context.Context, p *repliers, pid *actor.PID, message an
 		}
 		return answer, false, m
 	case *actor.DeadLetterResponse:
-		return answer, false, stoppedFailure()
+		return answer, false, errNobody
 	}
 	return answer, false, fmt.Errorf("answered with %T: %w", reply, messages.ErrInternal)
 }

@@ -24,6 +24,8 @@ type run struct {
 	independent bool
 	tables      []string
 	logger      *slog.Logger
+	// last is set for the last run of a table that is dropped.
+	last *lastRun
 	// cut captures a table that is no longer at position have.
 	cut func(ctx context.Context, table string, have *messages.Position) (*messages.CutDone, error)
 	set *messages.BackupSet
@@ -40,6 +42,7 @@ func newRun(t *tree, q *queuedRun) *run {
 		independent: q.anew != nil,
 		tables:      q.tables,
 		logger:      t.config.Logger.With("run_id", id),
+		last:        q.last,
 		set: &messages.BackupSet{
 			FormatVersion: store.FormatVersion,
 			StoreId:       t.directory.StoreID(),

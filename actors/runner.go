@@ -49,6 +49,13 @@ type queuedRun struct {
 	askers []*request
 	// anew is set for a run that links to no backup.
 	anew *anew
+	// last is set where the run is the last of a table that is dropped. It is shared with nobody.
+	last *lastRun
+}
+
+// lastRun is the last run of a table that is dropped. turn is called before the table's first cut; its error is the table's.
+type lastRun struct {
+	turn func(ctx context.Context) error
 }
 
 // anew asks for backups that share nothing with those that lie there. done gets the run's answer; it must not wait.
@@ -79,12 +86,12 @@ func (r *runner) nextID() string {
 
 // ask queues a run, or joins one that waits. The request is answered when the run is done.
 func (r *runner) ask(m *messages.BackupAll, asker *request) {
-	if failure := r.queueUp(m, asker); failure != nil {
+	if failure := r.queueUp(m, asker, nil); failure != nil {
 		asker.answer(failure)
 	}
 }
 
-func (r *runner) queueUp(m *messages.BackupAll, asker *request, fresh ...anew) *messages.Failure {
+func (r *runner) queueUp(m *messages.BackupAll, asker *request, last *lastRun, fresh ...anew) *messages.Failure {
 	if r.tree.config.ReadOnly {
 		return messages.Failf(messages.Code_CODE_PERMISSION_DENIED, "directory is open for reading only").
 			Advise("ask the host that serves the directory")
@@ -105,7 +112,7 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request, fresh ...anew) *
 		tables = r.tree.served()
 	}
 	key := fmt.Sprintf("%s\x00%s\x00%v", strings.Join(tables, ","), m.GetLabel(), m.GetPin())
-	next := &queuedRun{key: key, tables: tables, all: all, label: m.GetLabel(), pin: m.GetPin()}
+	next := &queuedRun{key: key, tables: tables, all: all, label: m.GetLabel(), pin: m.GetPin(), last: last}
 	for _, a := range fresh {
 		next.anew = &a
 	}
@@ -120,7 +127,7 @@ func (r *runner) enqueue(next *queuedRun, asker *request) *messages.Failure {
 		return stoppedFailure()
 	}
 	for _, q := range r.queue {
-		if q.key == next.key && q.anew == nil && next.anew == nil {
+		if q.key == next.key && q.anew == nil && next.anew == nil && q.last == nil && next.last == nil {
 			q.askers = append(q.askers, asker)
 			q.all = q.all || next.all
 			asker.taken.Store(true)
@@ -139,6 +146,13 @@ func (r *runner) enqueue(next *queuedRun, asker *request) *messages.Failure {
 		r.work.Go(r.drain)
 	}
 	return nil
+}
+
+// withdraw takes a last run out of the queue, if it has not begun. Its asker is answered by the caller.
+func (r *runner) withdraw(last *lastRun) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.queue = slices.DeleteFunc(r.queue, func(q *queuedRun) bool { return q.last == last })
 }
 
 // drain does what is queued, until nothing is.

@@ -121,26 +121,37 @@ func (s *scheduler) wake() {
 	}
 	defer s.work.Done()
 	var wait time.Duration
+	var ask *request
 	defer func() {
 		if reason := recover(); reason != nil {
+			s.forget(ask)
 			s.tree.config.Logger.Error("schedule panicked", "reason", reason, "stack", string(debug.Stack()))
 			wait = mostWait
 		}
 		s.arm(wait)
 	}()
-	ask, tables, changed := s.due(wallClock())
+	var tables []string
+	var changed bool
+	ask, tables, changed = s.due(wallClock())
 	if changed {
 		s.save()
 	}
 	if ask == nil {
 		return
 	}
-	if failure := s.tree.runner.queueUp(&messages.BackupAll{Tables: tables, Label: scheduleLabel}, ask); failure != nil {
+	if failure := s.tree.runner.queueUp(&messages.BackupAll{Tables: tables, Label: scheduleLabel}, ask, nil); failure != nil {
 		s.tree.config.Logger.Warn("scheduled run refused: it is asked for again", "error", failure, "wait", refusedWait)
 		wait = refusedWait
-		s.mu.Lock()
+		s.forget(ask)
+	}
+}
+
+// forget lets a run that was to be asked for, and was not queued, be asked for again.
+func (s *scheduler) forget(ask *request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ask != nil && s.asked == ask && !ask.taken.Load() {
 		s.asked = nil
-		s.mu.Unlock()
 	}
 }
 
@@ -321,4 +332,7 @@ func (s *scheduler) wait() {
 }
 
 // wallClock is the time without its monotonic reading, which would hide that the clock was set.
-func wallClock() time.Time { return time.Now().UTC().Round(0) }
+func wallClock() time.Time { return clock().UTC().Round(0) }
+
+// clock is the machine's, which somebody may set.
+var clock = time.Now

@@ -32,6 +32,8 @@ type supervisor struct {
 	// spawned is closed when the children are there, or err says why not.
 	spawned chan struct{}
 	err     error
+	// leaving are the names of dropped tables whose owners have not ended yet, with who waits to use one again.
+	leaving map[string][]*adoption
 }
 
 // Receive implements actor.Actor.
@@ -47,6 +49,7 @@ func (s *supervisor) Receive(c actor.Context) {
 			s.tree.config.Logger.Error("stopped with an error", "error", err)
 		}
 		s.letStop()
+		s.tree.graves.close()
 	case *messages.ListTables:
 		s.beside(c, "", func(context.Context) (*messages.TableList, error) { return s.tree.listTables(), nil })
 	case *messages.CloseTable:
@@ -58,11 +61,15 @@ func (s *supervisor) Receive(c actor.Context) {
 	case *messages.CreateTable:
 		s.change(c, m.GetTable(), func(ctx context.Context) error { return s.tree.createTable(ctx, m) })
 	case *messages.DropTable:
-		s.change(c, m.GetTable(), func(context.Context) error {
-			return s.tree.dropTable(s.tree.runner.ctx, m) // as long as its backup takes
-		})
+		s.drop(c, &boundedDrop{DropTable: m, ctx: context.Background()})
+	case *boundedDrop:
+		s.drop(c, m)
 	case *adoption:
-		m.done <- s.adopt(c, m.member)
+		s.adopt(c, m)
+	case *retirement:
+		s.retire(c, m.cell)
+	case *actor.Terminated:
+		s.left(c, m.Who)
 	default:
 		s.tree.outbox.send(c.Sender(), notUnderstood("supervisor", m))
 	}
@@ -87,6 +94,7 @@ func (s *supervisor) spawn(c actor.Context) {
 }
 
 func (s *supervisor) spawnOwner(c actor.Context, m *member) error {
+	s.tree.graves.fill(m.name)
 	pid, err := c.SpawnNamed(s.tree.props(m.mailbox, s.tree.config.Name+"/"+m.name, func() actor.Actor {
 		return &owner{cell: m.cell}
 	}), m.name)
@@ -139,30 +147,24 @@ func (s *supervisor) change(c actor.Context, table string, work func(context.Con
 		if err := work(ctx); err != nil {
 			return nil, err
 		}
-		return &messages.TableList{Tables: []*messages.TableInfo{s.tree.members.find(table).info()}}, nil
+		m := s.tree.members.find(table)
+		if m == nil {
+			return nil, droppedFailure(table) // meanwhile
+		}
+		return &messages.TableList{Tables: []*messages.TableInfo{m.info()}}, nil
 	})
 }
 
-// adoption asks the supervisor to spawn the owner of a table that is new.
-type adoption struct {
-	member *member
-	done   chan error
-}
-
-func (s *supervisor) adopt(c actor.Context, m *member) error {
-	if !s.tree.members.add(m) {
-		if s.tree.members.find(m.name) != nil {
-			return nil // somebody else was faster
+// drop answers with the row of the table that is dropped; it may take as long as its backup does.
+func (s *supervisor) drop(c actor.Context, m *boundedDrop) {
+	claim := (&request{out: s.tree.outbox, sender: c.Sender()}).claim
+	s.beside(c, m.GetTable(), func(context.Context) (*messages.TableList, error) {
+		dropped, err := s.tree.dropTable(s.tree.runner.ctx, m, claim)
+		if err != nil {
+			return nil, err
 		}
-		return stoppedFailure()
-	}
-	go m.keep()
-	if err := s.spawnOwner(c, m); err != nil {
-		s.tree.members.remove(m)
-		go func() { _ = m.stop(context.Background()) }()
-		return fmt.Errorf("spawn owner: %w", err)
-	}
-	return nil
+		return &messages.TableList{Tables: []*messages.TableInfo{dropped.info()}}, nil
+	})
 }
 
 // HandleFailure implements actor.SupervisorStrategy for the supervisor's children: restart at once, whatever

@@ -38,11 +38,11 @@ func (g *Gabion) Table(name string) *Table {
 // cell returns the table's, nil while there is no such table.
 func (t *Table) cell() *cell {
 	m := t.found.Load()
-	if m == nil {
+	if m == nil || m.dropped.Load() {
 		if m = t.gabion.tree.members.find(t.name); m == nil {
 			return nil
 		}
-		t.found.Store(m) // members stay
+		t.found.Store(m) // until the table is dropped
 	}
 	return m.cell
 }
@@ -188,11 +188,18 @@ func (t *Table) walk(ctx context.Context, m *messages.Scan, first uint32, each f
 	page := func(scan *messages.Scan) (*messages.Page, error) {
 		page, err := snapshot.Page(scan)
 		if err != nil {
-			return nil, t.cell().readers.failure(err)
+			return nil, t.readFailure(err)
 		}
 		return page, nil
 	}
 	return pages(ctx, page, m, first, each)
+}
+
+func (t *Table) readFailure(err error) *messages.Failure {
+	if c := t.cell(); c != nil {
+		return c.readers.failure(err)
+	}
+	return droppedFailure(t.name)
 }
 
 // pages calls each for every entry of the pages that read returns, the first one of up to first entries.
@@ -241,8 +248,9 @@ func (t *Table) snapshot(ctx context.Context) (*store.Snapshot, error) {
 // missing is the error of a table that is not served, or of a Gabion that has stopped.
 func (t *Table) missing() error {
 	if t.cell() == nil {
-		_, failure := t.gabion.tree.find(t.name)
-		return failure
+		if _, failure := t.gabion.tree.find(t.name); failure != nil {
+			return failure
+		}
 	}
 	select {
 	case <-t.gabion.tree.stopped:
@@ -258,7 +266,16 @@ func call[T any](ctx context.Context, t *Table, m any, late func(any)) (answer T
 	if err := t.missing(); err != nil {
 		return answer, false, err
 	}
-	return askLate[T](ctx, t.gabion.tree.repliers, t.gabion.PID(t.name), m, late)
+	answer, gaveUp, err = askLate[T](ctx, t.gabion.tree.repliers, t.gabion.PID(t.name), m, late)
+	if errors.Is(err, errNobody) {
+		err = droppedFailure(t.name)
+		select {
+		case <-t.gabion.tree.stopped:
+			err = stoppedFailure().Of(t.name)
+		default: // the instant between two actors
+		}
+	}
+	return answer, gaveUp, err
 }
 
 func deadline(ctx context.Context) *timestamppb.Timestamp {

@@ -53,15 +53,20 @@ func (t *tree) createTable(ctx context.Context, m *messages.CreateTable) error {
 	if err := t.checkNew(table, m.GetCreateEmpty()); err != nil {
 		return err
 	}
-	created, err := t.adopt(ctx, table)
-	if err != nil {
-		return err
+	for {
+		created, err := t.adopt(ctx, table)
+		if err == nil {
+			err = created.ask(ctx, createCommand)
+		}
+		switch {
+		case err == nil:
+			t.scheduler.serve()
+			return nil
+		case created == nil || !created.dropped.Load():
+			return err
+		}
+		// Somebody made it, and dropped it meanwhile.
 	}
-	if err := created.ask(ctx, createCommand); err != nil {
-		return err
-	}
-	t.scheduler.serve()
-	return nil
 }
 
 // checkNew returns why a table must not be made empty.
@@ -95,7 +100,7 @@ func (t *tree) checkNew(table string, createEmpty bool) error {
 
 // adopt returns the member of a table, with an owner; a new one is closed and hidden.
 func (t *tree) adopt(ctx context.Context, table string) (*member, error) {
-	if m := t.members.find(table); m != nil {
+	if m := t.members.find(table); m != nil && !m.dropped.Load() {
 		return m, nil
 	}
 	c := newCell(t, table)
@@ -105,58 +110,13 @@ func (t *tree) adopt(ctx context.Context, table string) (*member, error) {
 	t.system.Root.Send(t.supervisor.Load(), a)
 	select {
 	case err := <-a.done:
-		return t.members.find(table), err
+		if err != nil {
+			return nil, err
+		}
+		return a.member, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-}
-
-// dropTable takes a table out of service after a last backup.
-func (t *tree) dropTable(ctx context.Context, m *messages.DropTable) error {
-	c, failure := t.find(m.GetTable())
-	if failure != nil {
-		return failure
-	}
-	if t.config.ReadOnly {
-		return readOnlyFailure()
-	}
-	if !c.dropping.CompareAndSwap(false, true) {
-		return messages.Failf(messages.Code_CODE_UNAVAILABLE, "table is being dropped already").Of(c.name).After(retryLate)
-	}
-	defer c.dropping.Store(false)
-	if !m.GetWithoutBackup() {
-		if c.showing() == messages.TableState_TABLE_STATE_CLOSED {
-			// Nobody writes to it: dropping is set.
-			if err := c.ask(ctx, openCommand); err != nil {
-				return messages.WithHint(fmt.Errorf("open for the last backup: %w", err),
-					"the table was not dropped; without_backup drops it all the same")
-			}
-		}
-		if err := t.lastBackup(ctx, c.name); err != nil {
-			return messages.WithHint(fmt.Errorf("last backup before the drop: %w", err),
-				"the table was not dropped; without_backup drops it all the same")
-		}
-	}
-	if err := c.ask(ctx, dropCommand); err != nil {
-		return err
-	}
-	t.scheduler.serve()
-	return nil
-}
-
-// lastBackup backs one table up, with a pin.
-func (t *tree) lastBackup(ctx context.Context, table string) error {
-	report, err := ask[*messages.BackupReport](ctx, t.repliers, t.members.backup(),
-		&messages.BackupAll{Tables: []string{table}, Label: "before drop", Pin: true})
-	if err != nil {
-		return err
-	}
-	for _, result := range report.GetSet().GetResults() {
-		if result.GetOutcome() == messages.Outcome_OUTCOME_FAILED {
-			return result.GetFailure()
-		}
-	}
-	return nil
 }
 
 func readOnlyFailure() *messages.Failure {

@@ -49,6 +49,11 @@ func (r *run) capture(ctx context.Context, table string, started time.Time) (*me
 	if err != nil {
 		return nil, err
 	}
+	if r.last != nil {
+		if err := r.last.turn(ctx); err != nil {
+			return nil, err
+		}
+	}
 	done, err := r.cut(ctx, table, have)
 	if err != nil {
 		return nil, err
@@ -79,11 +84,15 @@ func (r *run) newestPosition(table string) (*messages.Position, error) {
 // askOwner asks the owner for a cut, and counts the rows of one that is at_cut, as long as that takes. An answer that comes
 // after the deadline is of this run, and is removed.
 func (r *run) askOwner(ctx context.Context, table string, have *messages.Position) (*messages.CutDone, error) {
+	owner := r.tree.members.owner(table)
+	if owner == nil {
+		return nil, fmt.Errorf("cut: %w", droppedFailure(table))
+	}
 	limit := r.tree.config.CutTimeout
 	patience, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer in %v", limit))
 	defer cancel()
 	replier := r.tree.repliers.get()
-	r.tree.system.Root.RequestWithCustomSender(r.tree.members.owner(table), &messages.Cut{RunId: r.id, Have: have}, replier.pid)
+	r.tree.system.Root.RequestWithCustomSender(owner, &messages.Cut{RunId: r.id, Have: have}, replier.pid)
 	reply, err := replier.await(patience, func(late any) { r.discard(table, late) })
 	if err != nil {
 		return nil, fmt.Errorf("cut: %w: %w", err, messages.ErrDeadline)

@@ -37,6 +37,7 @@ type tree struct {
 	runner    *runner
 	scheduler *scheduler // nil without a schedule
 	members   members
+	graves    graves
 	// coordinator is the coordinator's mailbox.
 	coordinator *mailbox
 	// opening bounds the opens that run at once.
@@ -116,7 +117,7 @@ func (t *tree) served() []string {
 
 // find returns a table's cell, or a Failure that says which tables there are.
 func (t *tree) find(table string) (*cell, *messages.Failure) {
-	if m := t.members.find(table); m != nil && !m.hidden.Load() {
+	if m := t.members.find(table); m != nil && m.known() {
 		return m.cell, nil
 	}
 	return nil, messages.Failf(messages.Code_CODE_NOT_FOUND, "no such table").Of(table).

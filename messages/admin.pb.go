@@ -341,13 +341,17 @@ func (x *CreateTable) GetCreateEmpty() bool {
 }
 
 // DropTable backs a table up one last time, with a pin, and takes it out of service. Its data is kept as undo until
-// its life ends. From the first moment writes are refused. When the backup fails the table is served again and the
-// answer says why. Answered by TableList with that table.
+// its life ends. Behind other runs the drop waits for its turn, and the table takes writes; from its last backup on they
+// are refused. When the backup fails the table goes on as it was and the answer says why. Answered by TableList with that
+// table.
 type DropTable struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Table string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
 	// without_backup drops the table without a last backup.
 	WithoutBackup bool `protobuf:"varint,2,opt,name=without_backup,json=withoutBackup,proto3" json:"without_backup,omitempty"`
+	// deadline gives the drop up where its turn has not come by then: the answer is DEADLINE_EXCEEDED, and the table stays as
+	// it was. A drop whose turn has come goes on.
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=deadline,proto3" json:"deadline,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -394,6 +398,13 @@ func (x *DropTable) GetWithoutBackup() bool {
 		return x.WithoutBackup
 	}
 	return false
+}
+
+func (x *DropTable) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
 }
 
 // RetryTable opens a table that is quarantined, or waits to be opened again, at once, and its back-off begins anew. It
@@ -1031,10 +1042,11 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\x05table\x18\x01 \x01(\tR\x05table\"F\n" +
 	"\vCreateTable\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12!\n" +
-	"\fcreate_empty\x18\x02 \x01(\bR\vcreateEmpty\"H\n" +
+	"\fcreate_empty\x18\x02 \x01(\bR\vcreateEmpty\"\x80\x01\n" +
 	"\tDropTable\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12%\n" +
-	"\x0ewithout_backup\x18\x02 \x01(\bR\rwithoutBackup\"\"\n" +
+	"\x0ewithout_backup\x18\x02 \x01(\bR\rwithoutBackup\x126\n" +
+	"\bdeadline\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\"\n" +
 	"\n" +
 	"RetryTable\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\"\x81\x02\n" +
@@ -1146,28 +1158,29 @@ var file_gabion_v1_admin_proto_goTypes = []any{
 	(*Failure)(nil),               // 17: gabion.v1.Failure
 }
 var file_gabion_v1_admin_proto_depIdxs = []int32{
-	0,  // 0: gabion.v1.TableInfo.state:type_name -> gabion.v1.TableState
-	14, // 1: gabion.v1.TableInfo.since:type_name -> google.protobuf.Timestamp
-	15, // 2: gabion.v1.TableInfo.position:type_name -> gabion.v1.Position
-	8,  // 3: gabion.v1.TableList.tables:type_name -> gabion.v1.TableInfo
-	0,  // 4: gabion.v1.TableHealth.state:type_name -> gabion.v1.TableState
-	14, // 5: gabion.v1.TableHealth.last_attempt:type_name -> google.protobuf.Timestamp
-	14, // 6: gabion.v1.TableHealth.last_success:type_name -> google.protobuf.Timestamp
-	14, // 7: gabion.v1.TableHealth.last_proof:type_name -> google.protobuf.Timestamp
-	1,  // 8: gabion.v1.TableHealth.grade:type_name -> gabion.v1.Grade
-	14, // 9: gabion.v1.TableHealth.last_check:type_name -> google.protobuf.Timestamp
-	11, // 10: gabion.v1.HealthReport.tables:type_name -> gabion.v1.TableHealth
-	16, // 11: gabion.v1.HealthReport.last_run:type_name -> gabion.v1.BackupSet
-	17, // 12: gabion.v1.HealthReport.faults:type_name -> gabion.v1.Failure
-	14, // 13: gabion.v1.HealthReport.next_run:type_name -> google.protobuf.Timestamp
-	13, // 14: gabion.v1.HealthReport.undo:type_name -> gabion.v1.Undo
-	14, // 15: gabion.v1.Undo.since:type_name -> google.protobuf.Timestamp
-	14, // 16: gabion.v1.Undo.until:type_name -> google.protobuf.Timestamp
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	14, // 0: gabion.v1.DropTable.deadline:type_name -> google.protobuf.Timestamp
+	0,  // 1: gabion.v1.TableInfo.state:type_name -> gabion.v1.TableState
+	14, // 2: gabion.v1.TableInfo.since:type_name -> google.protobuf.Timestamp
+	15, // 3: gabion.v1.TableInfo.position:type_name -> gabion.v1.Position
+	8,  // 4: gabion.v1.TableList.tables:type_name -> gabion.v1.TableInfo
+	0,  // 5: gabion.v1.TableHealth.state:type_name -> gabion.v1.TableState
+	14, // 6: gabion.v1.TableHealth.last_attempt:type_name -> google.protobuf.Timestamp
+	14, // 7: gabion.v1.TableHealth.last_success:type_name -> google.protobuf.Timestamp
+	14, // 8: gabion.v1.TableHealth.last_proof:type_name -> google.protobuf.Timestamp
+	1,  // 9: gabion.v1.TableHealth.grade:type_name -> gabion.v1.Grade
+	14, // 10: gabion.v1.TableHealth.last_check:type_name -> google.protobuf.Timestamp
+	11, // 11: gabion.v1.HealthReport.tables:type_name -> gabion.v1.TableHealth
+	16, // 12: gabion.v1.HealthReport.last_run:type_name -> gabion.v1.BackupSet
+	17, // 13: gabion.v1.HealthReport.faults:type_name -> gabion.v1.Failure
+	14, // 14: gabion.v1.HealthReport.next_run:type_name -> google.protobuf.Timestamp
+	13, // 15: gabion.v1.HealthReport.undo:type_name -> gabion.v1.Undo
+	14, // 16: gabion.v1.Undo.since:type_name -> google.protobuf.Timestamp
+	14, // 17: gabion.v1.Undo.until:type_name -> google.protobuf.Timestamp
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_admin_proto_init() }

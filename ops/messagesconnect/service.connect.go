@@ -111,7 +111,8 @@ type GabionServiceClient interface {
 	CloseTable(context.Context, *messages.CloseTable) (*messages.TableList, error)
 	CreateTable(context.Context, *messages.CreateTable) (*messages.TableList, error)
 	RetryTable(context.Context, *messages.RetryTable) (*messages.TableList, error)
-	// DropTable answers when the last backup and the drop are done. They go on when the client goes away.
+	// DropTable answers when the last backup and the drop are done. A drop whose client goes away before its
+	// turn is given up; one that has begun goes on.
 	DropTable(context.Context, *messages.DropTable) (*messages.TableList, error)
 	// BackupAll answers when the run has ended. The run goes on when the client goes away.
 	BackupAll(context.Context, *messages.BackupAll) (*messages.BackupReport, error)
@@ -525,7 +526,8 @@ type GabionServiceHandler interface {
 	CloseTable(context.Context, *messages.CloseTable) (*messages.TableList, error)
 	CreateTable(context.Context, *messages.CreateTable) (*messages.TableList, error)
 	RetryTable(context.Context, *messages.RetryTable) (*messages.TableList, error)
-	// DropTable answers when the last backup and the drop are done. They go on when the client goes away.
+	// DropTable answers when the last backup and the drop are done. A drop whose client goes away before its
+	// turn is given up; one that has begun goes on.
 	DropTable(context.Context, *messages.DropTable) (*messages.TableList, error)
 	// BackupAll answers when the run has ended. The run goes on when the client goes away.
 	BackupAll(context.Context, *messages.BackupAll) (*messages.BackupReport, error)
