@@ -4,7 +4,6 @@ package test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -198,17 +197,7 @@ func (s *soak) checkDisk() {
 // checkLast holds the sums of the records, and of a last backup, against the rows.
 func (s *soak) checkLast() {
 	sums := map[string]store.Sums{}
-	tables := killTables
-	if s.scratch != "" {
-		tables = append(tables[:len(tables):len(tables)], scratchTable)
-	} else if err := s.g.Load().OpenTable(context.Background(), scratchTable); err == nil { // its drop was not answered well
-		if err := s.g.Load().Drop(context.Background(), &messages.DropTable{Table: scratchTable, WithoutBackup: true}); err != nil {
-			s.failf("drop: %v", err)
-		}
-	} else if !errors.Is(err, messages.ErrNotFound) {
-		s.failf("open table %s: %v", scratchTable, err)
-	}
-	for _, table := range tables {
+	for _, table := range killTables {
 		seen, err := sight(context.Background(), s.g.Load(), table)
 		if err != nil {
 			s.failf("read table %s: %v", table, err)

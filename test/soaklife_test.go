@@ -100,15 +100,8 @@ func (s *soak) quiet() {
 		}
 		s.ledger.saw(table, seen)
 	}
-	if s.scratch != "" {
-		if state, _ := stateOf(ctx, s.g.Load(), scratchTable); state != isOpen {
-			if err := s.g.Load().OpenTable(ctx, scratchTable); err != nil {
-				s.failf("open table %s: %v", scratchTable, err)
-			}
-		}
-		if err := s.seeScratch(ctx); err != nil {
-			s.failf("read table %s: %v", scratchTable, err)
-		}
+	if err := s.dropScratch(ctx); err != nil {
+		s.failf("look at table %s and drop it: %v", scratchTable, err)
 	}
 	for _, fault := range s.ledger.takeFaults() {
 		s.failf("%s", fault)

@@ -245,3 +245,21 @@ func (s *soak) seeScratch(ctx context.Context) error {
 	s.ledger.saw(s.scratch, seen)
 	return nil
 }
+
+// dropScratch drops the table that comes and goes, if there is one: what is held with it is not comparable with what is held
+// without.
+func (s *soak) dropScratch(ctx context.Context) error {
+	err := s.g.Load().OpenTable(ctx, scratchTable) // also where it lies on disk and nobody asked for it
+	if errors.Is(err, messages.ErrNotFound) && s.scratch == "" {
+		return nil
+	}
+	if err == nil {
+		err = s.seeScratch(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	s.ledger.forget(s.scratch)
+	s.scratch = ""
+	return s.g.Load().Drop(ctx, &messages.DropTable{Table: scratchTable, WithoutBackup: true})
+}

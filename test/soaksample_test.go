@@ -93,17 +93,21 @@ func compareSamples(t *testing.T, samples []sample, lasts time.Duration) {
 		early, late = lasts*3/10, lasts
 		t.Logf("shorter than 10 minutes: the end is held against %v, in place of minute 10 against minute 3", early)
 	}
-	first, n := leastOf(samples, early*8/10, early*12/10)
-	if n == 0 {
+	first, nFirst := leastOf(samples, early*8/10, early*12/10)
+	if nFirst == 0 {
 		t.Fatalf("no quiet point around %v", early)
 	}
-	for _, to := range []time.Duration{late, lasts} {
+	ends := []time.Duration{late}
+	if lasts > late {
+		ends = append(ends, lasts)
+	}
+	for _, to := range ends {
 		later, n := leastOf(samples, to*85/100, to+time.Minute)
 		if n == 0 {
 			t.Fatalf("no quiet point around %v", to)
 		}
-		t.Logf("around %v and %v: goroutines %d, %d; descriptors %d, %d (of sstables %d, %d); heap %d KiB, %d KiB",
-			early, to, first.goroutines, later.goroutines, first.descriptors, later.descriptors, first.sstables, later.sstables,
+		t.Logf("the least of %d and %d samples around %v and %v: goroutines %d, %d; descriptors %d, %d (of sstables %d, %d); heap %d KiB, %d KiB",
+			nFirst, n, early, to, first.goroutines, later.goroutines, first.descriptors, later.descriptors, first.sstables, later.sstables,
 			first.heap>>10, later.heap>>10)
 		for _, grown := range []struct {
 			what               string
