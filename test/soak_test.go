@@ -109,7 +109,8 @@ func TestSoak(t *testing.T) {
 	}()
 	random := func(i uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, i)) }
 	s.start()
-	ctx, cancel := context.WithTimeout(context.Background(), lasts)
+	// The load outlives the last sample, whose goroutines are to be compared with those of before.
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var load sync.WaitGroup
 	for i, table := range killTables {
@@ -124,13 +125,13 @@ func TestSoak(t *testing.T) {
 	load.Go(func() { s.churn(ctx, random(100)) })
 	load.Go(func() { s.breakDisks(ctx, random(101)) })
 	rng := random(102)
-	for ctx.Err() == nil && !s.failed() {
-		s.live(ctx, time.Duration(5+rng.IntN(10))*time.Second)
+	for time.Since(s.began) < lasts && !s.failed() {
+		s.live(time.Duration(5+rng.IntN(10)) * time.Second)
 		s.restart()
 	}
 	cancel()
 	load.Wait()
-	s.quiet()
+	s.quiet(false)
 	s.checkLast()
 	if err := s.g.Load().Stop(context.Background()); err != nil {
 		t.Errorf("stop: %v", err)
@@ -143,17 +144,10 @@ func TestSoak(t *testing.T) {
 }
 
 // live lets the load run, with a quiet point in the middle.
-func (s *soak) live(ctx context.Context, d time.Duration) {
-	for i := range 2 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(d / 2):
-		}
-		if i == 0 {
-			s.quiet()
-		}
-	}
+func (s *soak) live(d time.Duration) {
+	<-time.After(d / 2)
+	s.quiet(true)
+	<-time.After(d / 2)
 }
 
 func (s *soak) count(change func(*soakCounts)) {
