@@ -109,7 +109,7 @@ func (s *soak) quiet(loaded bool) {
 	}
 	for loaded && ctx.Err() == nil {
 		if runs, ok := s.idle(); ok {
-			taken := takeSample(s.t, time.Since(s.began))
+			taken := s.takeSample()
 			if after, ok := s.idle(); ok && after == runs {
 				s.samples = append(s.samples, taken)
 				return
