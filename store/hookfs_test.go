@@ -44,6 +44,8 @@ type hookFS struct {
 	mu     sync.Mutex
 	before func(fileOp) error
 	after  func(fileOp)
+	// alone, if set, is called after each call that succeeded, before any other call can begin.
+	alone func(fileOp)
 	// guard is held for reading by each call, so that a clone need not run beside one: MemFS deadlocks on a clone beside Link.
 	guard sync.RWMutex
 }
@@ -57,18 +59,34 @@ func (h *hookFS) hooks(before func(fileOp) error, after func(fileOp)) {
 	h.before, h.after = before, after
 }
 
+// each sets what is called alone after each call; nil sets nothing.
+func (h *hookFS) each(alone func(fileOp)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.alone = alone
+}
+
 func (h *hookFS) do(o fileOp, work func() error) error {
 	h.mu.Lock()
-	before, after := h.before, h.after
+	before, after, alone := h.before, h.after, h.alone
 	h.mu.Unlock()
 	if before != nil {
 		if err := before(o); err != nil {
 			return err
 		}
 	}
-	h.guard.RLock()
-	err := work()
-	h.guard.RUnlock()
+	var err error
+	if alone != nil {
+		h.guard.Lock()
+		if err = work(); err == nil {
+			alone(o)
+		}
+		h.guard.Unlock()
+	} else {
+		h.guard.RLock()
+		err = work()
+		h.guard.RUnlock()
+	}
 	if err == nil && after != nil {
 		after(o)
 	}

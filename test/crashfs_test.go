@@ -12,13 +12,14 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
 )
 
 // crashFS is a memory file system that can be cloned as a crash would leave it, at any instant and from any
 // goroutine, with a hook before every sync of a WAL and after every change.
 type crashFS struct {
 	vfs.FS
-	mem *vfs.MemFS
+	mem *vfs.MemFS // nil where it is the real one, which cannot be cloned
 	// guard keeps a clone from running beside a change: MemFS deadlocks on one beside Link.
 	guard sync.RWMutex
 	// beforeSync, if set, is called before a WAL sync makes anything durable.
@@ -117,8 +118,11 @@ func (f *crashFS) Lock(path string) (lock io.Closer, err error) {
 
 func (f *crashFS) Unwrap() vfs.FS { return f.FS }
 
-// Identity implements store.Identifier: two paths name one file when they share the bytes in memory.
+// Identity implements store.Identifier: in memory, two paths name one file when they share the bytes.
 func (f *crashFS) Identity(path string) (*messages.FileIdentity, error) {
+	if f.mem == nil {
+		return store.Identify(f.FS, path)
+	}
 	stat, err := f.Stat(path)
 	if err != nil {
 		return nil, err

@@ -53,9 +53,11 @@ type injection struct {
 // faultFS is a crashFS that counts the calls that concern one table, by phase, and injects one fault.
 type faultFS struct {
 	*crashFS
-	table string
+	// root is what lies at matrixDir, where the disk is the real one; "" is matrixDir itself.
+	root string
 
 	mu      sync.Mutex
+	table   string
 	phase   string
 	counts  map[diskCall]int
 	fault   *injection // nil when healed, or none
@@ -118,6 +120,9 @@ func (f *faultFS) await(ctx context.Context, done func(calls map[diskCall]int, f
 // what hangs was healed.
 func (f *faultFS) meet(op, name string, compacted *bool) (write string, where float64, err error) {
 	f.mu.Lock()
+	if f.root != "" {
+		name = matrixDir + strings.TrimPrefix(name, f.root)
+	}
 	file := fileKind(f.table, name, op)
 	f.move(file, op, name, compacted)
 	// Beside a compaction memtables are flushed; its own files are meant.
@@ -196,7 +201,13 @@ func (f *faultFS) file(op, name string, c vfs.DiskWriteCategory, do func() (vfs.
 	return &faultFile{File: file, fs: f, path: name, compacted: &compacted}, nil
 }
 
-func (f *faultFS) Unwrap() vfs.FS { return nil }
+// Unwrap shows the real file system: what locks, resolves or counts by it does so with a fault between, too.
+func (f *faultFS) Unwrap() vfs.FS {
+	if f.root == "" {
+		return nil
+	}
+	return f.FS
+}
 
 // Identity implements store.Identifier.
 func (f *faultFS) Identity(name string) (*messages.FileIdentity, error) {

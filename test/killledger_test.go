@@ -217,7 +217,7 @@ func (l *killLedger) saw(table string, s *sighting) {
 		l.faultf("%s: at seq %d, it was at %d", table, s.Seq, a.floor)
 	}
 	a.lineage, a.floor, a.base = s.Lineage, max(a.floor, s.Seq), s.Seq
-	clear(a.seqs)
+	a.seqs = map[uint64]bool{} // not cleared: that keeps the room
 	for slot, n := range s.Slots {
 		if !slices.Contains(a.slots[slot], n) {
 			l.faultf("%s: slot %q stands after operation %d, want one of %v", table, slot, n, a.possible(slot))
