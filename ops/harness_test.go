@@ -28,23 +28,26 @@ type host struct {
 // newHost starts a Gabion in dir, without a socket.
 func newHost(t *testing.T, dir string) *host {
 	t.Helper()
+	return startHost(t, actors.Config{Dir: dir, Tables: []string{"fruit", "other"}, DisableSchedule: true})
+}
+
+// startHost starts a Gabion by a configuration of the test's.
+func startHost(t *testing.T, config actors.Config) *host {
+	t.Helper()
 	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}))
-	g, err := actors.Start(t.Context(), system, actors.Config{
-		Dir: dir, Tables: []string{"fruit", "other"}, DisableSchedule: true,
-	})
+	g, err := actors.Start(t.Context(), system, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &host{Gabion: g, dir: dir}
 	t.Cleanup(func() {
 		if err := g.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 		system.Shutdown()
 	})
-	return h
+	return &host{Gabion: g, dir: config.Dir}
 }
 
 // listen opens the socket; zero bounds are the real ones.

@@ -2,7 +2,10 @@ package ops
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -142,6 +145,24 @@ func TestOversizeRequest(t *testing.T) {
 			t.Errorf("%s: answer is %d %.300s", name, status, body)
 		}
 		stillServes(t, h)
+	}
+}
+
+// A small request that unpacks to more than a request may hold is refused, and one that unpacks to less is not.
+func TestBomb(t *testing.T) {
+	h := newHost(t, filepath.Join(t.TempDir(), "d")).listen(t, bounds{request: 1 << 20, header: headerTimeout, stall: stallTimeout})
+	for size, want := range map[int]int{1 << 10: http.StatusOK, 1 << 20: http.StatusTooManyRequests} {
+		var packed bytes.Buffer
+		w := gzip.NewWriter(&packed)
+		_, err := io.WriteString(w, `{"table":"fruit","put":{"key":"aw==","value":"`+strings.Repeat("A", size)+`"}}`)
+		if err := errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		conn := connectRaw(t, h)
+		writeRaw(t, conn, strings.Replace(putHead(packed.Len()), "\r\n\r\n", "\r\nContent-Encoding: gzip\r\n\r\n", 1)+packed.String())
+		if status, body := answer(t, conn); status != want || strings.Contains(body, "resource_exhausted") != (want != http.StatusOK) {
+			t.Errorf("%d B in %d: answer is %d %.300s", size, packed.Len(), status, body)
+		}
 	}
 }
 
