@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/gabiondb/gabion/actors"
@@ -116,6 +117,7 @@ type fakeService struct {
 	major uint32
 	put   func(ctx context.Context) error
 	get   func() error
+	walk  func(ctx context.Context, stream *connect.ServerStream[messages.Page]) error
 }
 
 func (f *fakeService) Info(context.Context, *messages.InfoRequest) (*messages.InfoResponse, error) {
@@ -128,6 +130,10 @@ func (f *fakeService) Put(ctx context.Context, _ *messages.PutRequest) (*message
 
 func (f *fakeService) Get(context.Context, *messages.GetRequest) (*messages.Value, error) {
 	return nil, f.get()
+}
+
+func (f *fakeService) Walk(ctx context.Context, _ *messages.WalkRequest, stream *connect.ServerStream[messages.Page]) error {
+	return f.walk(ctx, stream)
 }
 
 func (f *fakeService) serve(t *testing.T) string {
