@@ -143,6 +143,13 @@ func TestIntervalAndCron(t *testing.T) {
 		if err != nil || c.Gabion.Interval != test.interval || c.Gabion.Cron != test.cron {
 			t.Errorf("%s: got %+v, %v", test.name, c, err)
 		}
+		// Whoever shows the winner says what it beats.
+		beats := slices.ContainsFunc(c.Values(), func(v Value) bool {
+			return v.Key == "cron" && strings.HasPrefix(v.Beats, "interval, ") || v.Key == "interval" && strings.HasPrefix(v.Beats, "cron, ")
+		})
+		if alone := strings.Contains(test.name, "alone"); beats == alone {
+			t.Errorf("%s: values are %+v", test.name, c.Values())
+		}
 	}
 	if _, err := load(t, interval+cron, nil, nil); err == nil || !strings.Contains(err.Error(), ".yaml:2: interval and cron are both set") {
 		t.Errorf("both in one file: %v", err)

@@ -119,7 +119,7 @@ func (f *file) plain() {
 		case !utf8.ValidString(line):
 			fault("save the file as UTF-8", "not valid UTF-8")
 		case control >= 0:
-			fault("save the file as plain text in UTF-8", "control character %q", line[control])
+			fault("save the file as plain text in UTF-8", "control character %q", []rune(line[control:])[0])
 		case strings.HasPrefix(line, "%"):
 			fault("remove the line", "directives such as %%YAML are not understood")
 		default:
