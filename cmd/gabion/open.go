@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/spf13/cobra"
 
 	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/messages"
