@@ -36,6 +36,7 @@ func (t *tree) health() *messages.HealthReport {
 		})
 	}
 	wg.Wait()
+	t.addSchedule(report)
 	backups := t.addBackups(report)
 	t.addOnDisk(report)
 	now := time.Now()
@@ -110,7 +111,34 @@ func (t *tree) addBackups(report *messages.HealthReport) map[string][]*messages.
 	if sets := list.GetSets(); len(sets) > 0 {
 		report.LastRun = sets[0]
 	}
+	report.LastSuccessRun = endedBy(report.GetLastSuccess(), list.GetSets())
 	return backups
+}
+
+// endedBy is the run that ended right before at: one goes at a time, and the schedule is told before the next begins.
+func endedBy(at *timestamppb.Timestamp, sets []*messages.BackupSet) string {
+	if at == nil {
+		return ""
+	}
+	for _, set := range sets { // the newest first
+		if !set.GetFinished().AsTime().After(at.AsTime()) {
+			return set.GetRunId()
+		}
+	}
+	return ""
+}
+
+// addSchedule fills in what the schedule remembers. A visitor has none of its own, and reads what it left.
+func (t *tree) addSchedule(report *messages.HealthReport) {
+	state := t.scheduler.snapshot()
+	if state == nil && t.config.Visit {
+		var err error
+		state, err = patient(&t.tables, listTimeout, t.directory.ReadSchedule)
+		if err != nil {
+			report.Faults = append(report.Faults, messages.FailureOf(fmt.Errorf("read schedule: %w", err)))
+		}
+	}
+	report.LastAttempt, report.LastSuccess = state.GetLastAttempt(), state.GetLastSuccess()
 }
 
 func latest(a, b *timestamppb.Timestamp) *timestamppb.Timestamp {

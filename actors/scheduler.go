@@ -310,6 +310,16 @@ func (s *scheduler) interval() time.Duration {
 	return s.plan.cron.Next(first).Sub(first)
 }
 
+// snapshot is a copy of the state; nil without a schedule.
+func (s *scheduler) snapshot() *messages.ScheduleState {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return proto.CloneOf(s.state)
+}
+
 // stop ends the schedule. The run under way is the runner's to end.
 func (s *scheduler) stop() {
 	if s == nil {

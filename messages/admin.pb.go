@@ -850,9 +850,16 @@ type HealthReport struct {
 	// it waits for another run. Unset without a schedule.
 	NextRun *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=next_run,json=nextRun,proto3" json:"next_run,omitempty"`
 	// undo lists the data that is kept though nothing serves it, by table.
-	Undo          []*Undo `protobuf:"bytes,8,rep,name=undo,proto3" json:"undo,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Undo []*Undo `protobuf:"bytes,8,rep,name=undo,proto3" json:"undo,omitempty"`
+	// last_attempt and last_success are what the schedule remembers: when the last run of all tables began, and when
+	// one, or the retry of those that had failed in it, last ended with no table failing. Unset when there was none, and
+	// without a schedule; a Visit tells what the schedule of the directory left.
+	LastAttempt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_attempt,json=lastAttempt,proto3" json:"last_attempt,omitempty"`
+	LastSuccess *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last_success,json=lastSuccess,proto3" json:"last_success,omitempty"`
+	// last_success_run is the run that ended so, empty when its set is gone.
+	LastSuccessRun string `protobuf:"bytes,11,opt,name=last_success_run,json=lastSuccessRun,proto3" json:"last_success_run,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *HealthReport) Reset() {
@@ -939,6 +946,27 @@ func (x *HealthReport) GetUndo() []*Undo {
 		return x.Undo
 	}
 	return nil
+}
+
+func (x *HealthReport) GetLastAttempt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastAttempt
+	}
+	return nil
+}
+
+func (x *HealthReport) GetLastSuccess() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSuccess
+	}
+	return nil
+}
+
+func (x *HealthReport) GetLastSuccessRun() string {
+	if x != nil {
+		return x.LastSuccessRun
+	}
+	return ""
 }
 
 // Undo is a lineage that is kept until its life ends.
@@ -1088,7 +1116,7 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"redBackups\x129\n" +
 	"\n" +
 	"last_check\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\tlastCheckB\x10\n" +
-	"\x0e_fragmentation\"\xcc\x02\n" +
+	"\x0e_fragmentation\"\xf4\x03\n" +
 	"\fHealthReport\x12.\n" +
 	"\x06tables\x18\x01 \x03(\v2\x16.gabion.v1.TableHealthR\x06tables\x12/\n" +
 	"\blast_run\x18\x02 \x01(\v2\x14.gabion.v1.BackupSetR\alastRun\x12\"\n" +
@@ -1098,7 +1126,11 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"backup_dir\x18\x05 \x01(\tR\tbackupDir\x12*\n" +
 	"\x06faults\x18\x06 \x03(\v2\x12.gabion.v1.FailureR\x06faults\x125\n" +
 	"\bnext_run\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\anextRun\x12#\n" +
-	"\x04undo\x18\b \x03(\v2\x0f.gabion.v1.UndoR\x04undo\"\xc8\x01\n" +
+	"\x04undo\x18\b \x03(\v2\x0f.gabion.v1.UndoR\x04undo\x12=\n" +
+	"\flast_attempt\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vlastAttempt\x12=\n" +
+	"\flast_success\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\vlastSuccess\x12(\n" +
+	"\x10last_success_run\x18\v \x01(\tR\x0elastSuccessRun\"\xc8\x01\n" +
 	"\x04Undo\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x18\n" +
 	"\alineage\x18\x02 \x01(\tR\alineage\x12\x16\n" +
@@ -1174,13 +1206,15 @@ var file_gabion_v1_admin_proto_depIdxs = []int32{
 	17, // 13: gabion.v1.HealthReport.faults:type_name -> gabion.v1.Failure
 	14, // 14: gabion.v1.HealthReport.next_run:type_name -> google.protobuf.Timestamp
 	13, // 15: gabion.v1.HealthReport.undo:type_name -> gabion.v1.Undo
-	14, // 16: gabion.v1.Undo.since:type_name -> google.protobuf.Timestamp
-	14, // 17: gabion.v1.Undo.until:type_name -> google.protobuf.Timestamp
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	14, // 16: gabion.v1.HealthReport.last_attempt:type_name -> google.protobuf.Timestamp
+	14, // 17: gabion.v1.HealthReport.last_success:type_name -> google.protobuf.Timestamp
+	14, // 18: gabion.v1.Undo.since:type_name -> google.protobuf.Timestamp
+	14, // 19: gabion.v1.Undo.until:type_name -> google.protobuf.Timestamp
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_admin_proto_init() }

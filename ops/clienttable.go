@@ -73,15 +73,13 @@ func (t *ClientTable) Scan(ctx context.Context, m *messages.Scan) (*messages.Pag
 // Walk calls each for every entry of m, whose limit is ignored, as of one instant. A nil m is the whole table. It
 // ends at each's first error, which it returns.
 func (t *ClientTable) Walk(ctx context.Context, m *messages.Scan, each func(key, value []byte) error) error {
-	// What each leaves unread must not hold the server's snapshot.
+	// A walk that is left by a panic of each must not hold the server's snapshot.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := t.client.service.Walk(ctx, &messages.WalkRequest{Table: t.name, Scan: m, Backup: t.backup})
 	return receive(ctx, stream, err, func(page *messages.Page) error {
 		for _, entry := range page.GetEntries() {
 			if err := each(entry.GetKey(), entry.GetValue()); err != nil {
-				// Closing a stream would read it to its end.
-				cancel()
 				return err
 			}
 		}

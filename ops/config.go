@@ -169,8 +169,12 @@ func settleSchedule(set map[string]given) error {
 	}
 	switch order := interval.rank() - cron.rank(); {
 	case order < 0:
+		interval.beats = "cron, " + cron.source
+		set["interval"] = interval
 		delete(set, "cron")
 	case order > 0:
+		cron.beats = "interval, " + interval.source
+		set["cron"] = cron
 		delete(set, "interval")
 	default:
 		return cron.at[0].fault(messages.WithHint(errors.New("interval and cron are both set"), "set one of the two"))

@@ -144,6 +144,13 @@ func TestIntervalAndCron(t *testing.T) {
 		if err != nil || c.Gabion.Interval != test.interval || c.Gabion.Cron != test.cron {
 			t.Errorf("%s: got %+v, %v", test.name, c, err)
 		}
+		// Whoever shows the winner says what it beats.
+		beats := slices.ContainsFunc(c.Values(), func(v Value) bool {
+			return v.Key == "cron" && strings.HasPrefix(v.Beats, "interval, ") || v.Key == "interval" && strings.HasPrefix(v.Beats, "cron, ")
+		})
+		if alone := strings.Contains(test.name, "alone"); beats == alone {
+			t.Errorf("%s: values are %+v", test.name, c.Values())
+		}
 	}
 	if _, err := load(t, interval+cron, nil, nil); err == nil || !strings.Contains(err.Error(), ".yaml:2: interval and cron are both set") {
 		t.Errorf("both in one file: %v", err)
@@ -184,6 +191,11 @@ func TestFileFaults(t *testing.T) {
 		{"no mapping", "- a\n", ":1: the file is no mapping", "key: value"},
 		{"twice the same key", "keep: 3\nkeep: 4\n", `:2: mapping key "keep" already defined at [1:1]`, "YAML"},
 		{"two documents", "keep: 3\n---\nkeep: 4\n", "a second document begins here", "one document"},
+		{"a directive", "%YAML 1.2\n---\ndir: d\n", ":1: directives such as %YAML are not understood\n1 | %YAML 1.2", "remove the line"},
+		{"no UTF-8", "keep: 3\ndir: a\xffb\n", ":2: not valid UTF-8", "save the file as UTF-8"},
+		{"no UTF-8 in a comment", "keep: 3 # \xff\n", ":1: not valid UTF-8", "save the file as UTF-8"},
+		{"UTF-16", "\xff\xfed\x00i\x00r\x00", ":1: not valid UTF-8", "save the file as UTF-8"},
+		{"a zero byte", "keep: 3\ndir: a\x00b\n", `:2: control character '\x00'`, "plain text"},
 		{"no YAML", "keep: 3\n\tdir: d\n", ":2: ", "YAML"},
 	} {
 		_, err := load(t, test.file, nil, nil)
@@ -195,6 +207,14 @@ func TestFileFaults(t *testing.T) {
 		case !strings.Contains(strings.Join(messages.Hints(err), "\n"), test.hint):
 			t.Errorf("%s: hints are %q, want %q", test.name, messages.Hints(err), test.hint)
 		}
+	}
+}
+
+// What editors of Windows put around the text is not part of it.
+func TestByteOrderMark(t *testing.T) {
+	c, err := load(t, "\ufeffdir: d\r\nkeep: 4\r\n", nil, nil)
+	if err != nil || c.Gabion.Dir != "d" || c.Gabion.Keep != 4 {
+		t.Errorf("got %+v, %v", c, err)
 	}
 }
 

@@ -1,11 +1,14 @@
 package ops
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -84,7 +87,11 @@ func parseFile(path string, data []byte) (map[string]given, []error) {
 		return nil, []error{messages.WithHint(&ConfigError{Where: path, Err: fmt.Errorf("file has %d B, maximum is %d B", len(data), maxFile)},
 			"name the file of a configuration")}
 	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors write one
 	f := &file{path: path, lines: strings.Split(string(data), "\n"), values: make(map[string]given)}
+	if f.plain(); len(f.faults) > 0 {
+		return nil, f.faults
+	}
 	parsed, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		return nil, []error{f.syntax(err)}
@@ -98,6 +105,28 @@ func parseFile(path string, data []byte) (map[string]given, []error) {
 		f.addf(documents[1].Body, "keep one document in the file", "a second document begins here")
 	}
 	return f.values, f.faults
+}
+
+// plain finds what the parser would read as something else, or not say clearly: text that is no UTF-8, control characters,
+// and directives.
+func (f *file) plain() {
+	for i, line := range f.lines {
+		fault := func(hint, format string, args ...any) {
+			f.faults = append(f.faults, f.line(i+1).fault(messages.WithHint(fmt.Errorf(format, args...), hint)))
+		}
+		control := strings.IndexFunc(strings.TrimSuffix(line, "\r"), func(r rune) bool { return r != '\t' && unicode.IsControl(r) })
+		switch {
+		case !utf8.ValidString(line):
+			fault("save the file as UTF-8", "not valid UTF-8")
+		case control >= 0:
+			fault("save the file as plain text in UTF-8", "control character %q", []rune(line[control:])[0])
+		case strings.HasPrefix(line, "%"):
+			fault("remove the line", "directives such as %%YAML are not understood")
+		default:
+			continue
+		}
+		return // of a binary file every line would be one
+	}
 }
 
 // syntax is the error of a file that is no YAML.

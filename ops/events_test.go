@@ -75,6 +75,7 @@ func TestEvents(t *testing.T) {
 		}
 		break
 	}
+	waitFor(t, func() bool { return h.socket.requests.Load() == 0 })
 }
 
 // A client that leaves ends its stream alone.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/gabiondb/gabion/actors"
@@ -28,23 +29,26 @@ type host struct {
 // newHost starts a Gabion in dir, without a socket.
 func newHost(t *testing.T, dir string) *host {
 	t.Helper()
+	return startHost(t, actors.Config{Dir: dir, Tables: []string{"fruit", "other"}, DisableSchedule: true})
+}
+
+// startHost starts a Gabion by a configuration of the test's.
+func startHost(t *testing.T, config actors.Config) *host {
+	t.Helper()
 	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}))
-	g, err := actors.Start(t.Context(), system, actors.Config{
-		Dir: dir, Tables: []string{"fruit", "other"}, DisableSchedule: true,
-	})
+	g, err := actors.Start(t.Context(), system, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &host{Gabion: g, dir: dir}
 	t.Cleanup(func() {
 		if err := g.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 		system.Shutdown()
 	})
-	return h
+	return &host{Gabion: g, dir: config.Dir}
 }
 
 // listen opens the socket; zero bounds are the real ones.
@@ -113,6 +117,7 @@ type fakeService struct {
 	major uint32
 	put   func(ctx context.Context) error
 	get   func() error
+	walk  func(ctx context.Context, stream *connect.ServerStream[messages.Page]) error
 }
 
 func (f *fakeService) Info(context.Context, *messages.InfoRequest) (*messages.InfoResponse, error) {
@@ -125,6 +130,10 @@ func (f *fakeService) Put(ctx context.Context, _ *messages.PutRequest) (*message
 
 func (f *fakeService) Get(context.Context, *messages.GetRequest) (*messages.Value, error) {
 	return nil, f.get()
+}
+
+func (f *fakeService) Walk(ctx context.Context, _ *messages.WalkRequest, stream *connect.ServerStream[messages.Page]) error {
+	return f.walk(ctx, stream)
 }
 
 func (f *fakeService) serve(t *testing.T) string {

@@ -81,9 +81,11 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 
 // tooLarge takes the rest from a client that would otherwise not look for its answer, and refuses the request.
 func (b *boundedBody) tooLarge() error {
-	for drained := int64(0); drained < maxDrained; {
+	rest := make([]byte, 32<<10)
+	for drained := 0; drained < maxDrained; {
+		// Anew for each read: a client that goes on slowly is not one that stops.
 		_ = b.control.SetReadDeadline(time.Now().Add(b.bounds.stall))
-		n, err := io.CopyN(io.Discard, b.body, 1<<20)
+		n, err := b.body.Read(rest)
 		drained += n
 		if err != nil {
 			break

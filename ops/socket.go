@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -56,9 +57,8 @@ func ListenSocket(ctx context.Context, g *actors.Gabion, o SocketOptions) (*Sock
 	if err != nil {
 		return nil, fmt.Errorf("listen on socket: %w", err)
 	}
-	if conn, err := connectTo(ctx, path); err == nil {
-		return nil, errors.Join(messages.WithHint(fmt.Errorf("listen on socket: %s is served already", path),
-			"call ListenSocket once for each Gabion"), conn.Close())
+	if err := unserved(ctx, path); err != nil {
+		return nil, fmt.Errorf("listen on socket: %w", err)
 	}
 	listener, info, err := bind(g.Dir())
 	if err != nil {
@@ -70,9 +70,34 @@ func ListenSocket(ctx context.Context, g *actors.Gabion, o SocketOptions) (*Sock
 		Version: moduleVersion(), ProtocolMajor: protocolMajor, ProtocolMinor: protocolMinor,
 		Dir: messages.Text(g.Dir()), BackupDir: messages.Text(g.BackupDir()), Started: timestamppb.New(start),
 	}}
-	s := &Socket{dir: g.Dir(), info: info, end: end, served: make(chan struct{})}
+	s := &Socket{dir: g.Dir(), info: info, end: end}
+	s.serve(listener, bounded(ending, o.bounds, handler(answering, o.bounds)), o)
+	o.Logger.Info("listening", "socket", path)
+	return s, nil
+}
+
+// unserved returns an error unless the socket at path is free, or what a killed server left. Whatever else keeps from
+// connecting, such as a full queue or a socket of another type, is a program that lives.
+func unserved(ctx context.Context, path string) error {
+	conn, err := connectTo(ctx, path)
+	switch {
+	case err == nil:
+		return errors.Join(messages.WithHint(fmt.Errorf("%s is served already", path),
+			"call ListenSocket once for each Gabion, or stop the program that listens there"), conn.Close())
+	case errors.Is(err, ErrNoServer):
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return messages.WithHint(fmt.Errorf("%s is in use: %w", path, err),
+		"stop the program that listens there, or, where there is none, remove the socket")
+}
+
+// serve answers on listener until the server is closed.
+func (s *Socket) serve(listener net.Listener, answer http.Handler, o SocketOptions) {
+	s.served = make(chan struct{})
 	s.server = &http.Server{
-		Handler:           s.counted(bounded(ending, o.bounds, handler(answering, o.bounds))),
+		Handler:           s.counted(answer),
 		ReadHeaderTimeout: o.bounds.header,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
@@ -81,11 +106,9 @@ func ListenSocket(ctx context.Context, g *actors.Gabion, o SocketOptions) (*Sock
 	go func() {
 		defer close(s.served)
 		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			o.Logger.Error("socket is no longer served", "socket", path, "error", err)
+			o.Logger.Error("socket is no longer served", "socket", listener.Addr(), "error", err)
 		}
 	}()
-	o.Logger.Info("listening", "socket", path)
-	return s, nil
 }
 
 // handler answers the RPCs.

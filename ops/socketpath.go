@@ -76,15 +76,8 @@ func bind(dir string) (listener *net.UnixListener, info os.FileInfo, err error) 
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
 		return nil, nil, messages.WithHint(fmt.Errorf("%s is no socket", path), "remove the file, or move it away")
 	}
-	aside := filepath.Join(dir, asideDir)
-	if err := os.RemoveAll(aside); err != nil {
-		return nil, nil, fmt.Errorf("remove old socket: %w", err)
-	}
-	if err := os.Mkdir(aside, 0o700); err != nil {
-		err = fmt.Errorf("make socket: %w", err)
-		if errors.Is(err, os.ErrNotExist) {
-			err = messages.WithHint(err, "a socket needs a directory of the operating system: Config.FS must be nil")
-		}
+	aside, err := makeAside(dir)
+	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(aside)) }()
@@ -107,6 +100,22 @@ func bind(dir string) (listener *net.UnixListener, info os.FileInfo, err error) 
 		return nil, nil, errors.Join(fmt.Errorf("name socket: %w", err), listener.Close())
 	}
 	return listener, info, nil
+}
+
+// makeAside makes the directory aside of dir anew.
+func makeAside(dir string) (string, error) {
+	aside := filepath.Join(dir, asideDir)
+	if err := os.RemoveAll(aside); err != nil {
+		return "", fmt.Errorf("remove old socket: %w", err)
+	}
+	if err := os.Mkdir(aside, 0o700); err != nil {
+		err = fmt.Errorf("make socket: %w", err)
+		if errors.Is(err, os.ErrNotExist) {
+			err = messages.WithHint(err, "a socket needs a directory of the operating system: Config.FS must be nil")
+		}
+		return "", err
+	}
+	return aside, nil
 }
 
 // unbind removes the socket of dir, unless it is another one by now.

@@ -19,7 +19,9 @@ func newHealth(out *output) *cobra.Command {
 		Use:   "health",
 		Short: "Show how every table is",
 		Long: `Show how every table is: state, rows, the size of the live rows and of the files, the share of the files that
-is not live data (fragmentation; - when unknown), and its backups. The exit code is 3 when a table is not open.`,
+is not live data (fragmentation; - when unknown), and its backups. Where there is a schedule: the last run after which
+no table was failing, when a run of all tables last began, and when the next is due. The exit code is 3 when a table is
+not open.`,
 		Example: "  gabion health --dir DIR",
 		Args:    exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -83,6 +85,15 @@ func printHealth(out *output, report *messages.HealthReport, now time.Time) erro
 	}
 	if err := out.printf("\nlast run: %s\n", last); err != nil {
 		return err
+	}
+	if report.GetLastAttempt() != nil {
+		success := age(now, report.GetLastSuccess())
+		if run := report.GetLastSuccessRun(); run != "" {
+			success = run + ", " + success
+		}
+		if err := out.printf("last success: %s\nlast attempt: %s\n", success, age(now, report.GetLastAttempt())); err != nil {
+			return err
+		}
 	}
 	if next := report.GetNextRun(); next != nil {
 		if err := out.printf("next run: %s\n", age(now, next)); err != nil {

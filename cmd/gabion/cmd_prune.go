@@ -30,6 +30,7 @@ what is pinned or being read. The exit code is 3 when something could not be rem
 			if bad := m.Check(); bad != nil {
 				return bad
 			}
+			rules.file = at.file
 			known, err := rules.loadRules()
 			if err != nil {
 				return err

@@ -22,10 +22,11 @@ type configFlags struct {
 func (c *configFlags) addFlags(cmd *cobra.Command) {
 	c.flags = cmd.Flags()
 	c.flags.SortFlags = false
+	c.flags.StringVar(&c.file, "config", "", "read the configuration from `FILE` (default $"+configVariable+")")
 	c.add(func(ops.Setting) bool { return true })
 }
 
-// addRules adds only the flags that say what retention keeps.
+// addRules adds only the flags that say what retention keeps; the file is named by a flag of the command's own.
 func (c *configFlags) addRules(cmd *cobra.Command) {
 	c.flags = cmd.Flags()
 	c.add(isRule)
@@ -35,7 +36,6 @@ func (c *configFlags) addRules(cmd *cobra.Command) {
 func isRule(s ops.Setting) bool { return s.Key == "keep" || strings.HasPrefix(s.Key, "keep_") }
 
 func (c *configFlags) add(wanted func(ops.Setting) bool) {
-	c.flags.StringVar(&c.file, "config", "", "read the configuration from `FILE` (default $"+configVariable+")")
 	for _, s := range ops.Settings() {
 		if !wanted(s) {
 			continue

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -19,26 +18,11 @@ import (
 )
 
 const (
-	// dirVariable names the directory when --dir does not.
-	dirVariable = "GABION_DIR"
-	// backupDirVariable names the backup directory when --backup-dir does not.
-	backupDirVariable = "GABION_BACKUP_DIR"
 	// patience is how long demo waits for a directory that is held: a reader is soon gone.
 	patience = 3 * time.Second
 	// stopTimeout bounds the end of a command whose disk hangs.
 	stopTimeout = 30 * time.Second
 )
-
-// place is the directory that a command works on.
-type place struct {
-	dir       string
-	backupDir string
-}
-
-func (p *place) addFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&p.dir, "dir", "", "tables lie in `DIR` (default $"+dirVariable+")")
-	cmd.Flags().StringVar(&p.backupDir, "backup-dir", "", "backups lie in `DIR` (default $"+backupDirVariable+", or backups in --dir)")
-}
 
 // read calls use with access to the directory, through the server that holds it or read-only in place, where the
 // tables named, or all, are served.
@@ -124,20 +108,6 @@ func (p *place) dial(ctx context.Context, why string, use func(*ops.Client) erro
 	}
 	defer client.Close()
 	return use(client)
-}
-
-// named returns an error unless a directory is given, by the flag or the variable.
-func (p *place) named() error {
-	if p.dir == "" {
-		p.dir = os.Getenv(dirVariable)
-	}
-	if p.backupDir == "" {
-		p.backupDir = os.Getenv(backupDirVariable)
-	}
-	if p.dir == "" {
-		return usagef("add --dir DIR, or set "+dirVariable, "no directory given")
-	}
-	return nil
 }
 
 // patiently calls try until the directory is no longer held, or patience ends.

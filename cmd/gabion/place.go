@@ -1,0 +1,77 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gabiondb/gabion/ops"
+)
+
+const (
+	// dirVariable names the directory when --dir does not.
+	dirVariable = "GABION_DIR"
+	// backupDirVariable names the backup directory when --backup-dir does not.
+	backupDirVariable = "GABION_BACKUP_DIR"
+)
+
+// place is the directory that a command works on.
+type place struct {
+	dir       string
+	backupDir string
+	file      string
+}
+
+func (p *place) addFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&p.dir, "dir", "", "tables lie in `DIR` (default $"+dirVariable+", or dir in --config)")
+	cmd.Flags().StringVar(&p.backupDir, "backup-dir", "", "backups lie in `DIR` (default $"+backupDirVariable+", or backup_dir in --config, or backups in --dir)")
+	cmd.Flags().StringVar(&p.file, "config", "", "read dir and backup_dir from `FILE`, the one of gabion serve (default $"+configVariable+")")
+}
+
+// named settles the directories, as gabion serve does: a flag beats the variable, which beats the file. It returns an
+// error unless a directory is given. The file must be valid as a whole.
+func (p *place) named() error {
+	s := ops.Sources{Flags: make(map[string]string), File: p.file, Environment: func(name string) (string, bool) {
+		// The other settings are those of a server.
+		return os.Getenv(name), slices.Contains([]string{dirVariable, backupDirVariable}, name)
+	}}
+	if s.File == "" {
+		s.File = os.Getenv(configVariable)
+	}
+	for key, text := range map[string]string{"dir": p.dir, "backup_dir": p.backupDir} {
+		if text != "" {
+			s.Flags[key] = text
+		}
+	}
+	config, err := ops.LoadConfig(s)
+	if err != nil {
+		return err
+	}
+	dir, backupDir := config.Gabion.Dir, config.Gabion.BackupDir
+	if dir == "" {
+		return usagef("add --dir DIR, set "+dirVariable+", or name the file of gabion serve with --config", "no directory given")
+	}
+	if s.File != "" && p.backupDir == "" && os.Getenv(backupDirVariable) == "" {
+		// The file's backups are those of the file's directory.
+		file, err := ops.LoadConfig(ops.Sources{File: s.File})
+		if err != nil {
+			return err
+		}
+		if other := file.Gabion.Dir; other != "" && !sameDir(dir, other) {
+			backupDir = ""
+		}
+	}
+	p.dir, p.backupDir = dir, backupDir
+	return nil
+}
+
+func sameDir(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	if errA != nil || errB != nil {
+		return filepath.Clean(a) == filepath.Clean(b)
+	}
+	return os.SameFile(infoA, infoB)
+}
