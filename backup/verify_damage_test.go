@@ -43,7 +43,9 @@ func newGallery(t *testing.T) *gallery {
 	return g
 }
 
-func (g *gallery) file(i int, name string) string { return filepath.Join(g.path, table, g.ids[i], name) }
+func (g *gallery) file(i int, name string) string {
+	return filepath.Join(g.path, table, g.ids[i], name)
+}
 
 // names lists the files of a backup, relative to its directory.
 func (g *gallery) names(t *testing.T, i int) (names []string) {
