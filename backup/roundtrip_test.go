@@ -91,7 +91,7 @@ func TestRoundTrip(t *testing.T) {
 					t.Errorf("of the restored table: %v", p)
 				}
 				live.close()
-				must(t, live.dir.Serve(table, lineage, noon))
+				must(t, live.dir.Serve(table, lineage, store.UndoRestored, noon))
 				live.open()
 				sameRows(t, rowsOf(t, live.s), live.rows)
 			})
@@ -136,7 +136,7 @@ func TestSalvage(t *testing.T) {
 	}
 	record, err := r.Finish(nil)
 	must(t, err)
-	must(t, r.Serve(noon))
+	must(t, r.Serve(store.UndoRestored, noon))
 	must(t, r.Abandon())
 	if record.GetParent().GetSeq() > b.Manifest.GetRecord().GetPosition().GetSeq() || record.GetAccounting() != messages.Accounting_ACCOUNTING_AT_CUT {
 		t.Errorf("record %v of backup %v", record, b.Manifest.GetRecord())

@@ -167,7 +167,7 @@ func restoreInto(t testing.TB, d *backup.Directory, dir *store.Directory, id str
 	must(t, err)
 	record, err := r.Finish(b.Manifest.GetRecord())
 	must(t, err)
-	must(t, r.Serve(noon))
+	must(t, r.Serve(store.UndoRestored, noon))
 	s, err := dir.Open(table, store.OpenOptions{KeepAccounting: true})
 	must(t, err)
 	if s.Lineage() != r.Lineage() || record.GetParent().GetLineage() != b.Lineage() {

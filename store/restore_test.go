@@ -97,7 +97,7 @@ func (w *rewind) restore(d *Directory, until time.Time) (lineage string, err err
 	if _, err := r.Finish(w.label); err != nil {
 		return "", err
 	}
-	return r.Lineage(), r.Serve(until)
+	return r.Lineage(), r.Serve(UndoRestored, until)
 }
 
 // undoneAt is when the undo of these tests ends.
@@ -168,7 +168,7 @@ func (w *rewind) check(t testing.TB, fs vfs.FS, path string, bringsBack bool) (f
 	if len(kept) == 0 {
 		return flipped
 	}
-	if err := d.Serve("t", kept[0].GetLineage(), time.Now()); err != nil {
+	if err := d.Serve("t", kept[0].GetLineage(), UndoRestored, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	s = openTable(t, d)
@@ -206,7 +206,7 @@ func TestRestorePutsACutInPlace(t *testing.T) {
 // act is what is swept: a restore, or the undo of one.
 func act(t testing.TB, w *rewind, d *Directory, back bool) error {
 	if back {
-		return d.Serve("t", w.lineage, undoneAt)
+		return d.Serve("t", w.lineage, UndoRestored, undoneAt)
 	}
 	_, err := w.restore(d, undoneAt)
 	return err
