@@ -117,6 +117,7 @@ func TestSalvage(t *testing.T) {
 	data, err := store.ReadFile(disk.mem, log)
 	must(t, err)
 	overwrite(t, disk.mem, log, data[:len(data)/2])
+	overwrite(t, disk.mem, log+".other", data)
 	if p := verify(t, d, ids[1], ""); p.GetVerdict() != messages.Verdict_VERDICT_RED {
 		t.Fatalf("proof %v", p)
 	}
@@ -133,6 +134,9 @@ func TestSalvage(t *testing.T) {
 	proof, err := d.Restore(t.Context(), b, r.Path(), true, backup.VerifyOptions{})
 	if err != nil || proof != nil {
 		t.Fatalf("salvaged with proof %v, %v", proof, err)
+	}
+	if exists(t, disk, disk.PathJoin(r.Path(), disk.PathBase(log)+".other")) {
+		t.Error("copied what is not the backup's")
 	}
 	record, err := r.Finish(nil)
 	must(t, err)
