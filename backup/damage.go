@@ -4,8 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
-	"path/filepath"
+	"strings"
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
@@ -54,7 +53,7 @@ func lost(err error) error {
 	if errors.Is(err, messages.ErrDataLoss) && !errors.Is(err, store.ErrNewer) || store.Unreadable(err) {
 		found := &damage{err: err}
 		if file := new(store.FileError); errors.As(err, &file) {
-			found.file = dbDir + "/" + path.Base(filepath.ToSlash(file.Path))
+			found.file = dbDir + "/" + file.Path[strings.LastIndexAny(file.Path, `/\`)+1:]
 		}
 		return found
 	}
