@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -114,6 +115,32 @@ func TestCheckBlocksBesideCompactions(t *testing.T) {
 	})
 	if err != nil || rounds < 4 {
 		t.Errorf("%d rounds, %v", rounds, err)
+	}
+	// What a compaction makes meanwhile is looked at as well.
+	made := false
+	err = s.CheckBlocks(func(int64) error {
+		if made {
+			return nil
+		}
+		made = true
+		before, err := s.sstables()
+		mustPut(t, s, "1-made", "beside")
+		if err := errors.Join(err, s.Flush(), s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false)); err != nil {
+			return err
+		}
+		after, err := s.sstables()
+		if err != nil || len(after) != 1 || slices.Contains(before, after[0]) {
+			return fmt.Errorf("%v became %v: %w", before, after, err)
+		}
+		f, err := mem.OpenReadWrite(mem.PathJoin(s.path, after[0]), vfs.WriteCategoryUnspecified)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteAt([]byte{0xff, 0xff, 0xff, 0xff}, 20)
+		return errors.Join(err, f.Close())
+	})
+	if !errors.Is(err, messages.ErrDataLoss) {
+		t.Errorf("with damage in a file that is new: %v", err)
 	}
 	errStop := errors.New("stop")
 	if err := s.CheckBlocks(func(int64) error { return errStop }); !errors.Is(err, errStop) || errors.Is(err, messages.ErrDataLoss) {
