@@ -32,31 +32,45 @@ func (c *copier) hash(ctx context.Context, path string) (size int64, sum string,
 	return c.read(ctx, path, func([]byte) error { return nil })
 }
 
+// targetError is an error of the file that a copy goes to. It says nothing about the one that is copied.
+type targetError struct{ err error }
+
+func (e *targetError) Error() string { return e.err.Error() }
+
+func (e *targetError) Unwrap() error { return e.err }
+
+func ofTarget(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &targetError{err}
+}
+
 // copy makes the file at to a copy of that at from, fsynced, and returns its size and SHA-256. The new name is durable only
 // with its directory's fsync.
 func (c *copier) copy(ctx context.Context, from, to string) (size int64, sum string, err error) {
 	dst, err := c.fs.Create(to, vfs.WriteCategoryUnspecified)
 	if err != nil {
-		return 0, "", err
+		return 0, "", ofTarget(err)
 	}
-	defer func() { err = errors.Join(err, dst.Close()) }()
+	defer func() { err = errors.Join(err, ofTarget(dst.Close())) }()
 	written, synced := int64(0), int64(0)
 	size, sum, err = c.read(ctx, from, func(p []byte) error {
 		if written-synced >= syncStride {
 			if _, err := dst.SyncTo(written); err != nil {
-				return err
+				return ofTarget(err)
 			}
 			synced = written
 		}
 		n, err := dst.Write(p)
 		written += int64(n)
-		return err
+		return ofTarget(err)
 	})
 	if err != nil {
 		return 0, "", err
 	}
 	if err := dst.Sync(); err != nil {
-		return 0, "", err
+		return 0, "", ofTarget(err)
 	}
 	return size, sum, nil
 }

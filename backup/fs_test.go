@@ -185,6 +185,14 @@ func (f *hookFile) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
+func (f *hookFile) ReadAt(p []byte, offset int64) (n int, err error) {
+	err = f.fs.around("read", f.path, func() (err error) {
+		n, err = f.File.ReadAt(p, offset)
+		return err
+	})
+	return n, err
+}
+
 func (f *hookFile) Write(p []byte) (n int, err error) {
 	err = f.fs.around("write", f.path, func() (err error) {
 		n, err = f.File.Write(append([]byte(nil), p...))

@@ -44,7 +44,7 @@ func (d *Directory) proof(b Backup) (*messages.Proof, error) {
 		if (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(line, &proof) != nil {
 			continue
 		}
-		if proof.GetFormatVersion() <= store.FormatVersion && proof.GetTable() == b.Table && proof.GetBackupId() == b.ID &&
+		if proof.GetVerdict() != messages.Verdict_VERDICT_UNSPECIFIED && proof.GetFormatVersion() <= store.FormatVersion && proof.GetTable() == b.Table && proof.GetBackupId() == b.ID &&
 			proof.GetManifestSha256() == b.ManifestSHA256 {
 			last = &proof
 		}
@@ -81,6 +81,9 @@ func (d *Directory) record(proof *messages.Proof) error {
 
 // sweepProofs removes the proofs of backups that are gone. Those that stay speak of nothing: a number is never used twice.
 func (d *Directory) sweepProofs(table string) error {
+	t := d.table(table)
+	t.proofs.Lock() // a proof that is being written has another name until it is whole
+	defer t.proofs.Unlock()
 	ids, err := d.ids(table)
 	if err != nil {
 		return err

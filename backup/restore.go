@@ -96,10 +96,11 @@ func (b Backup) redReason() string {
 }
 
 // Restore copies the files of a backup into the directory to, which must be empty, and verifies the copy as Verify does:
-// what is wrong makes the backup red, and is an error that matches messages.ErrDataLoss. With red a backup is copied as it
-// is. Each file is fsynced; the names are the caller's to make durable. What an error leaves in to is the caller's too.
+// what is wrong with the backup makes it red, and is an error that matches messages.ErrDataLoss; what is wrong with the copy
+// alone is neither. A backup that Choose would refuse is refused. With red a backup is copied as it is, as far as it can be
+// read, and not verified; there is no proof then. Each file is fsynced; the names are the caller's to make durable. What an error leaves in to is the caller's too.
 //
-// The caller holds the backup by Use, and begins before it chooses. See Verify for progress and ctx.
+// Retention keeps the backup meanwhile; one that it was faster with is messages.ErrNotFound. See Verify for progress and ctx.
 func (d *Directory) Restore(ctx context.Context, b Backup, to string, red bool, o VerifyOptions) (*messages.Proof, error) {
 	proof, err := d.restore(ctx, b, to, red, o)
 	if err != nil {
@@ -117,6 +118,14 @@ func (d *Directory) restore(ctx context.Context, b Backup, to string, red bool, 
 	if o.By == "" {
 		o.By = "restore"
 	}
+	defer d.Use(b.Table, b.ID)()
+	b, err := d.reread(b)
+	if err == nil {
+		err = b.mayRestore(red)
+	}
+	if err != nil {
+		return nil, err
+	}
 	v := d.newVerification(b, o)
 	from := d.fs.PathJoin(b.Path, dbDir)
 	if err := d.checkRoomAt(to, b); err != nil {
@@ -126,11 +135,10 @@ func (d *Directory) restore(ctx context.Context, b Backup, to string, red bool, 
 		return v.copier.copy(ctx, d.fs.PathJoin(from, name), d.fs.PathJoin(to, name))
 	}
 	if red {
-		return nil, v.salvage(copyFile)
+		return nil, v.salvage(to, copyFile)
 	}
-	err := v.each(copyFile)
-	if err == nil {
-		err = v.database(ctx, to)
+	if err = v.each(copyFile); err == nil {
+		err = v.copied(ctx, from, to)
 	}
 	verified, err := d.conclude(v, err)
 	switch {
@@ -170,15 +178,42 @@ func (d *Directory) CopyOwn(ctx context.Context, record *messages.TableRecord, f
 	return nil
 }
 
-// salvage copies what can be read of a red backup.
-func (v *verification) salvage(copyFile func(name string) (int64, string, error)) error {
-	for _, entry := range v.b.Manifest.GetFiles() {
-		if _, _, err := copyFile(entry.GetName()); err != nil {
-			if store.Unreadable(err) || errors.Is(err, os.ErrNotExist) {
-				v.d.log.Warn("file of a red backup is left out", "file", entry.GetName(), "error", err)
-				continue
-			}
+// copied is database of a copy whose files were hashed as they were read. What is wrong with it is the backup's fault only
+// where the backup itself is wrong in some way: its disk is another.
+func (v *verification) copied(ctx context.Context, from, to string) error {
+	err := v.database(ctx, to)
+	var found *damage
+	if !errors.As(err, &found) {
+		return err
+	}
+	if err := v.database(ctx, from); err != nil {
+		return err
+	}
+	return messages.WithHint(fmt.Errorf("the backup is sound, but its copy in %s is not: %v", to, found),
+		"look at the disk that it was copied to")
+}
+
+// salvage copies what can be read of a red backup. A file that cannot be read to its end is left out.
+func (v *verification) salvage(to string, copyFile func(name string) (int64, string, error)) error {
+	fs := v.d.fs
+	names, err := list(fs, fs.PathJoin(v.b.Path, dbDir))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if v.b.entry(dbDir+"/"+name) == nil {
+			continue
+		}
+		_, _, err := copyFile(name)
+		var target *targetError
+		if errors.As(err, &target) || err != nil && !store.Unreadable(err) && !errors.Is(err, os.ErrNotExist) {
 			return err
+		}
+		if err != nil {
+			v.d.log.Warn("file of a red backup is left out", "file", name, "error", err)
+			if err := fs.Remove(fs.PathJoin(to, name)); err != nil {
+				return fmt.Errorf("remove %s: %w", name, err)
+			}
 		}
 	}
 	return nil

@@ -63,10 +63,10 @@ func (d *Directory) verify(ctx context.Context, table, id string, o VerifyOption
 		return Verified{}, b.Fault
 	}
 	v.b = b
-	err = b.Fault
-	if err != nil {
-		err = &damage{file: manifestFile, err: err}
-	} else if err = v.files(ctx); err == nil {
+	if err = b.faulty(); err == nil {
+		err = v.files(ctx)
+	}
+	if err == nil {
 		err = v.database(ctx, d.fs.PathJoin(b.Path, dbDir))
 	}
 	return d.conclude(v, err)
@@ -82,28 +82,6 @@ func (d *Directory) reread(b Backup) (Backup, error) {
 		return Backup{}, fmt.Errorf("it is gone: %w", messages.ErrNotFound)
 	}
 	return d.read(b.Table, b.ID), nil
-}
-
-// damage is what makes a backup red.
-type damage struct {
-	file string // relative to the backup's directory; "" where no single one is wrong
-	err  error
-}
-
-func (e *damage) Error() string {
-	if e.file == "" {
-		return e.err.Error()
-	}
-	return e.file + ": " + e.err.Error()
-}
-
-func (e *damage) Unwrap() error { return e.err }
-
-// Is matches messages.ErrDataLoss.
-func (e *damage) Is(target error) bool { return target == messages.ErrDataLoss }
-
-func damaged(file, format string, args ...any) error {
-	return &damage{file: file, err: fmt.Errorf(format, args...)}
 }
 
 // verification is one Verify, or the part of a Restore that is one. Used by one goroutine.
@@ -145,17 +123,23 @@ func (v *verification) files(ctx context.Context) error {
 func (v *verification) each(read func(name string) (size int64, sum string, err error)) error {
 	db := v.d.fs.PathJoin(v.b.Path, dbDir)
 	names, err := list(v.d.fs, db)
+	if store.Unreadable(err) {
+		return damaged(dbDir, "it cannot be read: %w", err)
+	}
 	if err != nil {
 		return err
 	}
 	for _, entry := range v.b.Manifest.GetFiles() {
 		name := entry.GetName()
-		file := v.d.fs.PathJoin(dbDir, name)
+		file := dbDir + "/" + name
 		if !slices.Contains(names, name) {
 			return damaged(file, "it is missing")
 		}
 		size, sum, err := read(name)
+		var target *targetError
 		switch {
+		case errors.As(err, &target):
+			return err
 		case store.Unreadable(err):
 			return damaged(file, "it cannot be read: %w", err)
 		case errors.Is(err, os.ErrNotExist):
@@ -170,18 +154,10 @@ func (v *verification) each(read func(name string) (size int64, sum string, err 
 	}
 	for _, name := range names {
 		if name != pebbleLock && !slices.ContainsFunc(v.b.Manifest.GetFiles(), func(e *messages.FileEntry) bool { return e.GetName() == name }) {
-			return damaged(v.d.fs.PathJoin(dbDir, name), "it is not in the manifest")
+			return damaged(dbDir+"/"+name, "it is not in the manifest")
 		}
 	}
 	return nil
-}
-
-// short is enough of a hash for a person to tell two apart.
-func short(sum string) string {
-	if len(sum) > 12 {
-		return sum[:12] + "…"
-	}
-	return sum
 }
 
 // database reads the database at path, whose files are the manifest's, and compares what it holds with the manifest.
@@ -227,19 +203,16 @@ func (v *verification) database(ctx context.Context, path string) (err error) {
 	return nil
 }
 
-// lost makes a damage of an error about damaged data, and leaves any other.
-func lost(err error) error {
-	if errors.Is(err, messages.ErrDataLoss) && !errors.Is(err, store.ErrNewer) || store.Unreadable(err) {
-		return &damage{err: err}
-	}
-	return err
-}
-
 // conclude makes a proof of what a verification ended with, and keeps it.
 func (d *Directory) conclude(v *verification, err error) (Verified, error) {
 	var found *damage
 	if err != nil && !errors.As(err, &found) {
 		return Verified{}, err
+	}
+	if found != nil {
+		if exists, err := store.Exists(d.fs, v.b.Path); err == nil && !exists {
+			return Verified{}, fmt.Errorf("its directory is gone, or no longer mounted: %w", messages.ErrNotFound)
+		}
 	}
 	v.proof.ManifestSha256 = v.b.ManifestSHA256
 	v.proof.Verdict = messages.Verdict_VERDICT_PROVEN
@@ -274,11 +247,16 @@ func (d *Directory) conclude(v *verification, err error) (Verified, error) {
 	return verified, nil
 }
 
-// neighbours returns the other backups of the table in which file is the very same one, by a hard link, newest first.
+// neighbours returns the other backups of the table in which file is the very same one, by a hard link, and is said to be the
+// same by their manifests, newest first.
 func (d *Directory) neighbours(b Backup, file string) []Backup {
 	mine, err := store.Identify(d.fs, d.fs.PathJoin(b.Path, file))
 	if err != nil || mine == nil {
 		return nil // a file that is missing is nobody else's
+	}
+	entry := b.entry(file)
+	if entry == nil {
+		return nil
 	}
 	others, err := d.List(b.Table)
 	if err != nil {
@@ -286,7 +264,9 @@ func (d *Directory) neighbours(b Backup, file string) []Backup {
 		return nil
 	}
 	return slices.DeleteFunc(others, func(other Backup) bool {
-		if other.ID == b.ID {
+		// Where theirs says something else, it may be our manifest that is wrong.
+		said := other.entry(file)
+		if other.ID == b.ID || said.GetSize() != entry.GetSize() || said.GetSha256() != entry.GetSha256() {
 			return true
 		}
 		theirs, err := store.Identify(d.fs, d.fs.PathJoin(other.Path, file))

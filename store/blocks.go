@@ -12,9 +12,19 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
+// FileError says which file an error is about.
+type FileError struct {
+	Path string
+	Err  error
+}
+
+func (e *FileError) Error() string { return e.Path + ": " + e.Err.Error() }
+
+func (e *FileError) Unwrap() error { return e.Err }
+
 // CheckBlocks reads every block of the table's sstables from the file system, past the block cache, and compares it with
-// its checksum. The first that is damaged ends it, with an error that names the file and matches messages.ErrDataLoss. What
-// only the memtable and the WAL hold is not looked at.
+// its checksum. The first that is damaged ends it, with a FileError that matches messages.ErrDataLoss. What only the memtable
+// and the WAL hold is not looked at.
 //
 // progress, unless nil, is called on the calling goroutine with the bytes of each read; an error that it returns ends the
 // check. It returns ErrClosed when the store is closed, or closes meanwhile. Commits, flushes and compactions go on.
@@ -103,15 +113,16 @@ func (s *Store) checkFile(name string, progress func(int64) error) error {
 
 // checkBlocks compares every block of the sstable at path with its checksum. watch is asked after each read.
 func checkBlocks(fs vfs.FS, path string, watch func(bytes int) error) (err error) {
+	var f vfs.File
 	defer func() {
 		if r := recover(); r != nil { // what is damaged may mislead the reader
-			err = fmt.Errorf("%w: %w", panicked(r), messages.ErrDataLoss)
+			err = errors.Join(fmt.Errorf("%w: %w", panicked(r), messages.ErrDataLoss), f.Close())
 		}
 		if err != nil {
-			err = fmt.Errorf("%s: %w", path, err)
+			err = &FileError{Path: path, Err: err}
 		}
 	}()
-	f, err := fs.Open(path, vfs.SequentialReadsOption)
+	f, err = fs.Open(path, vfs.SequentialReadsOption)
 	if err != nil {
 		return err
 	}

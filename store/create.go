@@ -98,7 +98,9 @@ func (d *Directory) sweepUnfinished(table string) (dropped bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return len(kept) > 0, d.sweepLineages(table, lineages)
+	// What a restore left that did not come to its end was never served.
+	dropped = slices.ContainsFunc(kept, func(r *messages.UndoRecord) bool { return r.GetReason() != UndoUnfinished })
+	return dropped, d.sweepLineages(table, lineages)
 }
 
 func (d *Directory) sweepLineages(table string, lineages []string) error {

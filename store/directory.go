@@ -61,6 +61,8 @@ type Directory struct {
 	freezeAfter time.Duration
 	// making are the lineages that restores are making.
 	making lineages
+	// moving are those that are being put in place, or removed.
+	moving lineages
 }
 
 // CheckDirectory tells whether path can be opened by OpenDirectory, as far as reading shows, and

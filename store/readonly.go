@@ -29,7 +29,8 @@ type ReadOnlyOptions struct {
 // byte is written, not even Pebble's LOCK, so it works on a disk that is mounted for reading only. The caller sees to it that
 // nobody changes the files meanwhile. The store has Get, Snapshot and Record, and must be closed.
 //
-// That it opens proves nothing: see Sums and CheckBlocks. What is damaged or missing matches messages.ErrDataLoss.
+// That it opens proves nothing: see Sums and CheckBlocks. A file that is damaged or missing matches messages.ErrDataLoss,
+// a directory that is not there messages.ErrNotFound.
 func OpenReadOnly(fs vfs.FS, path string, o ReadOnlyOptions) (*Store, error) {
 	s, err := openReadOnly(fs, path, o)
 	if err != nil {
@@ -39,6 +40,11 @@ func OpenReadOnly(fs vfs.FS, path string, o ReadOnlyOptions) (*Store, error) {
 }
 
 func openReadOnly(fs vfs.FS, path string, o ReadOnlyOptions) (*Store, error) {
+	if exists, err := Exists(fs, path); err != nil {
+		return nil, err
+	} else if !exists {
+		return nil, messages.ErrNotFound
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

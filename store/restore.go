@@ -3,14 +3,12 @@ package store
 import (
 	"errors"
 	"fmt"
-	"os"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/oklog/ulid/v2"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/messages"
@@ -56,8 +54,8 @@ func (d *Directory) startRestore(table string) (*Restoring, error) {
 	if d.readOnly {
 		return nil, fmt.Errorf("directory is open for reading only: %w", messages.ErrInvalid)
 	}
-	lineage := ulid.Make().String()
-	r := &Restoring{d: d, table: table, lineage: lineage, release: d.making.add(lineage)}
+	r := &Restoring{d: d, table: table, lineage: ulid.Make().String()}
+	r.release, _ = d.making.claim(r.lineage) // nobody else knows it
 	if err := r.start(); err != nil {
 		return nil, errors.Join(err, r.Abandon())
 	}
@@ -89,7 +87,8 @@ func (r *Restoring) Path() string {
 }
 
 // Finish makes the files in Path the lineage's: source is their record, as the backup's manifest has it, which the record
-// in the database must be at the position of. From here on the lineage branches off from there: its seq goes on, its
+// in the database must be at the position of. With nil it is the record in the database, whatever position that is at; its
+// sums prove nothing then, and the table is at cut until they are counted: for what a red backup has left. From here on the lineage branches off from there: its seq goes on, its
 // incarnation begins anew. When Finish returns, all of it is durable, and it still does not serve. It returns the lineage's
 // first record.
 func (r *Restoring) Finish(source *messages.TableRecord) (*messages.TableRecord, error) {
@@ -102,13 +101,10 @@ func (r *Restoring) Finish(source *messages.TableRecord) (*messages.TableRecord,
 
 func (r *Restoring) finish(source *messages.TableRecord) (*messages.TableRecord, error) {
 	d := r.d
-	record := cloneRecord(source)
-	record.FormatVersion = FormatVersion
-	record.Table = r.table
-	record.Parent = source.GetPosition()
-	record.Position = &messages.Position{Lineage: r.lineage, Seq: source.GetPosition().GetSeq()}
-	record.Created = time.Now().UnixNano()
-	if err := d.rewriteRecord(r.table, r.Path(), source, record); err != nil {
+	record, err := d.rewriteRecord(r.table, r.Path(), func(have *messages.TableRecord) (*messages.TableRecord, error) {
+		return r.branch(have, source)
+	})
+	if err != nil {
 		return nil, err
 	}
 	if err := SyncDir(d.fs, r.Path()); err != nil {
@@ -128,36 +124,52 @@ func (r *Restoring) finish(source *messages.TableRecord) (*messages.TableRecord,
 	return record, nil
 }
 
-// rewriteRecord replaces the record of the database at path, which nobody serves, and leaves nothing in its WAL.
-func (d *Directory) rewriteRecord(table, path string, from, to *messages.TableRecord) error {
+// branch returns the lineage's first record.
+func (r *Restoring) branch(have, source *messages.TableRecord) (*messages.TableRecord, error) {
+	record := cloneRecord(source)
+	if source == nil {
+		record = cloneRecord(have)
+		record.Accounting = messages.Accounting_ACCOUNTING_AT_CUT
+	} else if !proto.Equal(have.GetPosition(), source.GetPosition()) {
+		return nil, fmt.Errorf("the files are at %s, not at %s: %w", PositionText(have.GetPosition()),
+			PositionText(source.GetPosition()), messages.ErrDataLoss)
+	}
+	record.FormatVersion = FormatVersion
+	record.Table = r.table
+	record.Parent = record.GetPosition()
+	record.Position = &messages.Position{Lineage: r.lineage, Seq: record.GetParent().GetSeq()}
+	record.Created = time.Now().UnixNano()
+	return record, nil
+}
+
+// rewriteRecord replaces the record of the database at path, which nobody serves, by what replace makes of it, and leaves
+// nothing in its WAL.
+func (d *Directory) rewriteRecord(table, path string,
+	replace func(have *messages.TableRecord) (*messages.TableRecord, error)) (record *messages.TableRecord, err error) {
 	frozen := newFreezer(d.fs, path, d.freezeAfter, nil)
 	db, err := d.openPebble(path, frozen, frozen, d.logger.With("table", table), func(o *pebble.Options) {
 		o.ErrorIfNotExists = true
 	})
-	if err != nil {
-		return witness(err)
-	}
-	err = func() error {
-		have, err := readRecord(db)
-		if err != nil {
-			return err
-		}
-		if a, b := have.GetPosition(), from.GetPosition(); a.GetLineage() != b.GetLineage() ||
-			a.GetIncarnation() != b.GetIncarnation() || a.GetSeq() != b.GetSeq() {
-			return fmt.Errorf("the files are at %s, not at %s: %w", PositionText(a), PositionText(b), messages.ErrDataLoss)
-		}
-		if err := writeRecord(db, to); err != nil {
-			return err
-		}
-		return db.Flush()
-	}()
-	if err := errors.Join(err, closeDB(db)); err != nil {
-		return err
+	if err == nil {
+		err = func() error {
+			have, err := readRecord(db)
+			if err != nil {
+				return err
+			}
+			if record, err = replace(have); err != nil {
+				return err
+			}
+			if err := writeRecord(db, record); err != nil {
+				return err
+			}
+			return db.Flush()
+		}()
+		err = errors.Join(err, closeDB(db))
 	}
 	if frozen.frozen.Load() {
-		return fmt.Errorf("%w: %w", ErrFrozen, frozen.why())
+		return nil, fmt.Errorf("%w: %w", ErrFrozen, frozen.why()) // what it met since is no witness of the disk
 	}
-	return nil
+	return record, witness(err)
 }
 
 // PositionText is a position in words.
@@ -195,8 +207,16 @@ func (r *Restoring) Abandon() error {
 }
 
 // Serve makes a lineage that lies on disk the one that serves: one that a restore has finished, or one that is kept as undo.
-// See Restoring.Serve.
+// See Restoring.Serve. One that a sweep is removing is messages.ErrUnavailable.
 func (d *Directory) Serve(table, lineage, reason string, until time.Time) error {
+	if err := messages.CheckTableName(table); err != nil {
+		return err
+	}
+	release, ok := d.moving.claim(lineage)
+	if !ok {
+		return fmt.Errorf("serve lineage %s of table %q: it is being removed, or put in place: %w", lineage, table, messages.ErrUnavailable)
+	}
+	defer release()
 	if err := d.serve(table, lineage, reason, until); err != nil {
 		return fmt.Errorf("serve lineage %s of table %q: %w", lineage, table, err)
 	}
@@ -206,6 +226,9 @@ func (d *Directory) Serve(table, lineage, reason string, until time.Time) error 
 func (d *Directory) serve(table, lineage, reason string, until time.Time) error {
 	if d.readOnly {
 		return fmt.Errorf("directory is open for reading only: %w", messages.ErrInvalid)
+	}
+	if _, err := ulid.ParseStrict(lineage); err != nil {
+		return fmt.Errorf("it is no lineage: %w: %w", err, messages.ErrInvalid)
 	}
 	if exists, err := Exists(d.fs, d.fs.PathJoin(d.tablePath(table), lineage)); err != nil {
 		return err
@@ -252,51 +275,4 @@ func (d *Directory) writeUndo(table, lineage, reason string, until time.Time) er
 		return fmt.Errorf("marshal undo: %w", err)
 	}
 	return WriteDurably(d.fs, d.undoPath(table, lineage), data)
-}
-
-// sweepPending removes the directories of restores that a crash cut short.
-func (d *Directory) sweepPending(table string) error {
-	names, err := listIfExists(d.fs, d.tablePath(table))
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		lineage, ok := strings.CutPrefix(name, pendingPrefix)
-		if !ok || d.making.has(lineage) {
-			continue
-		}
-		if err := d.fs.RemoveAll(d.fs.PathJoin(d.tablePath(table), name)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("remove %s: %w", name, err)
-		}
-		d.logger.Info("unfinished restore removed", "table", table, "lineage", lineage)
-	}
-	return nil
-}
-
-// lineages is a set of lineages.
-type lineages struct {
-	mu  sync.Mutex
-	set map[string]struct{}
-}
-
-// add puts a lineage into the set until release is called.
-func (l *lineages) add(lineage string) (release func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.set == nil {
-		l.set = make(map[string]struct{})
-	}
-	l.set[lineage] = struct{}{}
-	return sync.OnceFunc(func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		delete(l.set, lineage)
-	})
-}
-
-func (l *lineages) has(lineage string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, ok := l.set[lineage]
-	return ok
 }

@@ -192,17 +192,45 @@ func (d *Directory) SweepUndo(table string, now time.Time) (removed int, err err
 		return 0, fmt.Errorf("sweep undo of table %q: %w", table, err)
 	}
 	for _, record := range kept {
-		if now.Before(record.GetUntil().AsTime()) || d.making.has(record.GetLineage()) {
-			continue
-		}
-		if err := d.removeUndo(record); err != nil {
+		swept, err := d.sweepLineage(table, record.GetLineage(), now)
+		if err != nil {
 			return removed, fmt.Errorf("sweep undo of table %q: %w", table, err)
 		}
-		removed++
-		d.logger.Info("undo removed: its life has ended", "table", table, "lineage", record.GetLineage(),
-			"reason", record.GetReason(), "since", record.GetSince().AsTime())
+		if swept {
+			removed++
+		}
+	}
+	if err := d.sweepAsides(table); err != nil {
+		return removed, fmt.Errorf("sweep undo of table %q: %w", table, err)
 	}
 	return removed, nil
+}
+
+// sweepLineage removes one lineage if its life as undo has ended. All is looked at under the claim: a Serve that was faster has
+// made it the one that serves, and a drop since then has given it a new life.
+func (d *Directory) sweepLineage(table, lineage string, now time.Time) (swept bool, err error) {
+	release, ok := d.moving.claim(lineage)
+	if !ok {
+		return false, nil
+	}
+	defer release()
+	if d.making.has(lineage) {
+		return false, nil
+	}
+	serving, err := d.current(table)
+	if err != nil || serving == lineage {
+		return false, err
+	}
+	record, err := d.readUndo(table, lineage)
+	if err != nil || record == nil || now.Before(record.GetUntil().AsTime()) {
+		return false, err
+	}
+	if err := d.removeUndo(record); err != nil {
+		return false, err
+	}
+	d.logger.Info("undo removed: its life has ended", "table", table, "lineage", lineage,
+		"reason", record.GetReason(), "since", record.GetSince().AsTime())
+	return true, nil
 }
 
 // removeUndo removes the record last: a crash before leaves a lineage that is still undo, and is swept again.
