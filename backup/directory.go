@@ -74,7 +74,7 @@ type Directory struct {
 	// missing: read-only, there is nothing to read.
 	missing bool
 
-	sets sync.Mutex // held by WriteSet, so that one run id is written once
+	sets turn // held by WriteSet, so that one run id is written once
 
 	mu     sync.Mutex  // guards what follows; held over no file operation but the lock's release
 	hold   *store.Hold // nil when missing
@@ -102,7 +102,7 @@ func open(o Options) (*Directory, error) {
 	d := &Directory{
 		fs: o.FS, path: o.Path, storeID: o.StoreID, readOnly: o.ReadOnly,
 		minFree: o.MinFree, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
-		tables: map[string]*table{},
+		tables: map[string]*table{}, sets: newTurn(),
 	}
 	// Looked at before the lock too: a directory that is refused must not get our lock file.
 	if _, err := inspect(o); errors.Is(err, os.ErrNotExist) {

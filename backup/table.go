@@ -16,7 +16,7 @@ type table struct {
 	publishing bool
 
 	// proofs is held while a proof is added.
-	proofs sync.Mutex
+	proofs turn
 
 	// mu guards using, and is held over the rename that begins a removal: a Use is either before it,
 	// and seen, or after it, when the backup's name is gone.
@@ -30,7 +30,7 @@ func (d *Directory) table(name string) *table {
 	defer d.mu.Unlock()
 	t := d.tables[name]
 	if t == nil {
-		t = &table{name: name, turn: make(chan struct{}, 1), using: map[string]int{}}
+		t = &table{name: name, turn: make(chan struct{}, 1), proofs: newTurn(), using: map[string]int{}}
 		d.tables[name] = t
 	}
 	return t
@@ -93,3 +93,12 @@ func (t *table) used(id string) bool {
 	defer t.mu.Unlock()
 	return t.using[id] > 0
 }
+
+// turn is a mutex that is held over file operations. It is a channel, so that a wait for it is one that testing/synctest
+// knows: a disk that hangs holds up a virtual clock otherwise.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+func (t turn) Lock()   { t <- struct{}{} }
+func (t turn) Unlock() { <-t }

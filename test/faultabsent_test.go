@@ -36,7 +36,7 @@ var absences = []absence{
 	{nil, []string{backupFile, manifestJSON}, []string{commitPhase, flushPhase, compactionPhase, closePhase}, "no backup is looked at"},
 	{nil, []string{manifestJSON}, []string{createPhase}, "a new table has no backup whose manifest could be read"},
 	{nil, []string{manifestJSON}, []string{prunePhase}, "it goes with its directory, by one call"},
-	{nil, []string{setFile}, but(phases, openPhase, publishPhase), "a start lists the sets, and a run writes one"},
+	{nil, []string{setFile}, but(phases, openPhase, publishPhase, prunePhase), "a start lists the sets, a run writes one, and retention removes some"},
 
 	{spaceFaults, []string{sstableFile}, []string{commitPhase}, "a commit without a flush reads sstables alone"},
 	{spaceFaults, []string{optionsFile}, []string{cutPhase}, "a cut reads it; its copy is staging"},
@@ -51,7 +51,7 @@ var absences = []absence{
 	{writeFaults, []string{markerFile}, []string{openPhase, createPhase}, "it is empty: its name is what it says"},
 	{writeFaults, []string{lineageDir}, nil, "a directory is not written, it is synced"},
 	{writeFaults, []string{backupFile}, []string{cutPhase}, "the table's directory is made before the copy"},
-	{writeFaults, []string{backupFile}, []string{prunePhase}, "what goes is renamed and removed"},
+	{writeFaults, []string{backupFile, setFile}, []string{prunePhase}, "what goes is renamed and removed"},
 }
 
 // absent returns why a kind of fault cannot befall a kind of file in a phase, "" when it can.

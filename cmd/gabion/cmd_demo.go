@@ -105,7 +105,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	d.system = quietSystem()
 	err = patiently(ctx, func() (err error) {
 		d.gabion, err = actors.Start(ctx, d.system,
-			actors.Config{Dir: d.dir, Tables: demoTables, DisableSchedule: true})
+			actors.Config{Dir: d.dir, Tables: demoTables, DisableSchedule: true, DisableDrill: true})
 		return err
 	})
 	if err != nil {
