@@ -46,7 +46,11 @@ func (t *tree) grade(row *messages.TableHealth, backups []*messages.BackupInfo, 
 			row.LastProof = latest(row.GetLastProof(), b.GetProof().GetFinished())
 		}
 	}
-	if older > 0 {
+	switch older {
+	case 0:
+	case 1:
+		yellow = append(yellow, "an older backup is red")
+	default:
 		yellow = append(yellow, fmt.Sprintf("%d older backups are red", older))
 	}
 	if interval := t.scheduler.interval(); interval > 0 && overdue(row.GetLastSuccess(), staleRuns*interval, t.started, now) {

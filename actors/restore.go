@@ -195,6 +195,9 @@ func (r *restore) take(ctx context.Context, c *cell, s *source) (*messages.Table
 		return nil, err
 	}
 	record, err := watched(ctx, t.config.CopyTimeout, "restore", func(context.Context, func()) (*messages.TableRecord, error) {
+		if s.plan.GetSource() == sourceBackup && r.request.GetRed() {
+			return making.Finish(nil) // what is left is at a position of its own
+		}
 		return making.Finish(s.record)
 	})
 	if err != nil {

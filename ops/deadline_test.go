@@ -45,7 +45,7 @@ func (d *deadlines) taken() map[string]time.Time {
 // The deadline of a client's context comes to the owner, and so does the one in the request where it is sooner.
 func TestDeadlineCrossesTheWire(t *testing.T) {
 	d := &deadlines{seen: make(map[string]time.Time)}
-	h := startHost(t, actors.Config{Dir: filepath.Join(t.TempDir(), "d"), Tables: []string{"fruit"}, DisableSchedule: true,
+	h := startHost(t, actors.Config{Dir: filepath.Join(t.TempDir(), "d"), Tables: []string{"fruit"}, DisableSchedule: true, DisableDrill: true,
 		Middleware: []actor.ReceiverMiddleware{d.middleware}}).listen(t, bounds{})
 	c := dial(t, h.dir)
 	table, key := c.Table("fruit"), []byte("k")

@@ -29,7 +29,7 @@ type host struct {
 // newHost starts a Gabion in dir, without a socket.
 func newHost(t *testing.T, dir string) *host {
 	t.Helper()
-	return startHost(t, actors.Config{Dir: dir, Tables: []string{"fruit", "other"}, DisableSchedule: true})
+	return startHost(t, actors.Config{Dir: dir, Tables: []string{"fruit", "other"}, DisableSchedule: true, DisableDrill: true})
 }
 
 // startHost starts a Gabion by a configuration of the test's.

@@ -38,10 +38,21 @@ func optionsDamaged(fs vfs.FS, path string) bool {
 // witness makes an error of Pebble match messages.ErrDataLoss where it is about damage.
 func witness(err error) error {
 	if damaged(err) {
-		return fmt.Errorf("%w: %w", err, messages.ErrDataLoss)
+		return &damageError{err}
 	}
 	return err
 }
+
+// damageError is an error of Pebble about damage.
+type damageError struct{ err error }
+
+// Error is the first line of what Pebble says; what follows repeats it.
+func (e *damageError) Error() string {
+	first, _, _ := strings.Cut(e.err.Error(), "\n")
+	return first + ": " + messages.ErrDataLoss.Error()
+}
+
+func (e *damageError) Unwrap() []error { return []error{e.err, messages.ErrDataLoss} }
 
 // readError says of an error that a read met what it is about. The files that a frozen store wrote last are
 // not on the disk, which looks like damage and is none.

@@ -88,9 +88,9 @@ func (r *Restoring) Path() string {
 
 // Finish makes the files in Path the lineage's: source is their record, as the backup's manifest has it, which the record
 // in the database must be at the position of. With nil it is the record in the database, whatever position that is at; its
-// sums prove nothing then, and the table is at cut until they are counted: for what a red backup has left. From here on the lineage branches off from there: its seq goes on, its
-// incarnation begins anew. When Finish returns, all of it is durable, and it still does not serve. It returns the lineage's
-// first record.
+// sums prove nothing then, and the table is at cut until they are counted: for what a red backup has left. From here on the
+// lineage branches off from there: its seq goes on, its incarnation begins anew. When Finish returns, all of it is durable,
+// and it still does not serve. It returns the lineage's first record.
 func (r *Restoring) Finish(source *messages.TableRecord) (*messages.TableRecord, error) {
 	record, err := r.finish(source)
 	if err != nil {

@@ -68,10 +68,10 @@ func printBackups(out *output, list *messages.BackupList, now time.Time) error {
 		backups = append(backups, []string{
 			b.GetTable(), b.GetBackupId(), strconv.FormatUint(b.GetCount(), 10),
 			size(b.GetBytes()), optionalSize(b.OwnBytes), optionalSize(b.SharedBytes),
-			age(now, b.GetFinished()), b.GetRunId(), b.GetLabel(), b.GetPinned(), retention(b), b.GetFault(),
+			age(now, b.GetFinished()), b.GetRunId(), b.GetLabel(), b.GetPinned(), proofText(b, now), retention(b), b.GetFault(),
 		})
 	}
-	return out.table("", []string{"TABLE", "BACKUP", "ROWS", "SIZE", "OWN", "SHARED", "AGE", "RUN", "LABEL", "PIN", "RETENTION", "FAULT"}, backups)
+	return out.table("", []string{"TABLE", "BACKUP", "ROWS", "SIZE", "OWN", "SHARED", "AGE", "RUN", "LABEL", "PIN", "PROOF", "RETENTION", "FAULT"}, backups)
 }
 
 // retention is what retention makes of a backup, empty where the rules are not known.
@@ -119,4 +119,12 @@ func setStatus(status *messages.SetStatus, tables int) string {
 		return "-"
 	}
 	return "complete"
+}
+
+// proofText is the verdict on a backup, and how old it is; - before the first.
+func proofText(b *messages.BackupInfo, now time.Time) string {
+	if b.GetProof() == nil {
+		return "-"
+	}
+	return verdictName(b.GetProof()) + " " + age(now, b.GetProof().GetFinished())
 }

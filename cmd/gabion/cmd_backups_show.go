@@ -49,6 +49,8 @@ func printBackup(out *output, detail *messages.BackupDetail, now time.Time) erro
 		{"fault", b.GetFault()},
 		{"pinned", b.GetPinned()},
 		{"retention", retention(b)},
+		{"proof", proofText(b, now)},
+		{"red", redReason(b)},
 		{"label", b.GetLabel()},
 		{"run", b.GetRunId()},
 	}
@@ -79,4 +81,15 @@ func printBackup(out *output, detail *messages.BackupDetail, now time.Time) erro
 		return err
 	}
 	return out.table("", []string{"FILE", "SIZE", "SHA256"}, rows)
+}
+
+// redReason says why a backup is red.
+func redReason(b *messages.BackupInfo) string {
+	if b.GetProof().GetVerdict() != messages.Verdict_VERDICT_RED {
+		return ""
+	}
+	if with := b.GetProof().GetSharedWith(); with != "" {
+		return b.GetProof().GetReason() + "; it shares the file with " + with
+	}
+	return b.GetProof().GetReason()
 }

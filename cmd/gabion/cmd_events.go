@@ -97,10 +97,30 @@ func eventText(event proto.Message) string {
 			e.GetFinished().AsTime().Sub(e.GetStarted().AsTime()).Round(time.Millisecond))
 	case *messages.TableStateChanged:
 		return because(fmt.Sprintf("table %s: %s, was %s", stateName(e.GetTo()), e.GetTable(), stateName(e.GetFrom())), e.GetReason())
+	case *messages.BackupVerified:
+		p := e.GetProof()
+		return because(fmt.Sprintf("backup %s: %s/%s, by %s", verdictName(p), p.GetTable(), p.GetBackupId(), p.GetBy()), p.GetReason())
+	case *messages.TableRestored:
+		return restoredText(e)
 	case nil:
 		return "event that is too long for the log, or of a newer version"
 	}
 	return fmt.Sprintf("event %s", event.ProtoReflect().Descriptor().Name())
+}
+
+func restoredText(e *messages.TableRestored) string {
+	text := "table restored: "
+	if e.GetHealed() {
+		text = "table healed: "
+	}
+	text += e.GetTable() + ", from " + e.GetSource()
+	if e.GetBackupId() != "" {
+		text += " " + e.GetBackupId()
+	}
+	if e.GetLostTo() > 0 {
+		text += fmt.Sprintf(", without the operations with seq %d to %d", e.GetLostFrom(), e.GetLostTo())
+	}
+	return because(text, e.GetReason())
 }
 
 // because is text with the reason, where there is one.

@@ -50,6 +50,9 @@ func unhealthy(report *messages.HealthReport) error {
 		if row.GetState() != messages.TableState_TABLE_STATE_OPEN {
 			fault := partialError(fmt.Sprintf("table %q is %s", row.GetTable(), stateName(row.GetState())))
 			faults = append(faults, messages.WithHint(fault, row.GetHint()))
+		} else if row.GetGrade() == messages.Grade_GRADE_RED {
+			fault := partialError(fmt.Sprintf("table %q is in danger: %s", row.GetTable(), row.GetConcerns()[0]))
+			faults = append(faults, messages.WithHint(fault, "gabion verify --table "+row.GetTable()+" tells which backups are proven, gabion restore "+row.GetTable()+" restores the newest that is"))
 		}
 	}
 	for _, f := range report.GetFaults() {
@@ -58,7 +61,39 @@ func unhealthy(report *messages.HealthReport) error {
 	return errors.Join(faults...)
 }
 
+// verdict sums all tables up in a line.
+func verdict(report *messages.HealthReport) string {
+	worst := messages.Grade_GRADE_GREEN
+	var named []string
+	for _, t := range report.GetTables() {
+		switch {
+		case t.GetGrade() > worst:
+			worst, named = t.GetGrade(), []string{t.GetTable()}
+		case t.GetGrade() == worst && worst != messages.Grade_GRADE_GREEN:
+			named = append(named, t.GetTable())
+		}
+	}
+	text := strings.ToLower(strings.TrimPrefix(worst.String(), "GRADE_"))
+	if len(named) == 0 {
+		return text + ": " + plural(len(report.GetTables()), "table")
+	}
+	return text + ": " + strings.Join(named, ", ")
+}
+
+// concerns are what is not as it should be, in one cell.
+func concerns(t *messages.TableHealth) string {
+	if all := strings.Join(t.GetConcerns(), "; "); all != "" && !strings.Contains(all, t.GetReason()) {
+		return all + ": " + t.GetReason()
+	} else if all != "" {
+		return all
+	}
+	return t.GetReason()
+}
+
 func printHealth(out *output, report *messages.HealthReport, now time.Time) error {
+	if err := out.printf("%s\n\n", verdict(report)); err != nil {
+		return err
+	}
 	var rows [][]string
 	for _, t := range report.GetTables() {
 		count := strconv.FormatUint(t.GetCount(), 10)
@@ -71,11 +106,11 @@ func printHealth(out *output, report *messages.HealthReport, now time.Time) erro
 		}
 		rows = append(rows, []string{
 			t.GetTable(), stateName(t.GetState()), count, size(t.GetLiveBytes()), size(t.GetDiskBytes()), fragmentation,
-			age(now, t.GetLastSuccess()), strconv.FormatUint(uint64(t.GetBackups()), 10), t.GetReason(),
+			age(now, t.GetLastSuccess()), strconv.FormatUint(uint64(t.GetBackups()), 10), age(now, t.GetLastProof()), concerns(t),
 		})
 	}
 	err := out.table("",
-		[]string{"TABLE", "STATE", "ROWS", "LIVE", "DISK", "FRAG", "LAST BACKUP", "BACKUPS", "REASON"}, rows)
+		[]string{"TABLE", "STATE", "ROWS", "LIVE", "DISK", "FRAG", "LAST BACKUP", "BACKUPS", "LAST PROOF", "CONCERNS"}, rows)
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func fillCommand(ts *testscript.TestScript, neg bool, args []string) {
 // fill makes a directory whose content every test knows.
 func fill(ctx context.Context, dir string) (err error) {
 	g, err := actors.Start(ctx, quietSystem(), actors.Config{
-		Dir: dir, Tables: []string{"fruit", "bytes", "empty"}, DisableSchedule: true,
+		Dir: dir, Tables: []string{"fruit", "bytes", "empty"}, DisableSchedule: true, DisableDrill: true,
 	})
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func hold(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ctx := context.Background()
 	g, err := actors.Start(ctx, quietSystem(), actors.Config{
-		Dir: ts.MkAbs(args[0]), Tables: []string{"fruit", "bytes", "empty"}, DisableSchedule: true,
+		Dir: ts.MkAbs(args[0]), Tables: []string{"fruit", "bytes", "empty"}, DisableSchedule: true, DisableDrill: true,
 	})
 	ts.Check(err)
 	h.end = func() {
