@@ -67,6 +67,8 @@ type teller interface {
 	event(proto.Message) error
 	report(run int, report *messages.BackupReport) error
 	retained([]*messages.RetentionDecision) error
+	verified(*messages.VerifyReport) error
+	restored(lost int, report *messages.RestoreReport) error
 	health(*messages.HealthReport) error
 	done(dir string) error
 }
@@ -153,6 +155,12 @@ func (d *demo) story(ctx context.Context) error {
 		last = report
 	}
 	if err := d.tell.retained(last.GetRetained()); err != nil {
+		return err
+	}
+	if err := d.prove(ctx); err != nil {
+		return err
+	}
+	if err := d.restore(ctx); err != nil {
 		return err
 	}
 	if health, err = d.gabion.Health(ctx); err != nil {

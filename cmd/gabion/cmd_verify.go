@@ -86,12 +86,12 @@ func verify(cmd *cobra.Command, s *ops.Session, m *messages.VerifyBackup, out *o
 	if out.json {
 		err = out.message(report)
 	} else {
-		err = printVerified(out, report)
+		err = printVerified(out, "", report)
 	}
 	return errors.Join(err, unproven(report))
 }
 
-func printVerified(out *output, report *messages.VerifyReport) error {
+func printVerified(out *output, indent string, report *messages.VerifyReport) error {
 	var rows [][]string
 	for _, r := range report.GetResults() {
 		proof := r.GetProof()
@@ -106,7 +106,7 @@ func printVerified(out *output, report *messages.VerifyReport) error {
 		}
 		rows = append(rows, row)
 	}
-	return out.table("", []string{"TABLE", "BACKUP", "VERDICT", "ROWS", "READ", "TOOK", "REASON"}, rows)
+	return out.table(indent, []string{"TABLE", "BACKUP", "VERDICT", "ROWS", "READ", "TOOK", "REASON"}, rows)
 }
 
 // verdictName is a verdict as people read it; - without one.

@@ -60,6 +60,14 @@ func (t jsonTeller) report(run int, report *messages.BackupReport) error {
 // retained says nothing: the report has every decision.
 func (t jsonTeller) retained([]*messages.RetentionDecision) error { return nil }
 
+func (t jsonTeller) verified(report *messages.VerifyReport) error {
+	return t.say(jsonLine{Type: "VerifyReport", Message: report})
+}
+
+func (t jsonTeller) restored(_ int, report *messages.RestoreReport) error {
+	return t.say(jsonLine{Type: "RestoreReport", Message: report})
+}
+
 func (t jsonTeller) health(report *messages.HealthReport) error {
 	return t.say(jsonLine{Type: "HealthReport", Message: report})
 }

@@ -78,6 +78,20 @@ func (t textTeller) retained(decisions []*messages.RetentionDecision) error {
 	return t.out.table("  ", []string{"TABLE", "DECISION", "COUNT", "BACKUPS", "WHY"}, rows)
 }
 
+func (t textTeller) verified(report *messages.VerifyReport) error {
+	if err := t.say("\nProof: every file is hashed, every block and row read, and compared with what was cut\n"); err != nil {
+		return err
+	}
+	return printVerified(t.out, "  ", report)
+}
+
+func (t textTeller) restored(lost int, report *messages.RestoreReport) error {
+	r := report.GetRestored()
+	return t.say("\nRestore: %s lost %s by mistake, and has them back from backup %s after %v, verified;\n  all else went on, and what it was lies there as undo\n",
+		r.GetTable(), plural(lost, "row"), r.GetBackupId(),
+		r.GetFinished().AsTime().Sub(r.GetStarted().AsTime()).Round(time.Millisecond))
+}
+
 func (t textTeller) health(report *messages.HealthReport) error {
 	if err := t.say("\nHealth\n"); err != nil {
 		return err
