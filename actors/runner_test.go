@@ -95,8 +95,12 @@ func TestStopDuringRun(t *testing.T) {
 		h.put("a", "key", "value")
 		release := h.fs.hang(h.T, under(backups+"/a", "create"))
 		first, queued, other := h.run(""), h.run(""), h.run("label")
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
 		begin := time.Now()
-		_ = h.g.Stop(context.Background()) // the backup directory is still busy
+		if err := h.g.Stop(ctx); err == nil {
+			t.Error("stopped beside a copy that hangs")
+		}
 		if took := time.Since(begin); took > 5*time.Second {
 			t.Errorf("stop took %v", took)
 		}

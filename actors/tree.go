@@ -202,6 +202,9 @@ func (t *tree) stop(ctx context.Context) {
 			return
 		case <-ctx.Done():
 			err = errors.New("directories are not released yet")
+			if n := t.backups.Busy(); n > 0 {
+				err = fmt.Errorf("%w: %d operations on %s go on", backup.ErrBusy, n, t.backups.Path())
+			}
 			if t.events.writes() {
 				err = errors.New("event log still waits for its disk")
 			}
@@ -211,6 +214,8 @@ func (t *tree) stop(ctx context.Context) {
 		"the directory stays locked until these calls return, or the process ends")
 }
 
+// release waits for what was left behind because its disk is slow, and gives the directories free.
 func (t *tree) release() error {
+	t.backups.Drain()
 	return errors.Join(t.backups.Close(), t.directory.Close())
 }

@@ -80,6 +80,8 @@ type Directory struct {
 	hold   *store.Hold // nil when missing
 	closed bool
 	busy   int // operations that change the disk and have not returned
+	// drained is made by Drain, and closed when busy is 0 then.
+	drained chan struct{}
 	tables map[string]*table
 }
 
@@ -226,6 +228,27 @@ func (d *Directory) Close() error {
 	return d.release()
 }
 
+// Busy is how many operations that change the disk go on.
+func (d *Directory) Busy() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.busy
+}
+
+// Drain refuses new operations that change the disk, and returns when none goes on. Close may follow.
+func (d *Directory) Drain() {
+	d.mu.Lock()
+	if d.drained == nil {
+		d.drained = make(chan struct{})
+		if d.busy == 0 {
+			close(d.drained)
+		}
+	}
+	drained := d.drained
+	d.mu.Unlock()
+	<-drained
+}
+
 func (d *Directory) release() error {
 	if d.missing {
 		return nil
@@ -243,7 +266,7 @@ func (d *Directory) begin() error {
 	switch {
 	case d.readOnly:
 		return ErrReadOnly
-	case d.closed:
+	case d.closed || d.drained != nil:
 		return ErrClosed
 	}
 	d.busy++
@@ -254,6 +277,9 @@ func (d *Directory) end() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.busy--
+	if d.drained != nil && d.busy == 0 {
+		close(d.drained)
+	}
 	if d.closed && d.busy == 0 {
 		if err := d.release(); err != nil {
 			d.log.Warn("release backup directory", "error", err)
