@@ -50,7 +50,7 @@ func (d *Directory) Choose(table string, c Choice) (b Backup, passedOver []strin
 		}
 	}
 	what := fmt.Errorf("table %q has no backup: %w", table, messages.ErrNotFound)
-	hint := "give BACKUPDIR the directory in which its backups lie"
+	hint := "name the directory in which its backups lie: backup_dir, or --backup-dir"
 	if len(backups) > 0 {
 		what = fmt.Errorf("table %q has no backup to restore among %d: %w", table, len(backups), messages.ErrNotFound)
 		hint = "the newest: " + passedOver[0]

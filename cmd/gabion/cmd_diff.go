@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
 )
 
@@ -23,7 +25,21 @@ each row that differs is printed: + added, ~ changed, - removed.`,
   gabion diff tasks/42 tasks --list --dir DIR`,
 		Args: exactly(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return at.read(cmd.Context(), nil, func(s *ops.Session) error {
+			var live []string
+			for _, arg := range args {
+				table, _, isBackup := strings.Cut(arg, "/")
+				if isBackup {
+					if _, _, err := parseBackup(arg); err != nil {
+						return err
+					}
+				} else if !slices.Contains(live, table) {
+					live = append(live, table)
+				}
+				if err := messages.CheckTableName(table); err != nil {
+					return err
+				}
+			}
+			return at.read(cmd.Context(), live, func(s *ops.Session) error {
 				return diff(cmd.Context(), s, args[0], args[1], list, red, out)
 			})
 		},

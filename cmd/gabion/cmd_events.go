@@ -56,7 +56,7 @@ tables that are backed up or change their state. With --json each is an object o
 
 // parseTime reads a time in the past: how long ago, a day in UTC, or an instant.
 func parseTime(now time.Time, flag, text string) (time.Time, error) {
-	if ago, err := time.ParseDuration(text); err == nil {
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
 		return now.Add(-ago), nil
 	}
 	for _, layout := range []string{time.DateOnly, time.RFC3339} {

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,8 +32,11 @@ With --set, a whole set is restored into a directory that is empty or is not the
   gabion restore tasks --at 2026-02-11T08:00:00Z --dir DIR
   gabion restore tasks --undo --dir DIR
   gabion restore --set 01J5Z6T1QZ4C6N1GB3W5Y8X2KD --dir NEWDIR --backup-dir BACKUPDIR`,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := nonEmpty(cmd, "set", "backup", "at"); err != nil {
+				return err
+			}
 			if set != "" {
 				if len(args) > 0 || m.GetBackupId() != "" || when != "" || m.GetUndo() || m.GetLive() || m.GetRed() {
 					return usagef("gabion restore --set RUN --dir NEWDIR --backup-dir BACKUPDIR", "--set restores every table of a set, and something else is named too")
@@ -41,6 +47,12 @@ With --set, a whole set is restored into a directory that is empty or is not the
 				return err
 			}
 			m.Table = args[0]
+			if err := messages.CheckTableName(m.GetTable()); err != nil {
+				return err
+			}
+			if err := oneSource(cmd); err != nil {
+				return err
+			}
 			if when != "" {
 				t, err := parseTime(time.Now(), "--at", when)
 				if err != nil {
@@ -69,12 +81,36 @@ With --set, a whole set is restored into a directory that is empty or is not the
 	return cmd
 }
 
+// oneSource checks what the flags name, so that the answer speaks of flags.
+func oneSource(cmd *cobra.Command) error {
+	var given []string
+	for _, name := range []string{"backup", "at", "undo", "live"} {
+		if cmd.Flags().Changed(name) {
+			given = append(given, "--"+name)
+		}
+	}
+	switch {
+	case len(given) > 1:
+		return usagef("leave all but one out", "%s each name what is restored", strings.Join(given, " and "))
+	case cmd.Flags().Changed("red") && !cmd.Flags().Changed("backup"):
+		return usagef("name the backup with --backup", "--red is about a backup, and none is named")
+	case cmd.Flags().Changed("thinned"):
+		return usagef("name the set with --set", "--thinned is about a set, and none is named")
+	}
+	return nil
+}
+
 func restore(cmd *cobra.Command, s *ops.Session, m *messages.RestoreTable, out *output) error {
 	bar := newProgress(cmd.ErrOrStderr(), 0)
 	defer bar.clear()
 	report, err := s.RestoreFollowed(cmd.Context(), m, bar.showBytes)
 	bar.clear()
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled) && s.Client() != nil:
+		return messages.WithHint(err, "the server goes on with the restore; gabion events tells how it ended")
+	case errors.Is(err, context.Canceled):
+		return messages.WithHint(err, "gabion events tells whether the table was flipped before; if not, it is as it was")
+	case err != nil:
 		return err
 	}
 	if out.json {

@@ -28,17 +28,35 @@ manifest says.`,
   gabion verify tasks/42 --dir DIR
   gabion verify --table tasks --all --dir DIR
   gabion verify --set 01J5Z6T1QZ4C6N1GB3W5Y8X2KD --dir DIR`,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := nonEmpty(cmd, "set"); err != nil {
+				return err
+			}
+			// What the flags name is checked here, so that the answer speaks of flags.
+			named := len(args) > 0
+			for _, other := range []string{"--table", "--set", "--all", "--newest"} {
+				if named && cmd.Flags().Changed(other[2:]) {
+					return usagef("leave one of them out", "TABLE/BACKUP is one backup, and %s names others", other)
+				}
+			}
+			switch {
+			case newest && m.GetAll():
+				return usagef("leave one of them out", "--newest and --all exclude each other")
+			case m.GetRunId() != "" && (m.GetAll() || newest || len(m.GetTables()) > 0):
+				return usagef("leave the others out", "--set names the backups, and so do --table, --all and --newest")
+			}
 			for _, arg := range args {
 				table, id, err := parseBackup(arg)
 				if err != nil {
 					return err
 				}
-				m.Tables, m.BackupId = append(m.GetTables(), table), id
+				m.Tables, m.BackupId = []string{table}, id
 			}
-			if newest && m.GetAll() {
-				return usagef("leave one of them out", "--newest and --all exclude each other")
+			for _, table := range m.GetTables() {
+				if err := messages.CheckTableName(table); err != nil {
+					return err
+				}
 			}
 			if bad := m.Check(); bad != nil {
 				return bad
@@ -66,7 +84,7 @@ func parseBackup(arg string) (table, id string, err error) {
 	return table, id, nil
 }
 
-// verify prints each result as it comes.
+// verify prints the results; of a verify that ends early, those that have come.
 func verify(cmd *cobra.Command, s *ops.Session, m *messages.VerifyBackup, out *output) error {
 	bar := newProgress(cmd.ErrOrStderr(), 0)
 	defer bar.clear()
@@ -80,13 +98,13 @@ func verify(cmd *cobra.Command, s *ops.Session, m *messages.VerifyBackup, out *o
 		return nil
 	})
 	bar.clear()
-	if err != nil {
+	switch {
+	case err != nil && (out.json || len(report.GetResults()) == 0):
 		return err
-	}
-	if out.json {
+	case out.json:
 		err = out.message(report)
-	} else {
-		err = printVerified(out, "", report)
+	default:
+		err = errors.Join(err, printVerified(out, "", report))
 	}
 	return errors.Join(err, unproven(report))
 }

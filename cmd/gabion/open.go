@@ -40,17 +40,22 @@ func (p *place) readTable(ctx context.Context, name string, use func(ops.TableAc
 
 // fromBackup are the flags of a command that reads a table, or a backup of it.
 type fromBackup struct {
+	cmd *cobra.Command
 	id  string
 	red bool
 }
 
 func (f *fromBackup) addFlags(cmd *cobra.Command) {
+	f.cmd = cmd
 	cmd.Flags().StringVar(&f.id, "backup", "", "read `BACKUP` in place of the table, by the name that gabion backups prints, or its number")
 	cmd.Flags().BoolVar(&f.red, "red", false, "read the --backup even if it is red, as far as it can be read")
 }
 
 // readFrom is readTable, or the same for a backup of the table.
 func (p *place) readFrom(ctx context.Context, name string, from fromBackup, use func(ops.ReadAccess) error) error {
+	if err := nonEmpty(from.cmd, "backup"); err != nil {
+		return err
+	}
 	if from.id == "" {
 		if from.red {
 			return usagef("name the backup with --backup", "--red is about a backup, and none is named")

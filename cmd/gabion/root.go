@@ -155,6 +155,27 @@ func exactly(n int) cobra.PositionalArgs {
 	}
 }
 
+// atMost is exactly for a command with a last argument that may be left out.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) <= n {
+			return nil
+		}
+		return exactly(n)(cmd, args)
+	}
+}
+
+// nonEmpty refuses flags that were given without a value: a variable of a script that is not set must not turn a command into
+// another one.
+func nonEmpty(cmd *cobra.Command, flags ...string) error {
+	for _, name := range flags {
+		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+			return usagef("give it a value, or leave it out", "--%s is empty", name)
+		}
+	}
+	return nil
+}
+
 // exactlyFor is exactly where the Use line does not tell what is wanted.
 func exactlyFor(want string, n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
