@@ -82,7 +82,7 @@ type Directory struct {
 	busy   int // operations that change the disk and have not returned
 	// drained is made by Drain, and closed when busy is 0 then.
 	drained chan struct{}
-	tables map[string]*table
+	tables  map[string]*table
 }
 
 // Open locks the backup directory, makes it where it is missing, and sweeps what crashed runs left.
