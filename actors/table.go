@@ -2,6 +2,7 @@ package actors
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,10 +91,40 @@ func (t *Table) DeleteRange(ctx context.Context, start, end []byte) (seq uint64,
 // Write carries out all ops of m or none. m must not be changed afterwards. When a condition does not
 // hold the error matches messages.ErrConditionFailed.
 func (t *Table) Write(ctx context.Context, m *messages.Write) (seq uint64, err error) {
-	if m.GetDeadline() == nil && deadline(ctx) != nil {
-		m = &messages.Write{Ops: m.GetOps(), Conditions: m.GetConditions(), Deadline: deadline(ctx)}
+	committed, err := t.Commit(ctx, m)
+	return committed.GetSeq(), err
+}
+
+// Commit carries out a Put, Delete, DeleteRange or Write and returns all of its answer: beside the seq also what each key held
+// before whose operation wants that. m must not be changed afterwards. A deadline of ctx stands in the place of m's, but
+// in a Write that has one.
+func (t *Table) Commit(ctx context.Context, m proto.Message) (*messages.Committed, error) {
+	switch m := m.(type) {
+	case *messages.Put:
+		return t.commit(ctx, named(m, "put", "swap"), &messages.Put{
+			Key: m.GetKey(), Value: m.GetValue(), WantPrevious: m.GetWantPrevious(), Deadline: cmp.Or(deadline(ctx), m.GetDeadline())})
+	case *messages.Delete:
+		return t.commit(ctx, named(m, "delete", "take"), &messages.Delete{
+			Key: m.GetKey(), WantPrevious: m.GetWantPrevious(), Deadline: cmp.Or(deadline(ctx), m.GetDeadline())})
+	case *messages.DeleteRange:
+		return t.commit(ctx, "delete range", &messages.DeleteRange{
+			Start: m.GetStart(), End: m.GetEnd(), Deadline: cmp.Or(deadline(ctx), m.GetDeadline())})
+	case *messages.Write:
+		if m.GetDeadline() == nil && deadline(ctx) != nil {
+			m = &messages.Write{Ops: m.GetOps(), Conditions: m.GetConditions(), Deadline: deadline(ctx)}
+		}
+		return t.commit(ctx, "write", m)
 	}
-	return t.write(ctx, "write", m)
+	return nil, messages.Failf(messages.Code_CODE_INVALID_ARGUMENT, "%T is no operation", m).Of(t.name).
+		Advise("send a Put, Delete, DeleteRange or Write")
+}
+
+// named is what the method is called that sends m.
+func named(m interface{ GetWantPrevious() bool }, plain, exchange string) string {
+	if m.GetWantPrevious() {
+		return exchange
+	}
+	return plain
 }
 
 func (t *Table) write(ctx context.Context, what string, m proto.Message) (uint64, error) {

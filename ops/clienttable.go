@@ -32,6 +32,18 @@ func (t *ClientTable) Delete(ctx context.Context, key []byte) (seq uint64, err e
 	return write(ctx, t.client.service.Delete, m)
 }
 
+// Swap stores value under key and returns what key held before; found is false when it held nothing.
+func (t *ClientTable) Swap(ctx context.Context, key, value []byte) (previous []byte, found bool, err error) {
+	m := &messages.PutRequest{Table: t.name, Put: &messages.Put{Key: key, Value: value, WantPrevious: true}}
+	return exchange(ctx, t.client.service.Put, m)
+}
+
+// Take removes key and returns what it held; found is false when it held nothing.
+func (t *ClientTable) Take(ctx context.Context, key []byte) (previous []byte, found bool, err error) {
+	m := &messages.DeleteRequest{Table: t.name, Delete: &messages.Delete{Key: key, WantPrevious: true}}
+	return exchange(ctx, t.client.service.Delete, m)
+}
+
 // DeleteRange removes every key in [start, end).
 func (t *ClientTable) DeleteRange(ctx context.Context, start, end []byte) (seq uint64, err error) {
 	m := &messages.DeleteRangeRequest{Table: t.name, DeleteRange: &messages.DeleteRange{Start: start, End: end}}
@@ -45,11 +57,29 @@ func (t *ClientTable) Write(ctx context.Context, m *messages.Write) (seq uint64,
 }
 
 func write[R proto.Message](ctx context.Context, call func(context.Context, R) (*messages.Committed, error), m R) (uint64, error) {
+	committed, err := commit(ctx, call, m)
+	return committed.GetSeq(), err
+}
+
+func exchange[R proto.Message](ctx context.Context, call func(context.Context, R) (*messages.Committed, error), m R) ([]byte, bool, error) {
+	committed, err := commit(ctx, call, m)
+	if err == nil && len(committed.GetPrevious()) == 0 {
+		err = messages.WithHint(fmt.Errorf("the server told nothing of what the key held; it was written: %w", messages.ErrInternal),
+			"upgrade the server: restart it with the version of this client")
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	previous := committed.GetPrevious()[0]
+	return previous.GetValue(), previous.GetFound(), nil
+}
+
+func commit[R proto.Message](ctx context.Context, call func(context.Context, R) (*messages.Committed, error), m R) (*messages.Committed, error) {
 	if err := checkSize(m); err != nil {
-		return 0, err
+		return nil, err
 	}
 	committed, err := call(ctx, m)
-	return committed.GetSeq(), fromConnect(ctx, err, true)
+	return committed, fromConnect(ctx, err, true)
 }
 
 // Get returns the value of key. A key that is absent gives an error that matches messages.ErrNotFound.

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,6 +64,10 @@ type TableAccess interface {
 	Put(ctx context.Context, key, value []byte) (seq uint64, err error)
 	// Delete removes key.
 	Delete(ctx context.Context, key []byte) (seq uint64, err error)
+	// Swap stores value under key and returns what key held before; found is false when it held nothing.
+	Swap(ctx context.Context, key, value []byte) (previous []byte, found bool, err error)
+	// Take removes key and returns what it held; found is false when it held nothing.
+	Take(ctx context.Context, key []byte) (previous []byte, found bool, err error)
 	// DeleteRange removes every key in [start, end).
 	DeleteRange(ctx context.Context, start, end []byte) (seq uint64, err error)
 	// Write carries out all ops or none.
@@ -243,12 +248,25 @@ func (s *Session) OpenBackup(ctx context.Context, table, id string, red bool) (b
 // localBackup is a backup that is read in place.
 type localBackup struct{ *actors.OpenedBackup }
 
+// Its answers are those of a server.
+
 func (b localBackup) Get(_ context.Context, key []byte) ([]byte, error) {
-	return b.OpenedBackup.Get(key)
+	if bad := (&messages.Get{Key: key}).Check(); bad != nil {
+		return nil, bad.Of(b.Manifest().GetTable())
+	}
+	value, err := b.OpenedBackup.Get(key)
+	if errors.Is(err, messages.ErrNotFound) {
+		return nil, fmt.Errorf("get %q: %w", key, messages.ErrNotFound)
+	}
+	return value, err
 }
 
 func (b localBackup) Scan(_ context.Context, m *messages.Scan) (*messages.Page, error) {
-	return b.OpenedBackup.Page(m)
+	m = cmp.Or(m, &messages.Scan{})
+	if bad := m.Check(); bad != nil {
+		return nil, bad.Of(b.Manifest().GetTable())
+	}
+	return b.Page(m)
 }
 
 // Client is the connection to the server, nil in place.

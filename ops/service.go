@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/actors"
@@ -35,32 +36,28 @@ func (s *service) Info(context.Context, *messages.InfoRequest) (*messages.InfoRe
 
 // Put implements messagesconnect.GabionServiceHandler.
 func (s *service) Put(ctx context.Context, m *messages.PutRequest) (*messages.Committed, error) {
-	ctx, cancel := until(ctx, m.GetPut().GetDeadline())
-	defer cancel()
-	return committed(s.gabion.Table(m.GetTable()).Put(ctx, m.GetPut().GetKey(), m.GetPut().GetValue()))
+	return s.commit(ctx, m.GetTable(), m.GetPut().GetDeadline(), cmp.Or(m.GetPut(), &messages.Put{}))
 }
 
 // Delete implements messagesconnect.GabionServiceHandler.
 func (s *service) Delete(ctx context.Context, m *messages.DeleteRequest) (*messages.Committed, error) {
-	ctx, cancel := until(ctx, m.GetDelete().GetDeadline())
-	defer cancel()
-	return committed(s.gabion.Table(m.GetTable()).Delete(ctx, m.GetDelete().GetKey()))
+	return s.commit(ctx, m.GetTable(), m.GetDelete().GetDeadline(), cmp.Or(m.GetDelete(), &messages.Delete{}))
 }
 
 // DeleteRange implements messagesconnect.GabionServiceHandler.
 func (s *service) DeleteRange(ctx context.Context, m *messages.DeleteRangeRequest) (*messages.Committed, error) {
-	ctx, cancel := until(ctx, m.GetDeleteRange().GetDeadline())
-	defer cancel()
-	return committed(s.gabion.Table(m.GetTable()).DeleteRange(ctx, m.GetDeleteRange().GetStart(), m.GetDeleteRange().GetEnd()))
+	return s.commit(ctx, m.GetTable(), m.GetDeleteRange().GetDeadline(), cmp.Or(m.GetDeleteRange(), &messages.DeleteRange{}))
 }
 
 // Write implements messagesconnect.GabionServiceHandler.
 func (s *service) Write(ctx context.Context, m *messages.WriteRequest) (*messages.Committed, error) {
-	return committed(s.gabion.Table(m.GetTable()).Write(ctx, cmp.Or(m.GetWrite(), &messages.Write{})))
+	return s.commit(ctx, m.GetTable(), nil, cmp.Or(m.GetWrite(), &messages.Write{}))
 }
 
-func committed(seq uint64, err error) (*messages.Committed, error) {
-	return &messages.Committed{Seq: seq}, err
+func (s *service) commit(ctx context.Context, table string, deadline *timestamppb.Timestamp, m proto.Message) (*messages.Committed, error) {
+	ctx, cancel := until(ctx, deadline)
+	defer cancel()
+	return s.gabion.Table(table).Commit(ctx, m)
 }
 
 // until bounds ctx by a request's deadline, where it has one.
