@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -28,7 +29,7 @@ type SetOptions struct {
 	BackupDir string
 	// RunID names the set.
 	RunID string
-	// Thinned restores what is left of a set of which retention has removed backups.
+	// Thinned restores what is left of a set of which retention has removed backups, or some tables failed.
 	Thinned bool
 	// DryRun plans, and changes nothing in Dir but lock files.
 	DryRun bool
@@ -73,7 +74,8 @@ func RestoreSet(ctx context.Context, o SetOptions) (reports []*messages.RestoreR
 		m := &messages.RestoreTable{Table: plan.GetTable(), BackupId: plan.GetBackupId()}
 		report, err := g.RestoreFollowed(ctx, m, o.Tell)
 		if err != nil {
-			return reports, fmt.Errorf("restore set: %w", err)
+			return reports, messages.WithHint(fmt.Errorf("restore set: %w", err), fmt.Sprintf(
+				"%d of %d tables were restored into %s: remove it before you begin again", len(reports), len(plans), o.Dir))
 		}
 		reports = append(reports, report)
 	}
@@ -82,7 +84,10 @@ func RestoreSet(ctx context.Context, o SetOptions) (reports []*messages.RestoreR
 
 // planSet finds the set and its backups, and changes nothing but BackupDir's lock files.
 func planSet(o SetOptions) (plans []*messages.RestorePlan, err error) {
-	if err := checkEmpty(o.Dir); err != nil {
+	if err := errors.Join(CheckUser(o.Dir), CheckUser(o.BackupDir)); err != nil {
+		return nil, err
+	}
+	if err := checkTarget(o.Dir); err != nil {
 		return nil, err
 	}
 	fs := store.RealFS()
@@ -106,12 +111,13 @@ func planSet(o SetOptions) (plans []*messages.RestorePlan, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var gone []string
+	var gone, failed []string
 	for _, result := range set.GetResults() {
 		if result.GetBackupId() == "" {
-			continue // it failed in the run
+			failed = append(failed, result.GetTable())
+			continue
 		}
-		b, err := d.Find(result.GetTable(), result.GetBackupId())
+		b, _, err := d.Choose(result.GetTable(), backup.Choice{ID: result.GetBackupId()})
 		if errors.Is(err, messages.ErrNotFound) {
 			gone = append(gone, result.GetTable()+"/"+result.GetBackupId())
 			continue
@@ -122,25 +128,50 @@ func planSet(o SetOptions) (plans []*messages.RestorePlan, err error) {
 		plans = append(plans, &messages.RestorePlan{Table: b.Table, BackupId: b.ID, Source: "backup", Proof: b.Proof, Bytes: b.Bytes(),
 			Position: b.Manifest.GetRecord().GetPosition(), Rows: b.Manifest.GetRecord().GetCount(), Cut: b.Manifest.GetStarted()})
 	}
-	if len(gone) > 0 && !o.Thinned {
-		return nil, messages.WithHint(fmt.Errorf("set %s is thinned: %s are gone: %w", o.RunID, strings.Join(gone, ", "), messages.ErrInvalid),
+	var short []string
+	if len(gone) > 0 {
+		short = append(short, strings.Join(gone, ", ")+" gone")
+	}
+	if len(failed) > 0 {
+		short = append(short, strings.Join(failed, ", ")+" failed in the run")
+	}
+	if len(short) > 0 && !o.Thinned {
+		return nil, messages.WithHint(fmt.Errorf("set %s is not whole: %s: %w", o.RunID, strings.Join(short, "; "), messages.ErrInvalid),
 			"restore what is left with --thinned, or another set")
 	}
 	return plans, nil
 }
 
-// checkEmpty refuses a directory that holds tables, or anything else.
-func checkEmpty(dir string) error {
-	names, err := store.RealFS().List(dir)
+// checkTarget refuses a directory that holds anything, and one within a directory of a Gabion, which would take it for its own.
+func checkTarget(dir string) error {
+	fs := store.RealFS()
+	path, err := store.RealPath(fs, dir)
 	if err != nil {
-		return nil // not there: Start says what is wrong with its parent
+		return err
 	}
+	names, err := fs.List(path)
 	names = slices.DeleteFunc(names, func(name string) bool { return name == "lost+found" })
-	if len(names) == 0 {
-		return nil
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		if _, err := fs.Stat(fs.PathDir(path)); err != nil {
+			return messages.WithHint(fmt.Errorf("parent of directory %s: %w", dir, err), "make the parent directory, or correct the path")
+		}
+	case err != nil:
+		return messages.WithHint(fmt.Errorf("list directory %s: %w", dir, err), "name a directory, or one that is not there yet")
+	case len(names) > 0:
+		return messages.WithHint(fmt.Errorf("directory %s is not empty, it holds %q: %w", dir, slices.Min(names), messages.ErrInvalid),
+			"name a new directory; what a restore that was cut short has left can be removed; to restore one table of a directory that is there, gabion restore TABLE")
 	}
-	return messages.WithHint(fmt.Errorf("directory %s is not empty, it holds %q: %w", dir, slices.Min(names), messages.ErrInvalid),
-		"name a new directory; to restore one table of a directory that is there, gabion restore TABLE")
+	for parent := fs.PathDir(path); ; parent = fs.PathDir(parent) {
+		// What cannot be looked at holds nothing of this user's.
+		if info, err := store.ReadInfo(fs, parent); err == nil && info != nil {
+			return messages.WithHint(fmt.Errorf("directory %s lies within %s, which a Gabion holds: %w", dir, parent, messages.ErrInvalid),
+				"name a directory elsewhere")
+		}
+		if parent == fs.PathDir(parent) {
+			return nil
+		}
+	}
 }
 
 func findSet(d *backup.Directory, runID string) (*messages.BackupSet, error) {
