@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -220,6 +221,35 @@ func TestHeal(t *testing.T) {
 		h.settle()
 		if len(healed) != 1 {
 			t.Errorf("healed twice: %v", healed)
+		}
+	})
+}
+
+// TestVerifyBesideDrill: who asks for a proof does not wait for the drill, which takes its time.
+func TestVerifyBesideDrill(t *testing.T) {
+	bubble(t, drilling(actors.Config{DrillBytes: 1 << 20}), func(h *host) {
+		proofs := h.verdicts()
+		noise := make([]byte, 8<<20) // is not compressed
+		rand.NewChaCha8([32]byte{}).Read(noise)
+		h.put("tasks", "a", string(noise))
+		h.backup()
+		pass(time.Second)
+		begun := time.Now()
+		report, err := h.g.Verify(h.Context(), &messages.VerifyBackup{Tables: []string{"tasks"}})
+		if err != nil || report.GetResults()[0].GetProof().GetBy() != "verify" {
+			t.Fatalf("verify = %v, %v", report, err)
+		}
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("verify took %v", took)
+		}
+		h.settle()
+		if len(*proofs) != 1 {
+			t.Fatalf("the drill was done before: proofs %v", *proofs)
+		}
+		pass(time.Hour)
+		h.settle()
+		if len(*proofs) != 2 || (*proofs)[1].GetBy() != "drill" {
+			t.Errorf("proofs %v", *proofs)
 		}
 	})
 }

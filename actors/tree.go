@@ -49,7 +49,7 @@ type tree struct {
 	sweeping patience
 	// supervisor is the supervisor's PID, once it was spawned.
 	supervisor atomic.Pointer[actor.PID]
-	// proving holds a token while a backup is verified.
+	// proving holds a token while a backup is verified that somebody asked for.
 	proving chan struct{}
 	drill   *drill // nil without one
 	opened  openedBackups

@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -47,7 +48,15 @@ func (t *tree) verifyEach(ctx context.Context, m *messages.VerifyBackup, each fu
 				cancel(err)
 			}
 		})
+		// Of those that are asked for one goes at a time: each reads as fast as the disk gives. The drill, which goes at its
+		// own slow pace, holds none of them up.
+		select {
+		case t.proving <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 		result := t.verifyBackup(ctx, target, backup.VerifyOptions{By: "verify", Progress: tell.add})
+		<-t.proving
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -143,16 +152,8 @@ func (t *tree) targetsOfSet(m *messages.VerifyBackup) ([]target, error) {
 }
 
 // verifyBackup verifies one backup, publishes the verdict, and has a table whose newest backup turned red backed up anew.
-// Of verifies one goes at a time: each reads as fast as the disk gives.
 func (t *tree) verifyBackup(ctx context.Context, b target, o backup.VerifyOptions) *messages.VerifyResult {
 	result := &messages.VerifyResult{Table: b.table, BackupId: b.id}
-	select {
-	case t.proving <- struct{}{}:
-		defer func() { <-t.proving }()
-	case <-ctx.Done():
-		result.Failure = stoppedFailure().Of(b.table)
-		return result
-	}
 	verified, err := watched(ctx, t.config.CopyTimeout, "verify", func(ctx context.Context, progress func()) (backup.Verified, error) {
 		limited := o.Progress
 		o.Progress = func(bytes int64) {
@@ -167,7 +168,11 @@ func (t *tree) verifyBackup(ctx context.Context, b target, o backup.VerifyOption
 	result.Proof, result.Neighbours = verified.Proof, verified.Neighbours
 	if err != nil {
 		result.Failure = messages.FailureOf(err).Of(b.table)
-		t.config.Logger.Error("backup not verified", "table", b.table, "backup_id", b.id, "error", err)
+		level := slog.LevelError
+		if ctx.Err() != nil {
+			level = slog.LevelInfo // whoever asked went away, or Gabion stops
+		}
+		t.config.Logger.Log(ctx, level, "backup not verified", "table", b.table, "backup_id", b.id, "error", err)
 	}
 	if verified.Proof != nil {
 		t.announce(verified)
