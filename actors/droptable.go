@@ -35,12 +35,12 @@ type boundedDrop struct {
 
 // dropTable takes a table out of service after a last backup.
 func (t *tree) dropTable(ctx context.Context, m *boundedDrop, claim func() bool) (*cell, error) {
-	c, failure := t.find(m.GetTable())
-	if failure != nil {
-		return nil, failure
-	}
 	if t.config.ReadOnly {
 		return nil, readOnlyFailure()
+	}
+	c, err := t.findOnDisk(ctx, m.GetTable())
+	if err != nil {
+		return nil, err
 	}
 	if !c.dropAsked.CompareAndSwap(false, true) {
 		return nil, messages.Failf(messages.Code_CODE_UNAVAILABLE, "table is being dropped already").Of(c.name).After(retryLate)

@@ -11,6 +11,46 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
+// TestDropUnconfiguredTable: a table that is listed can be dropped, with a last backup, also one that nobody has opened.
+func TestDropUnconfiguredTable(t *testing.T) {
+	bubble(t, actors.Config{Tables: []string{"tasks", "old", "older"}}, func(h *host) {
+		h.put("old", "k", "v")
+		h.put("older", "k", "v")
+		h.stop()
+		h.config.Tables = []string{"tasks"}
+		h.start()
+		if got := h.names(); got != "tasks old* older*" {
+			t.Fatalf("tables = %s", got)
+		}
+		heal := h.fs.fail(under(backups, "create", "mkdir"))
+		wantText(t, failureOf(0, h.g.DropTable(h.Context(), "old")).Error(), "last backup before the drop")
+		heal()
+		if got := h.names(); got != "old tasks older*" {
+			t.Fatalf("after a drop that failed tables = %s", got)
+		}
+		if state := h.info("old").GetState(); state != messages.TableState_TABLE_STATE_CLOSED {
+			t.Errorf("after a drop that failed the table is %v", state)
+		}
+		if err := h.g.DropTable(h.Context(), "old"); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.g.Drop(h.Context(), drop("older")); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.names(); got != "tasks" {
+			t.Errorf("tables = %s", got)
+		}
+		list, err := h.g.ListBackups(h.Context())
+		if err != nil || len(list.GetBackups()) != 1 || list.GetBackups()[0].GetTable() != "old" || list.GetBackups()[0].GetPinned() != "before drop" {
+			t.Errorf("backups = %v, %v", list.GetBackups(), err)
+		}
+		wantCode(t, "drop of no table", h.g.DropTable(h.Context(), "absent"), messages.Code_CODE_NOT_FOUND)
+		if err := h.g.DropTable(h.Context(), "../x"); !errors.Is(err, messages.ErrInvalid) {
+			t.Errorf("drop of no name = %v", err)
+		}
+	})
+}
+
 // TestDropTable: the last backup holds the last write, is pinned, and the data is kept until its life ends.
 func TestDropTable(t *testing.T) {
 	config := actors.Config{Tables: []string{"tasks", "old"}, Keep: 1, UndoLife: 24 * time.Hour}

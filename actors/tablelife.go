@@ -19,26 +19,37 @@ func (t *tree) command(ctx context.Context, table string, want commandKind) erro
 
 // openTable opens a table, also one that lies on disk and that nobody has asked for yet.
 func (t *tree) openTable(ctx context.Context, table string) error {
-	if _, failure := t.find(table); failure != nil {
-		if err := messages.CheckTableName(table); err != nil {
-			return err
-		}
-		has, err := patient(&t.tables, listTimeout, func() (bool, error) { return t.directory.Has(table) })
-		if err != nil {
-			return err
-		}
-		if !has {
-			return failure
-		}
-		m, err := t.adopt(ctx, table)
-		if err != nil {
-			return err
-		}
-		m.found.Store(true)
-		m.hidden.Store(false)
-		t.scheduler.serve()
+	if _, err := t.findOnDisk(ctx, table); err != nil {
+		return err
 	}
 	return t.command(ctx, table, openCommand)
+}
+
+// findOnDisk is find, also for a table that lies on disk and that nobody has asked for yet: from here on it is one of those that
+// are served, and closed.
+func (t *tree) findOnDisk(ctx context.Context, table string) (*cell, error) {
+	c, failure := t.find(table)
+	if failure == nil {
+		return c, nil
+	}
+	if err := messages.CheckTableName(table); err != nil {
+		return nil, err
+	}
+	has, err := patient(&t.tables, listTimeout, func() (bool, error) { return t.directory.Has(table) })
+	if err != nil {
+		return nil, err
+	}
+	if !has {
+		return nil, failure
+	}
+	m, err := t.adopt(ctx, table)
+	if err != nil {
+		return nil, err
+	}
+	m.found.Store(true)
+	m.hidden.Store(false)
+	t.scheduler.serve()
+	return m.cell, nil
 }
 
 // createTable makes an empty table and serves it.
