@@ -27,6 +27,24 @@ func TestUnconfiguredTableIsWarnedAbout(t *testing.T) {
 	})
 }
 
+// TestAtCutOfNoTableIsWarnedAbout at each start: most likely its name is misspelt.
+func TestAtCutOfNoTableIsWarnedAbout(t *testing.T) {
+	bubble(t, actors.Config{Tables: []string{"tasks", "other"}, AtCut: []string{"other"}}, func(h *host) {
+		h.stop()
+		warned := h.warnings()
+		h.start()
+		if n := warned.with("at_cut"); n != 0 {
+			t.Errorf("%d warnings of a table that is served", n)
+		}
+		h.stop()
+		h.config.AtCut = []string{"other", "othre"}
+		h.start()
+		if n := warned.with("at_cut"); n != 1 {
+			t.Errorf("%d warnings of a table that is not served", n)
+		}
+	})
+}
+
 // TestScheduleOfChangingTables: scheduled runs and retries are of the tables that there are.
 func TestScheduleOfChangingTables(t *testing.T) {
 	inWorld(t, actors.Config{Interval: day, Tables: []string{"a", "b"}}, func(w *world) {

@@ -231,6 +231,11 @@ func (t *tree) logStart() {
 	}
 	t.config.Logger.Info("gabion started", "name", t.config.Name, "dir", t.directory.Path(),
 		"backup_dir", t.backups.Path(), next, "keep", t.config.Keep, "tables", t.served(), "open", open)
+	for _, name := range t.config.AtCut {
+		if t.members.find(name) == nil {
+			t.config.Logger.Warn("table is named at_cut and not served: it counts if such a table is made or opened", "table", name)
+		}
+	}
 	onDisk, err := patient(&t.tables, listTimeout, t.directory.Tables)
 	if err != nil {
 		t.config.Logger.Warn("tables on disk cannot be listed", "error", err)

@@ -43,6 +43,18 @@ type Value struct {
 // not make has none.
 func (c *Config) Values() []Value { return slices.Clone(c.values) }
 
+// Warnings are what is valid, and most likely a slip: tables at_cut that are not served. Where no tables are given nothing is
+// known of them.
+func (c *Config) Warnings() []string {
+	var warnings []string
+	for _, table := range c.Gabion.AtCut {
+		if len(c.Gabion.Tables) > 0 && !slices.Contains(c.Gabion.Tables, table) {
+			warnings = append(warnings, fmt.Sprintf("at_cut names %q, which tables does not: it counts if such a table is made later", table))
+		}
+	}
+	return warnings
+}
+
 // Sources are where LoadConfig looks. A flag beats the environment, which beats the file, which beats the default.
 type Sources struct {
 	// Flags holds the flags that were given, by the setting's key.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/gabiondb/gabion/ops"
@@ -12,13 +14,16 @@ func newConfigCheck(out *output) *cobra.Command {
 		Short: "Check a configuration file",
 		Long: `Check a configuration file: unknown keys, values that cannot be read or are out of bounds. Every fault is told
 with its line. Flags and the environment count for nothing, and no directory is looked at. The exit code is 2
-when something is wrong.`,
+when something is wrong; what is valid and most likely a slip is a warning.`,
 		Example: "  gabion config check /etc/gabion.yaml",
 		Args:    exactly(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			config, err := ops.LoadConfig(ops.Sources{File: args[0]})
 			if err != nil {
 				return err
+			}
+			for _, warning := range config.Warnings() {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s\n", args[0], printable(warning))
 			}
 			if out.json {
 				return out.line(config.Values())
