@@ -167,15 +167,15 @@ func openInPlace(ctx context.Context, o OpenOptions) (*Session, error) {
 		return nil, err
 	}
 	tables := o.Tables
-	if o.Backups {
-		tables = nil
-	}
-	if o.Write {
-		// A name that is only meant to be there would otherwise get an empty table.
+	if o.Write || o.Backups {
+		// A name that is only meant to be there would otherwise get an empty table, or an empty directory.
 		var err error
 		if tables, err = existing(o); err != nil {
 			return nil, err
 		}
+	}
+	if o.Backups {
+		tables = nil
 	}
 	s := &Session{system: actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return slog.New(slog.DiscardHandler)
@@ -233,9 +233,16 @@ func (s *Session) Table(name string) TableAccess {
 // OpenBackup opens a backup of a table for reading, by its name or its number alone; with an empty id the newest that is not
 // red. One that is red needs red. close must be called.
 func (s *Session) OpenBackup(ctx context.Context, table, id string, red bool) (b ReadAccess, close func() error, err error) {
+	if err := messages.CheckTableName(table); err != nil {
+		return nil, nil, err
+	}
 	if s.client != nil {
 		t := s.client.Table(table)
 		t.backup = &messages.FromBackup{BackupId: id, Red: red}
+		// Of no row: whether it opens is to be known now, as in place.
+		if _, err := t.Scan(ctx, &messages.Scan{Start: []byte{0}, End: []byte{0}, Limit: 1}); err != nil {
+			return nil, nil, err
+		}
 		return t, func() error { return nil }, nil
 	}
 	opened, err := s.local.OpenBackup(ctx, table, id, red)
