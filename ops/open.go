@@ -243,6 +243,14 @@ func (s *Session) OpenBackup(ctx context.Context, table, id string, red bool) (b
 		if _, err := t.Scan(ctx, &messages.Scan{Start: []byte{0}, End: []byte{0}, Limit: 1}); err != nil {
 			return nil, nil, err
 		}
+		if id == "" {
+			// One backup for all calls, whatever runs meanwhile: the one that a restore would choose.
+			plan, err := s.RestoreFollowed(ctx, &messages.RestoreTable{Table: table, DryRun: true}, func(*messages.Progress) {})
+			if err != nil {
+				return nil, nil, err
+			}
+			t.backup.BackupId = plan.GetPlan().GetBackupId()
+		}
 		return t, func() error { return nil }, nil
 	}
 	opened, err := s.local.OpenBackup(ctx, table, id, red)
@@ -274,6 +282,13 @@ func (b localBackup) Scan(_ context.Context, m *messages.Scan) (*messages.Page, 
 		return nil, bad.Of(b.Manifest().GetTable())
 	}
 	return b.Page(m)
+}
+
+func (b localBackup) Walk(ctx context.Context, m *messages.Scan, each func(key, value []byte) error) error {
+	if bad := cmp.Or(m, &messages.Scan{}).Check(); bad != nil {
+		return bad.Of(b.Manifest().GetTable())
+	}
+	return b.OpenedBackup.Walk(ctx, m, each)
 }
 
 // Client is the connection to the server, nil in place.
