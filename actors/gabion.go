@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -216,35 +215,6 @@ func (t *tree) settled(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func (t *tree) logStart() {
-	open := 0
-	for _, c := range t.members.list() {
-		if c.serving.Load() != nil {
-			open++
-		}
-	}
-	next := slog.String("next_run", "none")
-	if at := t.scheduler.next(); at != nil {
-		next = slog.Time("next_run", at.AsTime())
-	}
-	t.config.Logger.Info("gabion started", "name", t.config.Name, "dir", t.directory.Path(),
-		"backup_dir", t.backups.Path(), next, "keep", t.config.Keep, "tables", t.served(), "open", open)
-	for _, name := range t.config.AtCut {
-		if t.members.find(name) == nil {
-			t.config.Logger.Warn("table is named at_cut and not served: it counts if such a table is made or opened", "table", name)
-		}
-	}
-	onDisk, err := patient(&t.tables, listTimeout, t.directory.Tables)
-	if err != nil {
-		t.config.Logger.Warn("tables on disk cannot be listed", "error", err)
-	}
-	for _, name := range onDisk {
-		if t.members.find(name) == nil {
-			t.config.Logger.Warn("table on disk is not configured: it is neither served nor backed up", "table", name)
-		}
-	}
 }
 
 // Stop refuses new requests, commits and answers what was sent before, ends a run that is under way, closes
