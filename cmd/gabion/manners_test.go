@@ -89,7 +89,7 @@ func TestBrokenStdout(t *testing.T) {
 	}
 	for _, command := range []string{
 		"tables", "health", "backups", "get fruit banana", "scan fruit", "export fruit",
-		"put fruit banana yellow", "delete fruit none", "backup",
+		"put fruit banana yellow", "delete fruit none", "backup", "verify", "diff fruit/1 fruit", "restore fruit", "export fruit --backup 1",
 		"version", "health --json", "demo --dir " + t.TempDir(),
 	} {
 		args := strings.Fields(command)
@@ -115,7 +115,7 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, command := range []string{"tables", "health", "backups", "get fruit banana", "scan fruit", "export fruit",
-		"put fruit banana yellow", "delete fruit banana", "backup", "events"} {
+		"put fruit banana yellow", "delete fruit banana", "backup", "events", "verify", "diff fruit/1 fruit", "restore fruit", "export fruit --backup 1"} {
 		var stderr bytes.Buffer
 		code := execute(ctx, append(strings.Fields(command), "--dir", dir), nil, io.Discard, &stderr)
 		if code != exitError || stderr.String() != "gabion: interrupted\n" {
