@@ -22,7 +22,7 @@ const (
 func (s *soak) config() actors.Config {
 	return actors.Config{Dir: s.dir, Tables: killTables, AtCut: []string{"outbox"}, FS: s.disk, Keep: 2, UndoLife: time.Nanosecond,
 		Interval: 3 * time.Second, MemTableBytes: 64 << 10, CacheBytes: 1 << 20,
-		FreezeAfter: 500 * time.Millisecond, StallAfter: time.Second, CutTimeout: 5 * time.Second, CopyTimeout: 5 * time.Second,
+		FreezeAfter: 500 * time.Millisecond, StallAfter: 3 * time.Second, CutTimeout: 5 * time.Second, CopyTimeout: 5 * time.Second,
 		Middleware: []actor.ReceiverMiddleware{s.panic}}
 }
 
