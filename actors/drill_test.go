@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/messages"
@@ -19,15 +18,15 @@ func drilling(c actors.Config) actors.Config {
 	return c
 }
 
-// verdicts are the BackupVerified of a host from now on.
-func (h *host) verdicts() *[]*messages.Proof {
-	var proofs []*messages.Proof
-	h.g.Subscribe(func(e proto.Message) {
-		if v, ok := e.(*messages.BackupVerified); ok {
-			proofs = append(proofs, v.GetProof())
+// verdicts returns the BackupVerified of a host from now on, so far.
+func (h *host) verdicts() func() []*messages.Proof {
+	seen := h.events()
+	return func() (proofs []*messages.Proof) {
+		for _, e := range eventsOf[*messages.BackupVerified](seen) {
+			proofs = append(proofs, e.GetProof())
 		}
-	})
-	return &proofs
+		return proofs
+	}
 }
 
 // damage flips a bit in the middle of a file, through its own inode.
@@ -86,16 +85,16 @@ func TestDrill(t *testing.T) {
 		proofs := h.verdicts()
 		h.put("tasks", "a", "1")
 		pass(time.Hour) // nothing is there to be proven
-		if len(*proofs) != 0 {
-			t.Fatalf("proofs %v", *proofs)
+		if len(proofs()) != 0 {
+			t.Fatalf("proofs %v", proofs())
 		}
 		h.backup()
 		pass(time.Minute)
 		h.settle()
-		if len(*proofs) != 2 {
-			t.Fatalf("%d proofs of two backups", len(*proofs))
+		if len(proofs()) != 2 {
+			t.Fatalf("%d proofs of two backups", len(proofs()))
 		}
-		for _, p := range *proofs {
+		for _, p := range proofs() {
 			if p.GetVerdict() != messages.Verdict_VERDICT_PROVEN || p.GetBy() != "drill" {
 				t.Errorf("proof %v", p)
 			}
@@ -106,13 +105,13 @@ func TestDrill(t *testing.T) {
 		}
 		pass(23 * time.Hour)
 		h.settle()
-		if len(*proofs) != 2 {
-			t.Fatalf("%d proofs before a day has passed", len(*proofs))
+		if len(proofs()) != 2 {
+			t.Fatalf("%d proofs before a day has passed", len(proofs()))
 		}
 		pass(2 * time.Hour)
 		h.settle()
-		if len(*proofs) != 4 {
-			t.Fatalf("%d proofs after a day", len(*proofs))
+		if len(proofs()) != 4 {
+			t.Fatalf("%d proofs after a day", len(proofs()))
 		}
 
 		// The proofs are on disk: a restart proves nothing anew.
@@ -121,8 +120,8 @@ func TestDrill(t *testing.T) {
 		proofs = h.verdicts()
 		pass(20 * time.Hour)
 		h.settle()
-		if len(*proofs) != 0 {
-			t.Errorf("proofs after a restart: %v", *proofs)
+		if len(proofs()) != 0 {
+			t.Errorf("proofs after a restart: %v", proofs())
 		}
 	})
 }
@@ -150,8 +149,8 @@ func TestDrillFindsDamage(t *testing.T) {
 		if newest.GetProof().GetVerdict() != messages.Verdict_VERDICT_PROVEN || list.GetBackups()[1].GetProof().GetVerdict() != messages.Verdict_VERDICT_RED {
 			t.Errorf("backups %v", list.GetBackups())
 		}
-		if len(*proofs) < 2 || (*proofs)[0].GetVerdict() != messages.Verdict_VERDICT_RED || !strings.Contains((*proofs)[0].GetFile(), ".sst") {
-			t.Errorf("proofs %v", *proofs)
+		if len(proofs()) < 2 || proofs()[0].GetVerdict() != messages.Verdict_VERDICT_RED || !strings.Contains(proofs()[0].GetFile(), ".sst") {
+			t.Errorf("proofs %v", proofs())
 		}
 		row := h.health("tasks")
 		if row.GetGrade() != messages.Grade_GRADE_YELLOW || row.GetRedBackups() != 1 {
@@ -191,12 +190,7 @@ func TestDamagedTable(t *testing.T) {
 // TestHeal: what is damaged is restored without being asked, once.
 func TestHeal(t *testing.T) {
 	bubble(t, drilling(actors.Config{Tables: []string{"tasks", "other"}, SelfHeal: true}), func(h *host) {
-		var healed []*messages.TableRestored
-		h.g.Subscribe(func(e proto.Message) {
-			if r, ok := e.(*messages.TableRestored); ok {
-				healed = append(healed, r)
-			}
-		})
+		seen := h.events()
 		for _, key := range strings.Fields("a b c d e f g h") {
 			h.put("tasks", key, strings.Repeat(key, 1000))
 		}
@@ -207,7 +201,7 @@ func TestHeal(t *testing.T) {
 		_, err := h.g.Table("tasks").Scan(h.Context(), &messages.Scan{})
 		_ = err // the block may be cached
 		pass(25 * time.Hour)
-		h.settle()
+		healed := eventsOf[*messages.TableRestored](seen)
 		if len(healed) != 1 || !healed[0].GetHealed() || healed[0].GetLostFrom() != seq || healed[0].GetLostTo() != seq {
 			t.Fatalf("healed %v", healed)
 		}
@@ -218,8 +212,7 @@ func TestHeal(t *testing.T) {
 		h.backup("tasks")
 		h.damage(h.sstable(h.lineage("tasks")))
 		pass(20 * time.Hour)
-		h.settle()
-		if len(healed) != 1 {
+		if healed = eventsOf[*messages.TableRestored](seen); len(healed) != 1 {
 			t.Errorf("healed twice: %v", healed)
 		}
 	})
@@ -245,8 +238,8 @@ func TestVerifyBesideDrill(t *testing.T) {
 		pass(time.Hour)
 		h.settle()
 		// The drill was under way before, and done after.
-		if len(*proofs) != 2 || (*proofs)[0].GetBy() != "verify" || (*proofs)[1].GetBy() != "drill" {
-			t.Errorf("proofs %v", *proofs)
+		if len(proofs()) != 2 || proofs()[0].GetBy() != "verify" || (proofs())[1].GetBy() != "drill" {
+			t.Errorf("proofs %v", proofs())
 		}
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/actors"
@@ -24,13 +23,7 @@ func (h *host) restore(m *messages.RestoreTable) *messages.RestoreReport {
 
 func TestRestore(t *testing.T) {
 	bubble(t, actors.Config{Tables: []string{"tasks", "other"}}, func(h *host) {
-		var events []proto.Message
-		h.g.Subscribe(func(e proto.Message) {
-			switch e.(type) {
-			case *messages.TableRestored, *messages.BackupVerified:
-				events = append(events, e)
-			}
-		})
+		seen := h.events()
 		pid := h.pid("tasks")
 		h.put("tasks", "a", "1")
 		h.put("tasks", "b", "1")
@@ -61,9 +54,8 @@ func TestRestore(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.wantValue("tasks", "d", "3")
-		h.settle()
-		if len(events) != 2 {
-			t.Errorf("events %v", events)
+		if restored, verified := eventsOf[*messages.TableRestored](seen), eventsOf[*messages.BackupVerified](seen); len(restored) != 1 || len(verified) != 1 {
+			t.Errorf("events %v, %v", restored, verified)
 		}
 
 		// What the restore has taken away comes back, and what came since goes.
