@@ -44,8 +44,10 @@ type cell struct {
 	// dropAsked is set while a drop waits or is carried out; dropping refuses writes: the last backup must hold the last one.
 	dropAsked atomic.Bool
 	dropping  atomic.Bool
-	// restoring is set while a restore of the table is under way.
+	// restoring is set while a restore of the table is under way; healed is when one that nobody asked for came to its
+	// flip, in nanoseconds since 1970. Who sets restoring writes it.
 	restoring atomic.Bool
+	healed    atomic.Int64
 	// checking is set while the table's blocks are read through.
 	checking atomic.Bool
 	// usage is asked for by health; backups is asked for by an open.

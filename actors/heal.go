@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/gabiondb/gabion/messages"
-	"github.com/gabiondb/gabion/store"
 )
 
 // healPause is how long after a healing the same table is not healed again: what broke it may still be there.
@@ -16,14 +15,17 @@ const healPause = 24 * time.Hour
 // errHealedBefore: the table was healed a short while ago.
 var errHealedBefore = errors.New("table was healed before, and is broken again")
 
+// errNotBroken: what was to be healed is not there any more.
+var errNotBroken = errors.New("table was reopened or replaced meanwhile")
+
 // heal restores a table whose loss or damage is certain, if the configuration allows it: from the verified candidate with
-// the highest position, the table's own files being one. It returns at once.
-func (t *tree) heal(c *cell, cause error) {
+// the highest position, the table's own files being one. serves tells that it is open, and damaged. It returns at once.
+func (t *tree) heal(c *cell, serves bool, cause error) {
 	if c := t.config; !c.SelfHeal || c.ReadOnly || c.Visit {
 		return
 	}
 	t.admin.start(func() {
-		report, err := t.healNow(t.runner.ctx, c, cause)
+		report, err := t.healNow(t.runner.ctx, c, serves, cause)
 		if err != nil {
 			c.logger.Error("table not healed", "error", err, "hint", joinHints(err))
 			return
@@ -33,18 +35,32 @@ func (t *tree) heal(c *cell, cause error) {
 	})
 }
 
-func (t *tree) healNow(ctx context.Context, c *cell, cause error) (*messages.RestoreReport, error) {
-	kept, err := patient(&t.tables, listTimeout, func() ([]*messages.UndoRecord, error) { return t.directory.Undo(c.name) })
+// mayHeal returns an error for a table that was healed within healPause, or is not what was found broken.
+func (t *tree) mayHeal(c *cell, serves bool) error {
+	if open := c.serving.Load() != nil; open != serves || open && c.suspected().reason == "" {
+		return errNotBroken
+	}
+	last, err := patient(&t.tables, listTimeout, func() (time.Time, error) { return t.directory.Healed(c.name) })
 	if err != nil {
-		return nil, fmt.Errorf("look for an earlier healing: %w", err)
+		return fmt.Errorf("look for an earlier healing: %w", err)
 	}
-	for _, record := range kept {
-		if since := time.Since(record.GetSince().AsTime()); record.GetReason() == store.UndoHealed && since < healPause {
-			return nil, messages.WithHint(fmt.Errorf("%w: %v ago", errHealedBefore, since.Round(time.Second)),
-				"look at the disk, then restore the table: gabion restore "+c.name)
-		}
+	// One whose flip failed may have left nothing on disk: it would be tried again at once.
+	if tried := c.healed.Load(); tried != 0 && time.Unix(0, tried).After(last) {
+		last = time.Unix(0, tried)
 	}
-	r := &restore{tree: t, healed: true, reason: cause.Error(), started: now(), request: &messages.RestoreTable{Table: c.name}}
+	if since := time.Since(last); !last.IsZero() && since < healPause {
+		return messages.WithHint(fmt.Errorf("%w: %v ago", errHealedBefore, since.Round(time.Second)),
+			"look at the disk, then restore the table: gabion restore "+c.name)
+	}
+	return nil
+}
+
+func (t *tree) healNow(ctx context.Context, c *cell, serves bool, cause error) (*messages.RestoreReport, error) {
+	if err := t.mayHeal(c, serves); err != nil {
+		return nil, err
+	}
+	r := &restore{tree: t, healed: true, serves: serves, reason: cause.Error(), started: now(),
+		request: &messages.RestoreTable{Table: c.name}}
 	if live := t.ownIsBest(ctx, c); live {
 		r.request.Live = true
 		report, err := r.do(ctx)

@@ -268,7 +268,7 @@ func (k *keeper) quarantine(cause error) {
 	k.settle()
 	// Nobody heals a table that is not there: its disk may not be mounted.
 	if errors.Is(cause, messages.ErrDataLoss) && !errors.Is(cause, store.ErrMissing) {
-		k.tree.heal(k.cell, cause)
+		k.tree.heal(k.cell, false, cause)
 	}
 }
 

@@ -22,6 +22,7 @@ type restore struct {
 	// healed and reason are of a restore that nobody asked for.
 	healed  bool
 	reason  string
+	serves  bool // what it replaces serves, and is damaged; else it did not open
 	started *timestamppb.Timestamp
 	// tell, unless nil, is told the progress, on one goroutine at a time.
 	tell func(*messages.Progress)
@@ -42,29 +43,35 @@ func (r *restore) do(ctx context.Context) (*messages.RestoreReport, error) {
 	if t.config.ReadOnly && !r.request.GetDryRun() {
 		return nil, readOnlyFailure()
 	}
+	if ctx.Err() != nil { // the directories may be somebody else's by now
+		return nil, stoppedFailure()
+	}
 	// Planned first: what cannot be restored makes nothing of a table that there is not.
 	s, err := r.source(ctx)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { s.release() }()
 	if r.request.GetDryRun() {
-		s.release()
 		return &messages.RestoreReport{Plan: s.plan}, nil
 	}
 	m, err := t.adopt(ctx, r.request.GetTable())
 	if err != nil {
-		s.release()
 		return nil, err
 	}
 	if !m.restoring.CompareAndSwap(false, true) {
-		s.release()
 		return nil, messages.Failf(messages.Code_CODE_UNAVAILABLE, "table is being restored already").Of(m.name).After(retryLate).
 			Advise("wait for TableRestored, or gabion events --follow")
 	}
 	defer m.restoring.Store(false)
+	if r.healed {
+		// Another restore may have been in between.
+		if err := t.mayHeal(m.cell, r.serves); err != nil {
+			return nil, err
+		}
+	}
 	for {
 		restored, err := r.take(ctx, m.cell, s)
-		s.release()
 		if err == nil {
 			return &messages.RestoreReport{Plan: s.plan, Restored: restored}, nil
 		}
@@ -73,9 +80,12 @@ func (r *restore) do(ctx context.Context) (*messages.RestoreReport, error) {
 			return nil, err
 		}
 		t.config.Logger.Warn("restore goes on with an older backup", "table", m.name, "error", err)
-		if s, err = r.source(ctx); err != nil {
+		next, err := r.source(ctx)
+		if err != nil {
 			return nil, err
 		}
+		s.release()
+		s = next
 	}
 }
 
@@ -89,7 +99,7 @@ const (
 // errTurnedRed: the backup that was to be restored is damaged.
 var errTurnedRed = errors.New("backup turned red")
 
-// source is what a restore takes. It is held until release.
+// source is what a restore takes. It is held until release, which may be called again.
 type source struct {
 	plan *messages.RestorePlan
 	// backup is set for a backup, record and lineage for the other two.
@@ -240,12 +250,23 @@ func (r *restore) fill(ctx context.Context, s *source, to string) error {
 // serve has the keeper flip the table to a lineage, and tells of it.
 func (r *restore) serve(c *cell, s *source, lineage string, record *messages.TableRecord) (*messages.TableRestored, error) {
 	t := r.tree
-	until := time.Now().Add(t.config.UndoLife)
+	life := t.config.UndoLife
+	if r.healed {
+		life = max(life, healPause) // its record is what tells of the healing
+	}
+	until := time.Now().Add(life)
 	restored := &messages.TableRestored{
 		Table: c.name, Source: s.plan.GetSource(), BackupId: s.plan.GetBackupId(), Position: record.GetPosition(), Parent: record.GetParent(),
 		Started: r.started, Healed: r.healed, Reason: messages.Text(r.reason),
 	}
 	flip := func(before *messages.TableRecord) error {
+		if before != nil && (r.request.GetLive() || r.healed && !r.serves) {
+			return messages.Failf(messages.Code_CODE_ABORTED, "table has opened meanwhile, and serves its own files").Of(c.name).
+				Advise("there may be nothing left to restore: look at gabion health")
+		}
+		if r.healed {
+			c.healed.Store(time.Now().UnixNano())
+		}
 		old, err := t.directory.Current(c.name)
 		if err != nil {
 			c.logger.Warn("what served before is unknown", "error", err)
@@ -258,7 +279,13 @@ func (r *restore) serve(c *cell, s *source, lineage string, record *messages.Tab
 		if r.healed {
 			reason = store.UndoHealed
 		}
-		return t.directory.Serve(c.name, lineage, reason, until)
+		err = t.directory.Serve(c.name, lineage, reason, until)
+		if current, currentErr := t.directory.Current(c.name); err != nil && currentErr == nil && current == lineage {
+			// The open makes it durable before it serves.
+			c.logger.Warn("flip of a restore met an error after it was done", "error", err)
+			return nil
+		}
+		return err
 	}
 	// Not bounded by the asker: half a flip is none.
 	err := c.askFor(context.Background(), command{want: restoreCommand, flip: flip})

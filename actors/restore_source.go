@@ -57,7 +57,7 @@ func (r *restore) planLive(ctx context.Context, s *source) error {
 	if err != nil {
 		return messages.WithHint(fmt.Errorf("read the table's own files: %w", err), "restore a backup; gabion backups lists them")
 	}
-	bytes, err := t.directory.UndoBytes(table, lineage)
+	bytes, err := patient(&t.tables, listTimeout, func() (uint64, error) { return t.directory.UndoBytes(table, lineage) })
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (t *tree) checkTable(ctx context.Context, c *cell, spend func(bytes int64))
 		c.suspect(err.Error())
 		c.logger.Error("table is damaged: what is read from there fails", "error", err,
 			"hint", "restore it from a backup: gabion restore "+c.name)
-		t.heal(c, err)
+		t.heal(c, true, err)
 	default:
 		c.logger.Warn("table's blocks not checked", "error", err)
 	}

@@ -114,6 +114,11 @@ func (d *Directory) Undo(table string) ([]*messages.UndoRecord, error) {
 	if err != nil {
 		return nil, err
 	}
+	return d.undoBeside(table, serving)
+}
+
+// undoBeside is Undo of a table that serves a lineage.
+func (d *Directory) undoBeside(table, serving string) ([]*messages.UndoRecord, error) {
 	names, err := listIfExists(d.fs, d.tablePath(table))
 	if err != nil {
 		return nil, err
@@ -134,6 +139,26 @@ func (d *Directory) Undo(table string) ([]*messages.UndoRecord, error) {
 		}
 	}
 	return kept, nil
+}
+
+// Healed returns when the table was last healed, as far as what is kept as undo tells: zero for never. It needs no current
+// that can be read.
+func (d *Directory) Healed(table string) (time.Time, error) {
+	serving, err := d.current(table)
+	if err != nil && !errors.Is(err, messages.ErrDataLoss) {
+		return time.Time{}, err
+	}
+	kept, err := d.undoBeside(table, serving)
+	if err != nil {
+		return time.Time{}, err
+	}
+	var last time.Time
+	for _, record := range kept {
+		if at := record.GetSince().AsTime(); record.GetReason() == UndoHealed && at.After(last) {
+			last = at
+		}
+	}
+	return last, nil
 }
 
 // readUndo returns the record of a lineage, nil where there is none.
