@@ -281,7 +281,7 @@ func (r *restore) serve(c *cell, s *source, lineage string, record *messages.Tab
 		}
 		err = t.directory.Serve(c.name, lineage, reason, until)
 		if current, currentErr := t.directory.Current(c.name); err != nil && currentErr == nil && current == lineage {
-			// The open makes it durable before it serves.
+			// Pebble's open, which comes next, fsyncs the directory that current lies in before it serves.
 			c.logger.Warn("flip of a restore met an error after it was done", "error", err)
 			return nil
 		}

@@ -94,12 +94,6 @@ func (d *Directory) open(table string, o OpenOptions) (*Store, error) {
 		if err := d.settleUndo(table, lineage); err != nil {
 			return nil, err
 		}
-		// Before anything is acknowledged: the flip that made it so may have met an error at its last fsync.
-		if !d.readOnly {
-			if err := SyncDir(d.fs, d.tablePath(table)); err != nil {
-				return nil, err
-			}
-		}
 	} else {
 		dropped, err := d.sweepUnfinished(table)
 		if err != nil {
