@@ -145,7 +145,13 @@ func (d *Directory) undoBeside(table, serving string) ([]*messages.UndoRecord, e
 // that can be read.
 func (d *Directory) Healed(table string) (time.Time, error) {
 	serving, err := d.current(table)
-	if err != nil && !errors.Is(err, messages.ErrDataLoss) {
+	if errors.Is(err, messages.ErrDataLoss) {
+		// A crash before the flip leaves the record of the healing, but not the lineage that served from then on.
+		lineages, err := d.served(table)
+		if err != nil || len(lineages) == 0 {
+			return time.Time{}, err
+		}
+	} else if err != nil {
 		return time.Time{}, err
 	}
 	kept, err := d.undoBeside(table, serving)

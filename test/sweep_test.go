@@ -29,7 +29,8 @@ type sweep struct {
 	t    *testing.T
 	fs   *crashFS
 	g    *actors.Gabion
-	rows int // of each table
+	rows int  // of each table
+	heal bool // of a start: the tables heal themselves
 	// promise is what the step under way was promised so far.
 	promise atomic.Pointer[string]
 
@@ -63,7 +64,7 @@ func newSweep(t *testing.T) *sweep {
 func (s *sweep) start(fs vfs.FS) (*actors.Gabion, interface{ Shutdown() }, error) {
 	system := quietSystem()
 	g, err := actors.Start(context.Background(), system, actors.Config{
-		Dir: "/g", Tables: sweepTables, AtCut: sweepTables[1:], FS: fs, DisableSchedule: true, Keep: 2, MemTableBytes: 64 << 10})
+		Dir: "/g", Tables: sweepTables, AtCut: sweepTables[1:], FS: fs, DisableSchedule: true, Keep: 2, SelfHeal: s.heal, MemTableBytes: 64 << 10})
 	if err != nil {
 		system.Shutdown()
 	}
