@@ -75,6 +75,9 @@ func (r *restore) do(ctx context.Context) (*messages.RestoreReport, error) {
 		if err == nil {
 			return &messages.RestoreReport{Plan: s.plan, Restored: restored}, nil
 		}
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			return nil, stoppedFailure()
+		}
 		// What was chosen by itself and turned out to be red is passed over the next time.
 		if chosen := r.request.GetBackupId() == "" && s.plan.GetSource() == sourceBackup; !chosen || !errors.Is(err, errTurnedRed) {
 			return nil, err
@@ -188,7 +191,9 @@ func (s *source) describe(record *messages.TableRecord, cut time.Time) {
 // take makes a lineage of the source and has it served.
 func (r *restore) take(ctx context.Context, c *cell, s *source) (*messages.TableRestored, error) {
 	if s.plan.GetSource() == sourceUndo {
-		return r.serve(c, s, s.lineage, s.record)
+		return r.serve(c, s, s.lineage, s.record, func(reason string, until time.Time) error {
+			return r.tree.directory.Serve(c.name, s.lineage, reason, until)
+		})
 	}
 	t := r.tree
 	making, err := within(t.config.CopyTimeout, func() (*store.Restoring, error) { return t.directory.StartRestore(c.name) })
@@ -213,7 +218,7 @@ func (r *restore) take(ctx context.Context, c *cell, s *source) (*messages.Table
 	if err != nil {
 		return nil, err
 	}
-	return r.serve(c, s, making.Lineage(), record)
+	return r.serve(c, s, making.Lineage(), record, making.Serve)
 }
 
 // fill copies and verifies the source.
@@ -247,8 +252,9 @@ func (r *restore) fill(ctx context.Context, s *source, to string) error {
 	return err
 }
 
-// serve has the keeper flip the table to a lineage, and tells of it.
-func (r *restore) serve(c *cell, s *source, lineage string, record *messages.TableRecord) (*messages.TableRestored, error) {
+// serve has the keeper flip the table to a lineage, by put, and tells of it.
+func (r *restore) serve(c *cell, s *source, lineage string, record *messages.TableRecord,
+	put func(reason string, until time.Time) error) (*messages.TableRestored, error) {
 	t := r.tree
 	life := t.config.UndoLife
 	if r.healed {
@@ -259,6 +265,7 @@ func (r *restore) serve(c *cell, s *source, lineage string, record *messages.Tab
 		Table: c.name, Source: s.plan.GetSource(), BackupId: s.plan.GetBackupId(), Position: record.GetPosition(), Parent: record.GetParent(),
 		Started: r.started, Healed: r.healed, Reason: messages.Text(r.reason),
 	}
+	flipped := false
 	flip := func(before *messages.TableRecord) error {
 		if before != nil && (r.request.GetLive() || r.healed && !r.serves) {
 			return messages.Failf(messages.Code_CODE_ABORTED, "table has opened meanwhile, and serves its own files").Of(c.name).
@@ -279,20 +286,20 @@ func (r *restore) serve(c *cell, s *source, lineage string, record *messages.Tab
 		if r.healed {
 			reason = store.UndoHealed
 		}
-		err = t.directory.Serve(c.name, lineage, reason, until)
+		err = put(reason, until)
 		if current, currentErr := t.directory.Current(c.name); err != nil && currentErr == nil && current == lineage {
 			// Pebble's open, which comes next, fsyncs the directory that current lies in before it serves.
 			c.logger.Warn("flip of a restore met an error after it was done", "error", err)
-			return nil
+			err = nil
 		}
+		flipped = err == nil
 		return err
 	}
 	// Not bounded by the asker: half a flip is none.
 	err := c.askFor(context.Background(), command{want: restoreCommand, flip: flip})
 	restored.Finished = now()
-	current, currentErr := within(listTimeout, func() (string, error) { return t.directory.Current(c.name) })
-	if currentErr != nil || current != lineage {
-		return nil, errors.Join(err, currentErr)
+	if !flipped { // what current says by now may be a drop's
+		return nil, err
 	}
 	t.scheduler.serve()
 	t.publisher.publish(restored)

@@ -34,6 +34,7 @@ type Restoring struct {
 	d              *Directory
 	table, lineage string
 	finished       bool
+	served         bool // it is, or was, the lineage that serves: what comes of it is not the restore's to say
 	release        func()
 }
 
@@ -184,12 +185,22 @@ func (r *Restoring) Serve(reason string, until time.Time) error {
 	if !r.finished {
 		return fmt.Errorf("restore of table %q is not finished: %w", r.table, messages.ErrInvalid)
 	}
-	return r.d.Serve(r.table, r.lineage, reason, until)
+	err := r.d.Serve(r.table, r.lineage, reason, until)
+	if err == nil {
+		r.served = true
+	} else if current, currentErr := r.d.current(r.table); currentErr != nil || current == r.lineage {
+		r.served = true
+	}
+	return err
 }
 
-// Abandon ends a restore and removes what it made, unless it serves. It does nothing after a Serve that succeeded.
+// Abandon ends a restore and removes what it made, unless it served: by now it may be the undo of a drop, with rows that were
+// acknowledged since.
 func (r *Restoring) Abandon() error {
 	defer r.release()
+	if r.served {
+		return nil
+	}
 	d := r.d
 	if current, err := d.current(r.table); err != nil && !errors.Is(err, messages.ErrDataLoss) {
 		return fmt.Errorf("abandon restore of table %q: %w", r.table, err)
