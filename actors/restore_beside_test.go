@@ -179,7 +179,7 @@ func TestStopBesideARestore(t *testing.T) {
 			} else {
 				// The open that follows the flip is done, or given up.
 				if f, ok := restore.one("restore").(*messages.Failure); ok {
-					wantText(t, f.GetMessage(), "serves the restored lineage", "stopping")
+					wantText(t, f.GetMessage(), "serves the restored lineage", "stopped")
 				}
 				h.wantValue("tasks", "b", "")
 			}
