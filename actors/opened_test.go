@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/messages"
@@ -99,57 +98,4 @@ func TestStopClosesOpenedBackups(t *testing.T) {
 		}
 		h.start() // nothing holds the directories
 	})
-}
-
-// TestRestoreOfARedBackup: only where it is asked for by name; what can be read is what serves then, counted at the next cut.
-func TestRestoreOfARedBackup(t *testing.T) {
-	bubble(t, actors.Config{}, func(h *host) {
-		for _, key := range strings.Fields("a b c d e f g h") {
-			h.put("tasks", key, strings.Repeat(key, 1000))
-		}
-		id := h.backup()["tasks"].GetBackupId()
-		h.put("tasks", "late", "v")
-		h.damage(h.backupPath("tasks", id) + "/" + h.walOf(id))
-		_, err := h.g.VerifyBackup(h.Context(), "tasks", id)
-		if !errors.Is(err, messages.ErrDataLoss) {
-			t.Fatalf("verify: %v", err)
-		}
-		for what, m := range map[string]*messages.RestoreTable{"newest": {Table: "tasks"}, "by name": {Table: "tasks", BackupId: id}} {
-			if _, err := h.g.Restore(h.Context(), m); err == nil {
-				t.Errorf("restored a red backup, %s", what)
-			}
-		}
-		h.wantValue("tasks", "late", "v")
-		r := h.restore(&messages.RestoreTable{Table: "tasks", BackupId: id, Red: true}).GetRestored()
-		if r.GetBackupId() != id || r.GetPosition().GetSeq() != r.GetParent().GetSeq() || r.GetLostTo() != 9 {
-			t.Errorf("restored %v", r)
-		}
-		h.wantValue("tasks", "late", "")
-		h.wantValue("tasks", "c", strings.Repeat("c", 1000))
-		h.put("tasks", "after", "v")
-		pass(time.Minute)
-		row := h.backup()["tasks"]
-		if row.GetOutcome() != messages.Outcome_OUTCOME_BACKED_UP {
-			t.Errorf("next backup %v", row)
-		}
-		if proof, err := h.g.VerifyBackup(h.Context(), "tasks", ""); err != nil || proof.GetRows() != 9 {
-			t.Errorf("proof of what came of it: %v, %v", proof, err)
-		}
-	})
-}
-
-// walOf is one of a backup's files that no row lies in.
-func (h *host) walOf(id string) string {
-	h.Helper()
-	names, err := h.fs.List(h.backupPath("tasks", id))
-	if err != nil {
-		h.Fatal(err)
-	}
-	for _, name := range names {
-		if strings.HasPrefix(name, "OPTIONS-") {
-			return name
-		}
-	}
-	h.Fatalf("no such file among %v", names)
-	return ""
 }

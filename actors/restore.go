@@ -265,6 +265,10 @@ func (r *restore) serve(c *cell, s *source, lineage string, record *messages.Tab
 		Table: c.name, Source: s.plan.GetSource(), BackupId: s.plan.GetBackupId(), Position: record.GetPosition(), Parent: record.GetParent(),
 		Started: r.started, Healed: r.healed, Reason: messages.Text(r.reason),
 	}
+	has, undo := record.GetParent(), s.plan.GetSource() == sourceUndo // of a red backup less than its manifest says
+	if undo {
+		has = record.GetPosition()
+	}
 	flipped := false
 	flip := func(before *messages.TableRecord) error {
 		if before != nil && (r.request.GetLive() || r.healed && !r.serves) {
@@ -281,7 +285,7 @@ func (r *restore) serve(c *cell, s *source, lineage string, record *messages.Tab
 		if old != "" && old != lineage {
 			restored.UndoLineage, restored.UndoUntil = old, timestamppb.New(until)
 		}
-		restored.LostFrom, restored.LostTo = lost(before, s.plan.GetServing(), s.record.GetPosition(), s.plan.GetSource() == sourceUndo)
+		restored.LostFrom, restored.LostTo = lost(before, s.plan.GetServing(), has, undo)
 		reason := store.UndoRestored
 		if r.healed {
 			reason = store.UndoHealed
