@@ -265,10 +265,6 @@ func (r *restore) serve(c *cell, s *source, lineage string, record *messages.Tab
 		Table: c.name, Source: s.plan.GetSource(), BackupId: s.plan.GetBackupId(), Position: record.GetPosition(), Parent: record.GetParent(),
 		Started: r.started, Healed: r.healed, Reason: messages.Text(r.reason),
 	}
-	has, undo := record.GetParent(), s.plan.GetSource() == sourceUndo // of a red backup less than its manifest says
-	if undo {
-		has = record.GetPosition()
-	}
 	flipped := false
 	flip := func(before *messages.TableRecord) error {
 		if before != nil && (r.request.GetLive() || r.healed && !r.serves) {
@@ -285,7 +281,7 @@ func (r *restore) serve(c *cell, s *source, lineage string, record *messages.Tab
 		if old != "" && old != lineage {
 			restored.UndoLineage, restored.UndoUntil = old, timestamppb.New(until)
 		}
-		restored.LostFrom, restored.LostTo = lost(before, s.plan.GetServing(), has, undo)
+		restored.LostFrom, restored.LostTo = lost(before, s.plan.GetServing(), record, s.plan.GetSource() == sourceUndo)
 		reason := store.UndoRestored
 		if r.healed {
 			reason = store.UndoHealed
@@ -316,8 +312,8 @@ func (r *restore) serve(c *cell, s *source, lineage string, record *messages.Tab
 }
 
 // lost is the range of the operations, by seq, that served before and do not any more. before is the record of the store that
-// served, nil where it was not open; serving is how far the table was known to have come.
-func lost(before *messages.TableRecord, serving, source *messages.Position, undo bool) (from, to uint64) {
+// served, nil where it was not open; serving is how far the table was known to have come; record is of what serves now.
+func lost(before *messages.TableRecord, serving *messages.Position, record *messages.TableRecord, undo bool) (from, to uint64) {
 	at := serving
 	if before != nil {
 		at = before.GetPosition()
@@ -325,8 +321,11 @@ func lost(before *messages.TableRecord, serving, source *messages.Position, undo
 	switch {
 	case undo && before == nil, at.GetLineage() == "":
 		return 0, 0
-	case at.GetLineage() == source.GetLineage():
-		from = source.GetSeq() + 1
+	case at.GetLineage() == record.GetPosition().GetLineage():
+		from = record.GetPosition().GetSeq() + 1
+	case at.GetLineage() == record.GetParent().GetLineage():
+		// Where it branched off: of a red backup that is less than its manifest says.
+		from = record.GetParent().GetSeq() + 1
 	case before.GetParent() != nil:
 		// All that was done since the lineage branched off.
 		from = before.GetParent().GetSeq() + 1

@@ -66,6 +66,12 @@ func TestRestore(t *testing.T) {
 		h.wantValue("tasks", "a", "2")
 		h.wantValue("tasks", "c", "2")
 		h.wantValue("tasks", "d", "")
+		again := h.restore(&messages.RestoreTable{Table: "tasks", Undo: true}).GetRestored()
+		if again.GetPosition().GetSeq() != 3 || again.GetLostFrom() != 3 || again.GetLostTo() != 4 {
+			t.Errorf("undone again %v", again)
+		}
+		h.wantValue("tasks", "d", "3")
+		h.restore(&messages.RestoreTable{Table: "tasks", Undo: true})
 
 		h.stop()
 		h.start()
