@@ -81,7 +81,8 @@ type Config struct {
 
 	// Schemas are the versions of the tables' rows that the program understands, by table. See Schema.
 	Schemas map[string]Schema
-	// UndoLife is how long the data of a table that was dropped, or restored, is kept. Zero means 7 days.
+	// UndoLife is how long the data of a table that was dropped, or restored, is kept; of one that healed itself 24 hours at
+	// least. Zero means 7 days.
 	UndoLife time.Duration
 
 	// FS is the file system of both directories. Nil means the operating system's.
