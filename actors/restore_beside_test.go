@@ -194,9 +194,8 @@ func TestWritesBesideARestore(t *testing.T) {
 		h.put("tasks", "a", "v")
 		h.backup("tasks")
 		type row struct {
-			key     string
-			lineage uint64 // how many flips there were
-			seq     uint64
+			key string
+			seq uint64
 		}
 		var mu sync.Mutex
 		var acked []row
