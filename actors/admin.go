@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"runtime/debug"
 	"sync"
 )
 
@@ -19,6 +20,19 @@ func (a *admin) start(work func()) {
 		defer a.ended()
 		work()
 	}()
+}
+
+// aside runs work on a goroutine of its own, as start does. A panic in it is logged, and ends nothing else: nobody waits for
+// an answer.
+func (t *tree) aside(what string, work func()) {
+	t.admin.start(func() {
+		defer func() {
+			if reason := recover(); reason != nil {
+				t.config.Logger.Error(what+" panicked", "reason", reason, "stack", string(debug.Stack()))
+			}
+		}()
+		work()
+	})
 }
 
 func (a *admin) began() {

@@ -205,7 +205,7 @@ func (d *drill) turnedRed(proof *messages.Proof) {
 	if failure != nil {
 		return
 	}
-	d.tree.admin.start(func() {
+	d.tree.aside("backup anew", func() {
 		newest, ok, err := d.tree.newestBackup(c.name)
 		if err == nil && ok && newest.ID > proof.GetBackupId() {
 			return // the table has a younger one that nothing is known against

@@ -49,7 +49,7 @@ func Start(ctx context.Context, system *actor.ActorSystem, config Config) (*Gabi
 	}
 	t.scheduler.start()
 	t.drill.start()
-	t.admin.start(func() {
+	t.aside("sweep of undo", func() {
 		if err := t.sweep(listTimeout); err != nil {
 			config.Logger.Warn("undo whose life has ended is not removed", "error", err)
 		}

@@ -24,7 +24,7 @@ func (t *tree) heal(c *cell, serves bool, cause error) {
 	if c := t.config; !c.SelfHeal || c.ReadOnly || c.Visit {
 		return
 	}
-	t.admin.start(func() {
+	t.aside("healing", func() {
 		report, err := t.healNow(t.runner.ctx, c, serves, cause)
 		if err != nil {
 			c.logger.Error("table not healed", "error", err, "hint", joinHints(err))

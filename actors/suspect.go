@@ -74,7 +74,7 @@ func (t *tree) met(c *cell, err error) {
 	if s := c.suspected(); c.checking.Load() || t.config.ReadOnly || s.reason != "" || time.Since(s.checked) < checkPause {
 		return
 	}
-	t.admin.start(func() {
+	t.aside("check of a table", func() {
 		t.checkTable(t.runner.ctx, c, func(int64) {})
 	})
 }
