@@ -54,9 +54,10 @@ func (h *host) damage(path string) {
 	}
 }
 
-// sstable is the path of one of a database's sstables.
+// sstable is the path of one of a database's sstables, once no compaction writes another.
 func (h *host) sstable(dir string) string {
 	h.Helper()
+	h.settle()
 	names, err := h.fs.List(dir)
 	if err != nil {
 		h.Fatal(err)
