@@ -65,5 +65,5 @@ func (m *committer) recount() {
 
 // writeRecord has the next group, or one without operations, write what is new for the table's record.
 func (m *committer) writeRecord() {
-	m.submit(&entry{request: &request{out: m.cell.outbox}, kind: recordEntry})
+	m.submit(&entry{request: request{out: m.cell.outbox}, kind: recordEntry})
 }

@@ -27,6 +27,8 @@ type acker struct {
 	committer *committer
 	groups    chan *group
 	stopped   chan struct{}
+	// letters are the answers of the group under way that go through the outbox, all at once.
+	letters []letter
 }
 
 func newAcker(m *committer) *acker {
@@ -57,13 +59,25 @@ func (a *acker) handle(g *group) {
 		return
 	}
 	acknowledged = true
+	defer a.send() // also after a panic: they are answered by no other way
 	for _, e := range g.entries {
 		if e.scans() && e.reply == nil {
 			a.committer.cell.readers.page(e)
 			continue
 		}
-		e.answer(e.reply)
+		if l, ok := e.letter(e.reply); ok {
+			a.letters = append(a.letters, l)
+		}
 	}
+}
+
+// send puts the letters into the outbox.
+func (a *acker) send() {
+	if len(a.letters) > 0 {
+		a.committer.cell.outbox.put(a.letters...)
+	}
+	clear(a.letters)
+	a.letters = a.letters[:0]
 }
 
 // wait returns nil once everything the group shows is durable.

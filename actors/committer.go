@@ -188,7 +188,7 @@ func (m *committer) carryOut(g *store.Group, e *entry, now time.Time) error {
 	case writeEntry:
 		return m.write(g, e)
 	case getEntry:
-		value, found, err := g.Get(e.message.(*messages.Get).GetKey())
+		value, found, err := g.Get(e.one[0].key)
 		if err != nil {
 			return err
 		}
@@ -217,8 +217,8 @@ func (m *committer) write(g *store.Group, e *entry) error {
 	}
 	var previous []*messages.Previous
 	for _, op := range e.ops {
-		if key := wantsPrevious(op); key != nil {
-			value, found, err := g.Get(key)
+		if op.wantPrevious {
+			value, found, err := g.Get(op.key)
 			if err != nil {
 				return err
 			}
@@ -233,25 +233,14 @@ func (m *committer) write(g *store.Group, e *entry) error {
 }
 
 // applyOp carries out one operation; progress, unless nil, is called now and then.
-func applyOp(g *store.Group, op *messages.Op, progress func()) error {
-	switch o := op.GetOp().(type) {
-	case *messages.Op_Put:
-		return g.Put(o.Put.GetKey(), o.Put.GetValue())
-	case *messages.Op_Delete:
-		return g.Delete(o.Delete.GetKey())
-	case *messages.Op_DeleteRange:
-		return g.DeleteRange(o.DeleteRange.GetStart(), o.DeleteRange.GetEnd(), progress)
-	}
-	return nil
-}
-
-// wantsPrevious returns the key whose value before the operation is asked for, nil when none is.
-func wantsPrevious(op *messages.Op) []byte {
-	switch {
-	case op.GetPut().GetWantPrevious():
-		return op.GetPut().GetKey()
-	case op.GetDelete().GetWantPrevious():
-		return op.GetDelete().GetKey()
+func applyOp(g *store.Group, o operation, progress func()) error {
+	switch o.kind {
+	case putOperation:
+		return g.Put(o.key, o.value)
+	case deleteOperation:
+		return g.Delete(o.key)
+	case rangeOperation:
+		return g.DeleteRange(o.key, o.value, progress)
 	}
 	return nil
 }

@@ -26,55 +26,55 @@ func (o *coordinator) forget()             { o.current = nil }
 func (o *coordinator) Receive(c actor.Context) {
 	switch m := c.Message().(type) {
 	case *messages.BackupAll:
-		r := o.accept(c, m)
+		r := o.accept(c)
 		if bad := m.Check(); bad != nil {
 			r.answer(bad)
 			return
 		}
 		o.tree.runner.ask(m, r)
 	case *messages.ListBackups:
-		r := o.accept(c, m)
+		r := o.accept(c)
 		o.beside(r, func() proto.Message { return o.tree.listBackups(m) })
 	case *messages.ShowBackup:
-		r := o.accept(c, m)
+		r := o.accept(c)
 		o.beside(r, func() proto.Message { return o.tree.showBackup(m) })
 	case *messages.VerifyBackup:
-		r := o.accept(c, m)
+		r := o.accept(c)
 		if bad := m.Check(); bad != nil {
 			r.answer(bad)
 			return
 		}
 		o.lasting(r, func(ctx context.Context) proto.Message { return o.tree.verifyBackups(ctx, m) })
 	case *messages.RestoreTable:
-		r := o.accept(c, m)
+		r := o.accept(c)
 		if bad := m.Check(); bad != nil {
 			r.answer(bad)
 			return
 		}
 		o.lasting(r, func(ctx context.Context) proto.Message { return o.tree.restoreTable(ctx, m) })
 	case *messages.PruneBackups:
-		r := o.accept(c, m)
+		r := o.accept(c)
 		if bad := m.Check(); bad != nil {
 			r.answer(bad)
 			return
 		}
 		o.prune(r, cmp.Or(m, &messages.PruneBackups{}))
 	case *messages.PinBackup:
-		r := o.accept(c, m)
+		r := o.accept(c)
 		if bad := m.Check(); bad != nil {
 			r.answer(bad)
 			return
 		}
 		o.beside(r, func() proto.Message { return o.tree.pinBackup(m) })
 	case *messages.ListEvents:
-		r := o.accept(c, m)
+		r := o.accept(c)
 		if bad := m.Check(); bad != nil {
 			r.answer(bad)
 			return
 		}
 		o.beside(r, func() proto.Message { return o.tree.listEvents(m) })
 	case *messages.HealthMetrics:
-		r := o.accept(c, m)
+		r := o.accept(c)
 		o.beside(r, func() proto.Message { return o.tree.health() })
 	default:
 		o.tree.outbox.send(c.Sender(), notUnderstood("backup coordinator", m))
@@ -96,8 +96,8 @@ func (o *coordinator) prune(r *request, m *messages.PruneBackups) {
 	}
 }
 
-func (o *coordinator) accept(c actor.Context, message proto.Message) *request {
-	o.current = &request{out: o.tree.outbox, sender: c.Sender(), message: message}
+func (o *coordinator) accept(c actor.Context) *request {
+	o.current = &request{out: o.tree.outbox, sender: c.Sender()}
 	return o.current
 }
 

@@ -62,7 +62,7 @@ func (m *Migration) Write(w *messages.Write) error {
 			return refusal.Of(m.table)
 		}
 		for _, op := range w.GetOps() {
-			if err := applyOp(g, op, nil); err != nil {
+			if err := applyOp(g, operationOf(op), nil); err != nil {
 				return err
 			}
 		}

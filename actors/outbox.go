@@ -34,9 +34,9 @@ type letter struct {
 
 // courier is one goroutine that sends.
 type courier struct {
-	to   string // whom it sends to now
-	sent int    // to tell whether it moves
-	seen int    // what sent was when the watch looked last
+	to   *actor.PID // whom it sends to now
+	sent int        // to tell whether it moves
+	seen int        // what sent was when the watch looked last
 	// watch looks, while the courier works, whether it moves.
 	watch *time.Timer
 }
@@ -50,17 +50,25 @@ func (o *outbox) send(to *actor.PID, reply any) {
 	if to == nil {
 		return
 	}
-	if r := replierAt(o.system, to); r != nil {
-		r.SendUserMessage(to, reply) // which takes it at once
-		return
+	if l, ok := o.letter(to, reply); ok {
+		o.put(l)
 	}
-	o.put(letter{to: to, reply: reply})
 }
 
-func (o *outbox) put(l letter) {
+// letter is what is to be put into the outbox to send reply to a sender; false when it was sent at once.
+func (o *outbox) letter(to *actor.PID, reply any) (letter, bool) {
+	if r := replierAt(o.system, to); r != nil {
+		r.SendUserMessage(to, reply) // which takes it at once
+		return letter{}, false
+	}
+	return letter{to: to, reply: reply}, true
+}
+
+// put queues letters.
+func (o *outbox) put(letters ...letter) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.queue = append(o.queue, l)
+	o.queue = append(o.queue, letters...)
 	if o.running == nil {
 		o.start()
 	}
@@ -91,12 +99,13 @@ func (o *outbox) next(c *courier) (letter, bool) {
 	c.sent++
 	if o.running != c {
 		// Overtaken: the line of the sender that blocked it is all that it still serves.
-		line := o.slow[c.to]
+		to := address(c.to)
+		line := o.slow[to]
 		if len(line) == 0 {
-			delete(o.slow, c.to)
+			delete(o.slow, to)
 			return letter{}, false
 		}
-		o.slow[c.to] = line[1:]
+		o.slow[to] = line[1:]
 		return line[0], true
 	}
 	for len(o.queue) > 0 {
@@ -107,12 +116,16 @@ func (o *outbox) next(c *courier) (letter, bool) {
 			close(l.flushed)
 			continue
 		}
-		c.to = address(l.to)
-		line, blocks := o.slow[c.to]
+		c.to = l.to
+		if len(o.slow) == 0 {
+			return l, true
+		}
+		to := address(l.to)
+		line, blocks := o.slow[to]
 		if !blocks {
 			return l, true
 		}
-		o.slow[c.to] = append(line, l)
+		o.slow[to] = append(line, l)
 	}
 	o.queue = nil
 	o.running = nil
@@ -130,7 +143,7 @@ func (o *outbox) look(c *courier) {
 		c.seen = c.sent
 		c.watch.Reset(sendPatience)
 	default:
-		o.slow[c.to] = nil
+		o.slow[address(c.to)] = nil
 		o.start()
 	}
 }

@@ -2,7 +2,6 @@ package actors
 
 import (
 	"github.com/asynkron/protoactor-go/actor"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/gabiondb/gabion/messages"
 )
@@ -21,88 +20,58 @@ func (o *owner) forget()             { o.current = nil }
 
 // Receive implements actor.Actor.
 func (o *owner) Receive(c actor.Context) {
-	switch m := c.Message().(type) {
-	case *messages.Put:
-		if r := o.accept(c, m, m.Check()); r != nil {
-			r.deadline = asTime(m.GetDeadline())
-			o.write(writeOf(r, []*messages.Op{{Op: &messages.Op_Put{Put: m}}}))
-		}
-	case *messages.Delete:
-		if r := o.accept(c, m, m.Check()); r != nil {
-			r.deadline = asTime(m.GetDeadline())
-			o.write(writeOf(r, []*messages.Op{{Op: &messages.Op_Delete{Delete: m}}}))
-		}
-	case *messages.DeleteRange:
-		if r := o.accept(c, m, m.Check()); r != nil {
-			r.deadline = asTime(m.GetDeadline())
-			o.write(writeOf(r, []*messages.Op{{Op: &messages.Op_DeleteRange{DeleteRange: m}}}))
-		}
-	case *messages.Write:
-		if r := o.accept(c, m, m.Check()); r != nil {
-			r.deadline = asTime(m.GetDeadline())
-			o.write(writeOf(r, m.GetOps(), m.GetConditions()...))
-		}
-	case *messages.Get:
-		if r := o.accept(c, m, m.Check()); r != nil {
-			r.deadline = asTime(m.GetDeadline())
-			o.read(&entry{request: r, kind: getEntry, bytes: len(m.GetKey())})
-		}
-	case *messages.Scan:
-		if r := o.accept(c, m, m.Check()); r != nil {
-			r.deadline = asTime(m.GetDeadline())
-			o.read(&entry{request: r, kind: scanEntry})
-		}
-	case *snapshotRequest:
-		o.read(&entry{request: o.accept(c, nil, nil), kind: snapshotEntry})
-	case *messages.Cut:
-		if r := o.accept(c, m, m.Check()); r != nil {
-			o.cell.cut(&entry{request: r, kind: cutEntry})
-		}
-	default:
+	e := &entry{request: request{out: o.cell.outbox, sender: c.Sender()}}
+	o.current = &e.request
+	if !o.cell.receive(e, c.Message()) {
 		// A lifecycle message has no sender, and the supervisor holds all that matters.
-		o.cell.outbox.send(c.Sender(), notUnderstood("owner of table "+o.cell.name, m).Of(o.cell.name))
+		e.answer(notUnderstood("owner of table "+o.cell.name, c.Message()).Of(o.cell.name))
 	}
 }
 
-// accept makes a request of the message being received; a bad one is answered here, and nil returned.
-func (o *owner) accept(c actor.Context, message proto.Message, bad *messages.Failure) *request {
-	r := &request{out: o.cell.outbox, sender: c.Sender(), message: message}
-	o.current = r
-	if bad != nil {
-		r.answer(bad.Of(o.cell.name))
-		return nil
+// receive carries out a message, or answers it; false where no owner does. Any goroutine may call it.
+func (c *cell) receive(e *entry, message any) bool {
+	bad, understood := e.read(message)
+	switch {
+	case !understood:
+		return false
+	case bad != nil:
+		e.answer(bad.Of(c.name))
+	case e.kind == writeEntry:
+		c.write(e)
+	case e.kind == cutEntry:
+		c.cut(e)
+	default:
+		c.read(e)
 	}
-	return r
+	return true
 }
 
-func (o *owner) write(e *entry) {
-	if o.cell.tree.config.ReadOnly {
+func (c *cell) write(e *entry) {
+	if c.tree.config.ReadOnly {
 		e.answer(messages.Failf(messages.Code_CODE_PERMISSION_DENIED, "table is open for reading only; nothing was written").
-			Of(o.cell.name).Advise("send writes to the host that serves the directory"))
+			Of(c.name).Advise("send writes to the host that serves the directory"))
 		return
 	}
-	m := o.cell.serving.Load()
+	m := c.serving.Load()
 	switch {
 	case m == nil:
-		e.answer(o.cell.refusal())
+		e.answer(c.refusal())
 	case m.store.ReadOnly():
-		e.answer(o.cell.fullFailure())
-	case o.cell.dropping.Load():
-		e.answer(unavailable(o.cell.name, "table is being dropped; nothing was written", retryLate))
+		e.answer(c.fullFailure())
 	default:
 		m.submit(e)
 	}
 }
 
-func (o *owner) read(e *entry) {
-	m := o.cell.serving.Load()
+func (c *cell) read(e *entry) {
+	m := c.serving.Load()
 	switch {
 	case m == nil:
-		e.answer(o.cell.refusal())
+		e.answer(c.refusal())
 	case e.kind == getEntry:
-		o.cell.readers.get(m, e)
+		c.readers.get(m, e)
 	default:
-		o.cell.readers.scan(m, e)
+		c.readers.scan(m, e)
 	}
 }
 

@@ -33,6 +33,9 @@ func (m *committer) refuses(e *entry) *messages.Failure {
 		return unavailable(m.cell.name, "table is closing; the request was not carried out", retrySoon)
 	case m.stall:
 		return m.cell.stallFailure("the request was not carried out")
+	case e.kind == writeEntry && m.cell.dropping.Load():
+		// Here, with mu held: what comes in before is in the commit order before the cut of the last backup.
+		return unavailable(m.cell.name, "table is being dropped; nothing was written", retryLate)
 	case len(m.pending) > m.head && e.kind != cutEntry &&
 		(m.ops+max(1, len(e.ops)) > limits.MaxPendingOps || m.bytes+int64(e.bytes) > limits.MaxPendingBytes):
 		return messages.Failf(messages.Code_CODE_RESOURCE_EXHAUSTED,
@@ -53,8 +56,10 @@ func (m *committer) append(e *entry) *messages.Failure {
 	m.ops += max(1, len(e.ops))
 	m.bytes += int64(e.bytes)
 	if e.kind == writeEntry {
-		for _, h := range e.hashes {
-			m.touched[h]++
+		for i := range e.ops {
+			if e.ops[i].kind != rangeOperation {
+				m.touched[e.ops[i].hash]++
+			}
 		}
 		if e.isRange {
 			m.ranges++
@@ -70,8 +75,14 @@ func (m *committer) untouch(e *entry) {
 	if e.kind != writeEntry {
 		return
 	}
-	for _, h := range e.hashes {
-		if m.touched[h]--; m.touched[h] == 0 {
+	for i := range e.ops {
+		if e.ops[i].kind == rangeOperation {
+			continue
+		}
+		h := e.ops[i].hash
+		if n := m.touched[h]; n > 1 {
+			m.touched[h] = n - 1
+		} else {
 			delete(m.touched, h)
 		}
 	}

@@ -169,7 +169,7 @@ func (r *readers) abandon() {
 // get answers a Get. It must not show a value that a crash could take back, so the key is looked up among
 // the unacknowledged writes after it was read: looked up before, a write applied in between would show.
 func (r *readers) get(m *committer, e *entry) {
-	key := e.message.(*messages.Get).GetKey()
+	key := e.one[0].key
 	if m.touches(key) {
 		m.submit(e)
 		return

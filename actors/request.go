@@ -14,9 +14,8 @@ import (
 
 // request is one message that asks for an answer, on its way through an actor, a cell and back.
 type request struct {
-	out     *outbox
-	sender  *actor.PID // nil: nobody waits for an answer
-	message proto.Message
+	out    *outbox
+	sender *actor.PID // nil: nobody waits for an answer
 	// deadline is when the sender stops waiting; zero: never.
 	deadline time.Time
 
@@ -33,10 +32,26 @@ type request struct {
 
 // answer sends the reply, unless one was sent before. Any goroutine may call it; it never waits.
 func (r *request) answer(reply proto.Message) {
-	if !r.answered.CompareAndSwap(false, true) {
-		return
+	if l, ok := r.letter(reply); ok {
+		r.out.put(l)
 	}
-	r.out.send(r.sender, reply)
+}
+
+// letter is answer for those that are answered together: a reply that goes through the outbox is returned, for the caller
+// to put there.
+func (r *request) letter(reply any) (letter, bool) {
+	if !r.answered.CompareAndSwap(false, true) {
+		return letter{}, false
+	}
+	return r.give(reply)
+}
+
+// give is letter for who has set answered.
+func (r *request) give(reply any) (letter, bool) {
+	if r.sender == nil {
+		return letter{}, false
+	}
+	return r.out.letter(r.sender, reply)
 }
 
 // claim is called once, before a write is carried out; false means that its sender has given up and was told that
@@ -53,7 +68,9 @@ func (r *request) hand(reply any) {
 		return
 	}
 	r.snapshot = nil
-	r.out.send(r.sender, reply)
+	if l, ok := r.give(reply); ok {
+		r.out.put(l)
+	}
 }
 
 // closeSnapshot closes the snapshot that was not handed over.
