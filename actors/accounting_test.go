@@ -188,7 +188,7 @@ func TestHungScan(t *testing.T) {
 
 // TestLateCutAtCut: the snapshot of a cut that comes too late is closed.
 func TestLateCutAtCut(t *testing.T) {
-	bubble(t, actors.Config{AtCut: []string{"tasks"}, CutTimeout: 10 * time.Second}, func(h *host) {
+	bubble(t, intercepted(actors.Config{AtCut: []string{"tasks"}, CutTimeout: 10 * time.Second}), func(h *host) {
 		h.put("tasks", "key", "value")
 		gate := make(chan struct{})
 		h.middle.set(func(_ string, m any) {

@@ -127,7 +127,7 @@ func TestPIDOfADroppedTable(t *testing.T) {
 
 // TestCreateBesideTheOldOwner waits for the end of the owner before it: one that is busy is not run over.
 func TestCreateBesideTheOldOwner(t *testing.T) {
-	bubble(t, actors.Config{Tables: []string{"tasks", "old"}}, func(h *host) {
+	bubble(t, intercepted(actors.Config{Tables: []string{"tasks", "old"}}), func(h *host) {
 		h.put("old", "k", "v")
 		gate := make(chan struct{})
 		free := sync.OnceFunc(func() { close(gate) })
@@ -177,7 +177,7 @@ func TestCreateBesideTheOldOwner(t *testing.T) {
 
 // TestStopBesideTheOldOwner: a Gabion stops while a dropped table's owner is on its way out and a create waits for it.
 func TestStopBesideTheOldOwner(t *testing.T) {
-	bubble(t, actors.Config{Tables: []string{"tasks", "old"}}, func(h *host) {
+	bubble(t, intercepted(actors.Config{Tables: []string{"tasks", "old"}}), func(h *host) {
 		gate := make(chan struct{})
 		free := sync.OnceFunc(func() { close(gate) })
 		defer free()

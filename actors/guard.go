@@ -5,8 +5,6 @@ import (
 	"runtime/debug"
 
 	"github.com/asynkron/protoactor-go/actor"
-
-	"github.com/gabiondb/gabion/messages"
 )
 
 // answerer is an actor that can name the request it is receiving.
@@ -69,8 +67,7 @@ func isLifecycle(message any) bool {
 }
 
 func (m *mailbox) answerPanicked(c actor.ReceiverContext, envelope *actor.MessageEnvelope, name string) {
-	failure := messages.Failf(messages.Code_CODE_INTERNAL, "%s panicked on %T; it was not carried out", name, envelope.Message).
-		Advise("the log has the stack; other requests are not affected")
+	failure := panickedFailure(name, envelope.Message)
 	if a, ok := c.Actor().(answerer); ok {
 		if r := a.receiving(); r != nil {
 			if !r.taken.Load() {

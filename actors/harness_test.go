@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -35,7 +34,8 @@ type host struct {
 	system *actor.ActorSystem
 	config actors.Config
 	g      *actors.Gabion
-	// middle may be set by a test; it runs around every message of owners and the coordinator.
+	// middle may be set by a test; it runs around every message of owners and the coordinator. Nil, unless the config
+	// is intercepted.
 	middle *middleware
 }
 
@@ -76,7 +76,7 @@ func newHost(t *testing.T, config actors.Config) *host {
 // prepare makes the host without its Gabion.
 func prepare(t *testing.T, config actors.Config) *host {
 	t.Helper()
-	h := &host{T: t, middle: &middleware{}, system: newSystem(t)}
+	h := &host{T: t, system: newSystem(t)}
 	if config.FS == nil {
 		config.FS = vfs.NewMem()
 	}
@@ -92,7 +92,10 @@ func prepare(t *testing.T, config actors.Config) *host {
 	if config.DrillEvery == 0 {
 		config.DisableDrill = true
 	}
-	config.Middleware = append(config.Middleware, h.middle.receive)
+	if config.Middleware != nil {
+		h.middle = &middleware{}
+		config.Middleware = append(config.Middleware, h.middle.receive)
+	}
 	h.config = config
 	t.Cleanup(func() {
 		if h.g != nil {
@@ -262,40 +265,6 @@ func get(key string) *messages.Get { return &messages.Get{Key: []byte(key)} }
 
 func putOp(key, value string) *messages.Op {
 	return &messages.Op{Op: &messages.Op_Put{Put: put(key, value)}}
-}
-
-// middleware calls what a test sets, around the messages of owners and the coordinator.
-type middleware struct {
-	mu     sync.Mutex
-	before func(actor string, message any)
-	after  func(actor string, message any)
-}
-
-func (m *middleware) set(before, after func(actor string, message any)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.before, m.after = before, after
-}
-
-func (m *middleware) get() (before, after func(actor string, message any)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.before, m.after
-}
-
-func (m *middleware) receive(next actor.ReceiverFunc) actor.ReceiverFunc {
-	return func(c actor.ReceiverContext, envelope *actor.MessageEnvelope) {
-		before, after := m.get()
-		name := path.Base(c.Self().GetId())
-		message := envelope.Message
-		if before != nil {
-			before(name, message)
-		}
-		next(c, envelope)
-		if after != nil {
-			after(name, message)
-		}
-	}
 }
 
 // events collects what is published, in order.

@@ -21,7 +21,7 @@ func TestPanicsInLifecycle(t *testing.T) {
 		for _, who := range []string{"tasks", "backup"} {
 			for _, when := range []string{"before", "after"} {
 				t.Run(fmt.Sprintf("%T/%s/%s", lifecycle, who, when), func(t *testing.T) {
-					stoppedBubble(t, actors.Config{Tables: []string{"tasks", "other"}}, func(h *host) {
+					stoppedBubble(t, intercepted(actors.Config{Tables: []string{"tasks", "other"}}), func(h *host) {
 						panicked := 0
 						strike := func(name string, m any) {
 							if name == who && fmt.Sprintf("%T", m) == fmt.Sprintf("%T", lifecycle) {
@@ -87,7 +87,7 @@ func (h *host) restart(who string) {
 // TestCoordinatorPanics: the request it died on is answered INTERNAL, the next one works, and a run under way goes on
 // and is answered.
 func TestCoordinatorPanics(t *testing.T) {
-	bubble(t, actors.Config{Tables: []string{"a", "b"}, CopyTimeout: time.Hour}, func(h *host) {
+	bubble(t, intercepted(actors.Config{Tables: []string{"a", "b"}, CopyTimeout: time.Hour}), func(h *host) {
 		release := h.fs.hang(h.T, under(backups+"/a", "create"))
 		run := h.run("")
 		queued := h.run("queued")
@@ -120,7 +120,7 @@ func TestCoordinatorPanics(t *testing.T) {
 
 // TestCoordinatorPanicsPastBudget: it is restarted as often as it takes.
 func TestCoordinatorPanicsPastBudget(t *testing.T) {
-	bubble(t, actors.Config{}, func(h *host) {
+	bubble(t, intercepted(actors.Config{}), func(h *host) {
 		h.middle.set(func(name string, m any) {
 			if b, ok := m.(*messages.BackupAll); ok && b.GetLabel() == "poison" {
 				panic("poison")

@@ -132,7 +132,7 @@ func TestListBackupsTellsErrors(t *testing.T) {
 
 // TestHostStopsPanickingOwner: a host that stops the supervisor while an owner panics leaves no request unanswered.
 func TestHostStopsPanickingOwner(t *testing.T) {
-	bubble(t, actors.Config{}, func(h *host) {
+	bubble(t, intercepted(actors.Config{}), func(h *host) {
 		entered, gate := make(chan struct{}), make(chan struct{})
 		h.middle.set(func(name string, m any) {
 			if p, ok := m.(*messages.Put); ok && string(p.GetKey()) == "boom" {

@@ -206,19 +206,25 @@ func askLate[T any](ctx context.Context, p *repliers, pid *actor.PID, message an
 	if err != nil {
 		return answer, true, err
 	}
+	answer, err = answered[T](ctx, reply)
+	return answer, false, err
+}
+
+// answered is a reply, or the error that it is.
+func answered[T any](ctx context.Context, reply any) (answer T, err error) {
 	switch m := reply.(type) {
 	case T:
-		return m, false, nil
+		return m, nil
 	case *messages.Failure:
 		if at, ok := ctx.Deadline(); ok && m.GetCode() == messages.Code_CODE_DEADLINE_EXCEEDED && !time.Now().Before(at) {
 			// The table noticed before the context's timer did.
-			return answer, false, fmt.Errorf("%w: %w", context.DeadlineExceeded, m)
+			return answer, fmt.Errorf("%w: %w", context.DeadlineExceeded, m)
 		}
-		return answer, false, m
+		return answer, m
 	case *actor.DeadLetterResponse:
-		return answer, false, errNobody
+		return answer, errNobody
 	}
-	return answer, false, fmt.Errorf("answered with %T: %w", reply, messages.ErrInternal)
+	return answer, fmt.Errorf("answered with %T: %w", reply, messages.ErrInternal)
 }
 
 // contextError is why ctx ended. It matches the context's own error, and its cause.

@@ -15,7 +15,8 @@ import (
 // request is one message that asks for an answer, on its way through an actor, a cell and back.
 type request struct {
 	out    *outbox
-	sender *actor.PID // nil: nobody waits for an answer
+	sender *actor.PID // nil: nobody waits for an answer, unless waiter does
+	waiter *waiter    // the caller that waits in the place of a sender; nil: none
 	// deadline is when the sender stops waiting; zero: never.
 	deadline time.Time
 
@@ -48,15 +49,21 @@ func (r *request) letter(reply any) (letter, bool) {
 
 // give is letter for who has set answered.
 func (r *request) give(reply any) (letter, bool) {
-	if r.sender == nil {
-		return letter{}, false
+	switch {
+	case r.waiter != nil:
+		r.waiter.answer(reply)
+	case r.sender != nil:
+		return r.out.letter(r.sender, reply)
 	}
-	return r.out.letter(r.sender, reply)
+	return letter{}, false
 }
 
 // claim is called once, before a write is carried out; false means that its sender has given up and was told that
 // nothing was written. Any other sender can only set a deadline.
 func (r *request) claim() bool {
+	if r.waiter != nil {
+		return r.waiter.claim()
+	}
 	replier := replierAt(r.out.system, r.sender)
 	return replier == nil || replier.claim(r.sender)
 }
@@ -64,7 +71,7 @@ func (r *request) claim() bool {
 // hand sends the snapshot, or a reply that holds it: the receiver closes it. One that nobody waits for stays the
 // request's.
 func (r *request) hand(reply any) {
-	if r.sender == nil || !r.answered.CompareAndSwap(false, true) {
+	if r.sender == nil && r.waiter == nil || !r.answered.CompareAndSwap(false, true) {
 		return
 	}
 	r.snapshot = nil

@@ -37,7 +37,7 @@ func once(match func(message any) bool) func(actor string, message any) {
 func TestOwnerPanicsBeforeRequest(t *testing.T) {
 	for what, request := range requests("key") {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, actors.Config{}, func(h *host) {
+			bubble(t, intercepted(actors.Config{}), func(h *host) {
 				h.put("tasks", "key", "before")
 				pid, before := h.pid("tasks"), h.info("tasks").GetPosition()
 				h.middle.set(once(func(m any) bool { return m == request }), nil)
@@ -76,7 +76,7 @@ func TestOwnerPanicsBeforeRequest(t *testing.T) {
 func TestOwnerPanicsAfterRequest(t *testing.T) {
 	for what, request := range requests("key") {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, actors.Config{}, func(h *host) {
+			bubble(t, intercepted(actors.Config{}), func(h *host) {
 				h.put("tasks", "key", "before")
 				h.middle.set(nil, once(func(m any) bool { return m == request }))
 				died := h.send(h.pid("tasks"), request)
@@ -103,7 +103,7 @@ func TestOwnerPanicsAfterRequest(t *testing.T) {
 // TestOwnerPanicsWhileWriteWaits: the owner dies after it took a Put whose fsync hangs. The Put is not answered before it
 // is durable, and not twice.
 func TestOwnerPanicsWhileWriteWaits(t *testing.T) {
-	bubble(t, actors.Config{}, func(h *host) {
+	bubble(t, intercepted(actors.Config{}), func(h *host) {
 		open := h.fs.hang(h.T, walSync("tasks"))
 		h.middle.set(nil, once(func(m any) bool { _, ok := m.(*messages.Put); return ok }))
 		died := h.send(h.pid("tasks"), put("key", "value"))
@@ -122,7 +122,7 @@ func TestOwnerPanicsWhileWriteWaits(t *testing.T) {
 
 // TestOwnerPanicsOnBadRequest: what was answered before the panic is not answered again.
 func TestOwnerPanicsOnBadRequest(t *testing.T) {
-	bubble(t, actors.Config{}, func(h *host) {
+	bubble(t, intercepted(actors.Config{}), func(h *host) {
 		h.middle.set(nil, once(func(m any) bool { _, ok := m.(*messages.Put); return ok }))
 		bad := h.send(h.pid("tasks"), put("", ""))
 		h.settle()
@@ -133,7 +133,7 @@ func TestOwnerPanicsOnBadRequest(t *testing.T) {
 // TestOwnerPanicsPastBudget: panics that do not end get the cell reopened, and in the end the table quarantined. Every
 // request is answered, once, all the while, and another table never notices.
 func TestOwnerPanicsPastBudget(t *testing.T) {
-	bubble(t, actors.Config{Tables: []string{"tasks", "other"}}, func(h *host) {
+	bubble(t, intercepted(actors.Config{Tables: []string{"tasks", "other"}}), func(h *host) {
 		seen := h.events()
 		h.put("tasks", "kept", "value")
 		incarnation := h.info("tasks").GetPosition().GetIncarnation()
@@ -191,7 +191,7 @@ func TestOwnerPanicsPastBudget(t *testing.T) {
 // TestReopenAfterPanicsKeepsAnswers: nothing is wrong with the disk when a cell is reopened because its owner panics, so
 // what was accepted before is committed and answered as ever.
 func TestReopenAfterPanicsKeepsAnswers(t *testing.T) {
-	bubble(t, actors.Config{}, func(h *host) {
+	bubble(t, intercepted(actors.Config{}), func(h *host) {
 		h.middle.set(func(_ string, m any) {
 			if p, ok := m.(*messages.Put); ok && string(p.GetKey()) == "poison" {
 				panic("poison")
@@ -221,7 +221,7 @@ func TestReopenAfterPanicsKeepsAnswers(t *testing.T) {
 
 // TestPanicsWhileReopeningDoNotCount: what the owner panics on while its store is closed says nothing about the next one.
 func TestPanicsWhileReopeningDoNotCount(t *testing.T) {
-	bubble(t, actors.Config{}, func(h *host) {
+	bubble(t, intercepted(actors.Config{}), func(h *host) {
 		h.middle.set(func(_ string, m any) {
 			if p, ok := m.(*messages.Put); ok && string(p.GetKey()) == "poison" {
 				panic("poison")

@@ -112,7 +112,7 @@ func TestRestoreBesideTheLifeOfATable(t *testing.T) {
 		}, fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			midway(t, actors.Config{}, copying, func(h *host, restore *sender, release func()) {
+			midway(t, intercepted(actors.Config{}), copying, func(h *host, restore *sender, release func()) {
 				if err := c.do(h); err != nil {
 					t.Fatal(err)
 				}

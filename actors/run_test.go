@@ -129,7 +129,7 @@ func TestUnchangedTableIsCarriedForward(t *testing.T) {
 // TestHungCut: an owner that does not answer a cut in time is a failed row. The late cut is removed, and is credited to
 // no run: not to its own, and not to the next.
 func TestHungCut(t *testing.T) {
-	bubble(t, actors.Config{Tables: []string{"a", "b"}, CutTimeout: 10 * time.Second}, func(h *host) {
+	bubble(t, intercepted(actors.Config{Tables: []string{"a", "b"}, CutTimeout: 10 * time.Second}), func(h *host) {
 		h.put("a", "key", "value")
 		h.put("b", "key", "value")
 		gate := make(chan struct{})
@@ -171,7 +171,7 @@ func TestHungCut(t *testing.T) {
 // TestLateCutOfRunningRun: the removal of a late cut leaves the run's other cuts alone.
 func TestLateCutOfRunningRun(t *testing.T) {
 	config := actors.Config{Tables: []string{"a", "b"}, CutTimeout: 10 * time.Second, CopyTimeout: time.Hour}
-	bubble(t, config, func(h *host) {
+	bubble(t, intercepted(config), func(h *host) {
 		gate := make(chan struct{})
 		h.middle.set(func(name string, m any) {
 			if _, ok := m.(*messages.Cut); ok && name == "a" {

@@ -193,7 +193,7 @@ func TestStopWithoutTime(t *testing.T) {
 // TestStopWithBlockedOwner: an owner that the host's middleware blocks holds up its own table alone, and what queued
 // behind it is answered when it is let go.
 func TestStopWithBlockedOwner(t *testing.T) {
-	bubble(t, actors.Config{Tables: []string{"tasks", "other"}}, func(h *host) {
+	bubble(t, intercepted(actors.Config{Tables: []string{"tasks", "other"}}), func(h *host) {
 		gate := make(chan struct{})
 		h.middle.set(func(name string, m any) {
 			if p, ok := m.(*messages.Put); ok && string(p.GetKey()) == "block" {
@@ -222,7 +222,7 @@ func TestStopWithBlockedOwner(t *testing.T) {
 
 // TestStopThroughPanickingMiddleware: middleware that panics on everything it does not know cannot hold up Stop.
 func TestStopThroughPanickingMiddleware(t *testing.T) {
-	bubble(t, actors.Config{}, func(h *host) {
+	bubble(t, intercepted(actors.Config{}), func(h *host) {
 		h.put("tasks", "key", "value")
 		h.middle.set(func(string, any) { panic("always") }, nil)
 		begin := time.Now()

@@ -19,6 +19,10 @@ import (
 // Table is a handle on one table, for any number of goroutines. Its calls wait for the answer; errors match
 // the sentinels of package messages. Keys and values are copied, and those returned belong to the caller.
 //
+// A call is what the table's owner does with the same message, without the way through its mailbox, unless there is
+// Config.Middleware to see it: it does not wait behind the messages that the owner has not received yet. Both meet in
+// the table's one order of commits.
+//
 // A call whose ctx ends returns an error that matches the context's, but for a Get, or a page of a Walk, that
 // reads on the caller's goroutine: it returns when its disk does. A write whose ctx ends before the table begins
 // to carry it out is dropped; of one that was begun, the error matches messages.ErrOutcomeUnknown too.
@@ -26,8 +30,8 @@ type Table struct {
 	gabion *Gabion
 	name   string
 	found  atomic.Pointer[member] // nil until the table is known
-	// unanswered counts this handle's writes that were not answered: while there are any, a Get goes
-	// through the mailbox behind them.
+	// unanswered counts this handle's writes that were not answered: where calls go through the mailbox, a Get goes
+	// behind them.
 	unanswered atomic.Int64
 }
 
@@ -163,7 +167,7 @@ func (t *Table) Get(ctx context.Context, key []byte) ([]byte, error) {
 // get reads on the caller's goroutine when it can: nothing of this handle waits ahead of it in the mailbox, and
 // no write of the key waits for its fsync.
 func (t *Table) get(ctx context.Context, key []byte) (*messages.Value, error) {
-	if c := t.cell(); c != nil && t.unanswered.Load() == 0 {
+	if c := t.cell(); c != nil && (!t.sends() || t.unanswered.Load() == 0) {
 		if ctx.Err() != nil {
 			return nil, contextError(ctx)
 		}
@@ -274,39 +278,6 @@ func (t *Table) snapshot(ctx context.Context) (*store.Snapshot, error) {
 		}
 	})
 	return snapshot, err
-}
-
-// missing is the error of a table that is not served, or of a Gabion that has stopped.
-func (t *Table) missing() error {
-	if t.cell() == nil {
-		if _, failure := t.gabion.tree.find(t.name); failure != nil {
-			return failure
-		}
-	}
-	select {
-	case <-t.gabion.tree.stopped:
-		return stoppedFailure().Of(t.name)
-	default:
-		return nil
-	}
-}
-
-// call sends m to the owner and waits. When ctx ends first, gaveUp is true and late gets the answer once it
-// comes.
-func call[T any](ctx context.Context, t *Table, m any, late func(any)) (answer T, gaveUp bool, err error) {
-	if err := t.missing(); err != nil {
-		return answer, false, err
-	}
-	answer, gaveUp, err = askLate[T](ctx, t.gabion.tree.repliers, t.gabion.PID(t.name), m, late)
-	if errors.Is(err, errNobody) {
-		err = droppedFailure(t.name)
-		select {
-		case <-t.gabion.tree.stopped:
-			err = stoppedFailure().Of(t.name)
-		default: // the instant between two actors
-		}
-	}
-	return answer, gaveUp, err
 }
 
 func deadline(ctx context.Context) *timestamppb.Timestamp {

@@ -32,8 +32,10 @@ type tree struct {
 	publisher *publisher
 	events    *eventLog
 	// outbox sends what the supervisor, the coordinator and the runner answer; each cell has its own.
-	outbox    *outbox
-	repliers  *repliers
+	outbox   *outbox
+	repliers *repliers
+	// replies are the channels that no waiter uses.
+	replies   sync.Pool
 	runner    *runner
 	scheduler *scheduler // nil without a schedule
 	members   members
@@ -120,7 +122,11 @@ func (t *tree) find(table string) (*cell, *messages.Failure) {
 	if m := t.members.find(table); m != nil && m.known() {
 		return m.cell, nil
 	}
-	return nil, messages.Failf(messages.Code_CODE_NOT_FOUND, "no such table").Of(table).
+	return nil, missingFailure(table)
+}
+
+func missingFailure(table string) *messages.Failure {
+	return messages.Failf(messages.Code_CODE_NOT_FOUND, "no such table").Of(table).
 		Advise("ListTables names the tables that are served")
 }
 

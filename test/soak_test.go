@@ -48,6 +48,7 @@ type soak struct {
 	g      atomic.Pointer[actors.Gabion]
 	number atomic.Uint64
 	writes atomic.Int64 // that owners received
+	starts atomic.Int64
 	began  time.Time
 
 	// gate is held for reading by each piece of load, and for writing by a quiet point.
