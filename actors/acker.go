@@ -3,6 +3,7 @@ package actors
 import (
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
@@ -14,6 +15,7 @@ const groupsInFlight = 64
 // group is a group of requests on its way from the committer to the acker.
 type group struct {
 	entries []*entry
+	taken   time.Time
 	commit  *store.Commit // nil when nothing was written
 	// applied is set once a write may have reached the store.
 	applied bool

@@ -39,6 +39,7 @@ type committer struct {
 	bytes   int64
 	// inFlight holds the groups taken and not yet answered.
 	inFlight map[*group]struct{}
+	gather   gather
 	closing  bool  // nothing more is accepted; what is pending is committed
 	failed   error // nothing more is committed; what is pending is refused
 	stall    bool  // nothing is accepted until the disk answers
@@ -74,6 +75,7 @@ func newCommitter(c *cell, s *store.Store, faults chan<- error, groupBytes int) 
 		stopped:    make(chan struct{}),
 	}
 	m.wake.L, m.drained.L = &m.mu, &m.mu
+	m.gather.wake = m.gathered
 	m.committing = watch{after: c.tree.config.StallAfter, stalled: m.stalled, resumed: m.resumed}
 	m.acking = watch{after: c.tree.config.StallAfter, stalled: m.stalled, resumed: m.resumed}
 	m.acker = newAcker(m)
@@ -115,7 +117,7 @@ func (m *committer) run() {
 
 // commit applies one group and hands it to the acker; false ends the committer.
 func (m *committer) commit(g *group) bool {
-	g.err = errors.New("committer panicked")
+	g.err = errCommitterPanicked
 	// After a panic, too, the acker has to answer the group.
 	defer func() {
 		m.acking.begin()
@@ -141,6 +143,8 @@ func (m *committer) commit(g *group) bool {
 	g.err = nil
 	return true
 }
+
+var errCommitterPanicked = errors.New("committer panicked")
 
 // apply carries out the group's requests in order and applies what they make. On an error nothing was
 // written, unless g.applied is set.
@@ -293,6 +297,8 @@ func (m *committer) release(g *group, acknowledged bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.inFlight, g)
+	m.gather.answered(time.Since(g.taken))
+	m.wake.Signal()
 	if len(m.inFlight) == 0 {
 		m.drained.Signal()
 	}

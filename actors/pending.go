@@ -2,6 +2,7 @@ package actors
 
 import (
 	"slices"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -107,13 +108,14 @@ func (m *committer) touches(key []byte) bool {
 func (m *committer) take() *group {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for len(m.pending) == m.head && !m.closing && m.failed == nil {
+	for !m.closing && m.failed == nil && (len(m.pending) == m.head || !m.gather.ready(len(m.inFlight), m.ops)) {
 		m.wake.Wait()
 	}
+	m.gather.taken()
 	if len(m.pending) == m.head || m.failed != nil {
 		return nil // fail refused what was pending
 	}
-	g := &group{entries: slices.Clone(m.pending[m.head : m.head+m.groupSize()])}
+	g := &group{entries: slices.Clone(m.pending[m.head : m.head+m.groupSize()]), taken: time.Now()}
 	for _, e := range g.entries {
 		m.ops -= max(1, len(e.ops))
 		m.bytes -= int64(e.bytes)
@@ -159,4 +161,12 @@ func (m *committer) pendingOps() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.ops
+}
+
+// gathered is the timer's: what is pending is a group.
+func (m *committer) gathered() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.gather.due = m.gather.waits // unless a group was taken in this instant
+	m.wake.Signal()
 }

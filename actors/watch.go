@@ -20,7 +20,8 @@ type watch struct {
 
 	mu    sync.Mutex
 	work  int
-	timer *time.Timer // armed while work goes on and is not stalled
+	timer *time.Timer
+	armed bool // while work goes on and is not stalled; it may look once after the last work has ended
 	over  bool
 }
 
@@ -32,17 +33,16 @@ func (w *watch) begin() {
 		return
 	}
 	w.last.Store(time.Now().UnixNano())
-	w.arm(w.after)
+	if !w.armed {
+		w.arm(w.after)
+	}
 }
 
 // done ends a piece of work, which is a step.
 func (w *watch) done() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.work--; w.work == 0 && w.timer != nil {
-		w.timer.Stop()
-		w.timer = nil
-	}
+	w.work--
 	w.advance()
 }
 
@@ -74,6 +74,7 @@ func (w *watch) advance() {
 }
 
 func (w *watch) arm(d time.Duration) {
+	w.armed = true
 	if w.timer == nil {
 		w.timer = time.AfterFunc(d, w.look)
 		return
@@ -85,6 +86,7 @@ func (w *watch) arm(d time.Duration) {
 func (w *watch) look() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.armed = false
 	if w.work == 0 || w.over || w.hangs.Load() {
 		return
 	}
@@ -92,7 +94,6 @@ func (w *watch) look() {
 		w.arm(left)
 		return
 	}
-	w.timer = nil
 	w.hangs.Store(true)
 	w.stalled()
 }
