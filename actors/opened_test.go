@@ -99,3 +99,41 @@ func TestStopClosesOpenedBackups(t *testing.T) {
 		h.start() // nothing holds the directories
 	})
 }
+
+// TestOpenedRedBackupIsKept as long as it is read, though retention does not count it: what lies beside it is kept by its own
+// rules, and is unharmed when it goes.
+func TestOpenedRedBackupIsKept(t *testing.T) {
+	bubble(t, actors.Config{Keep: 2}, func(h *host) {
+		backUp := func(key string) string {
+			h.put("tasks", key, strings.Repeat("v", 1000))
+			return h.backup()["tasks"].GetBackupId()
+		}
+		backUp("a")
+		red := backUp("b")
+		h.damage(h.sstable(h.backupPath("tasks", red)))
+		if _, err := h.g.VerifyBackup(h.Context(), "tasks", red); !errors.Is(err, messages.ErrDataLoss) {
+			t.Fatalf("verify: %v", err)
+		}
+		o := h.open(red, true)
+		beside := []string{backUp("c"), backUp("d")}
+		h.prune(&messages.PruneBackups{})
+		if got := h.numbers("tasks"); got != "2 3 4" {
+			t.Errorf("backups %s while the red one is read, want 2 3 4", got)
+		}
+		if _, err := readAll(h.Context(), o); err == nil {
+			t.Error("the damage is not met")
+		}
+		if err := o.Close(); err != nil {
+			t.Error(err)
+		}
+		h.prune(&messages.PruneBackups{})
+		if got := h.numbers("tasks"); got != "3 4" {
+			t.Errorf("backups %s, want 3 4", got)
+		}
+		for _, id := range beside {
+			if _, err := h.g.VerifyBackup(h.Context(), "tasks", id); err != nil {
+				t.Errorf("verify %s: %v", id, err)
+			}
+		}
+	})
+}
