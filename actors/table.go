@@ -57,7 +57,8 @@ func (t *Table) Name() string { return t.name }
 
 // Put stores value under key and returns the table's seq, after the fsync.
 func (t *Table) Put(ctx context.Context, key, value []byte) (seq uint64, err error) {
-	return t.write(ctx, "put", &messages.Put{Key: bytes.Clone(key), Value: bytes.Clone(value), Deadline: deadline(ctx)})
+	key, value = copied(key, value)
+	return t.write(ctx, "put", &messages.Put{Key: key, Value: value, Deadline: deadline(ctx)})
 }
 
 // Delete removes key. An absent key is not an error.
@@ -67,8 +68,8 @@ func (t *Table) Delete(ctx context.Context, key []byte) (seq uint64, err error) 
 
 // Swap stores value under key and returns what key held before; found is false when it held nothing.
 func (t *Table) Swap(ctx context.Context, key, value []byte) (previous []byte, found bool, err error) {
-	return t.exchange(ctx, "swap", &messages.Put{
-		Key: bytes.Clone(key), Value: bytes.Clone(value), WantPrevious: true, Deadline: deadline(ctx)})
+	key, value = copied(key, value)
+	return t.exchange(ctx, "swap", &messages.Put{Key: key, Value: value, WantPrevious: true, Deadline: deadline(ctx)})
 }
 
 // Take removes key and returns what it held; found is false when it held nothing.
@@ -131,6 +132,14 @@ func named(m interface{ GetWantPrevious() bool }, plain, exchange string) string
 	return plain
 }
 
+// copied is a copy of both, in one piece of memory.
+func copied(key, value []byte) (k, v []byte) {
+	both := make([]byte, len(key)+len(value))
+	n := copy(both, key)
+	copy(both[n:], value)
+	return both[:n:n], both[n:]
+}
+
 func (t *Table) write(ctx context.Context, what string, m proto.Message) (uint64, error) {
 	committed, err := t.commit(ctx, what, m)
 	return committed.GetSeq(), err
@@ -138,6 +147,13 @@ func (t *Table) write(ctx context.Context, what string, m proto.Message) (uint64
 
 // commit sends a write and waits for its answer.
 func (t *Table) commit(ctx context.Context, what string, m proto.Message) (*messages.Committed, error) {
+	if !t.sends() {
+		committed, _, err := call[*messages.Committed](ctx, t, m, nil)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", what, err)
+		}
+		return committed, nil
+	}
 	t.unanswered.Add(1)
 	settled := func(any) { t.unanswered.Add(-1) }
 	committed, gaveUp, err := call[*messages.Committed](ctx, t, m, settled)

@@ -51,7 +51,28 @@ func (s *Store) Begin() (*Group, error) {
 	if !s.handle.enter() {
 		return nil, ErrClosed
 	}
-	return &Group{s: s, next: cloneRecord(s.Record()), counts: s.accounting.counts(), overlay: make(map[string]overlaid)}, nil
+	g := s.spare
+	if g == nil {
+		g = &Group{s: s, overlay: make(map[string]overlaid)}
+	}
+	s.spare = nil
+	g.next, g.counts = successor(s.Record()), s.accounting.counts()
+	return g, nil
+}
+
+// mostSpare bounds the keys of a group whose room the next one uses.
+const mostSpare = 1 << 16
+
+// spareRoom lets the next group have the memory of one that nobody uses any more.
+func (g *Group) spareRoom() {
+	if len(g.overlay) > mostSpare {
+		return
+	}
+	overlay, removed := g.overlay, g.removed[:0]
+	clear(overlay)
+	clear(g.removed)
+	*g = Group{s: g.s, overlay: overlay, removed: removed}
+	g.s.spare = g
 }
 
 // Abandon drops a group that will not be applied.
@@ -59,7 +80,9 @@ func (g *Group) Abandon() {
 	if g.batch != nil {
 		_ = g.batch.Close()
 	}
-	g.s.handle.leave()
+	s := g.s
+	g.spareRoom()
+	s.handle.leave()
 }
 
 // Empty tells whether the group has nothing to write: no operation, and nothing new for the table's record.
@@ -274,8 +297,8 @@ type Commit struct {
 	seq   uint64
 }
 
-// Apply writes the group, with the record that describes it, and returns before it is durable. Readers of
-// the store see it from now on. After an error the group must be abandoned and the store frozen: the
+// Apply writes the group, with the record that describes it, and returns before it is durable: the group is not to be used
+// any more. Readers of the store see it from now on. After an error the group must be abandoned and the store frozen: the
 // group may be applied all the same. A group that is Empty must be abandoned, not applied.
 func (s *Store) Apply(g *Group) (*Commit, error) {
 	if !s.dirty {
@@ -308,7 +331,9 @@ func (s *Store) Apply(g *Group) (*Commit, error) {
 		return nil, fmt.Errorf("apply group: %w", err)
 	}
 	s.setRecord(g.next)
-	return &Commit{s: s, batch: batch, seq: g.Seq()}, nil
+	c := &Commit{s: s, batch: batch, seq: g.Seq()}
+	g.spareRoom()
+	return c, nil
 }
 
 // Wait returns nil once the group is durable and may be acknowledged. Commits must be waited for in the

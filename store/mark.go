@@ -50,12 +50,13 @@ type markValue struct {
 	clean   bool
 }
 
-func (v markValue) encode() ([]byte, error) {
+// encode appends the slot to b.
+func (v markValue) encode(b []byte) ([]byte, error) {
 	id, err := ulid.ParseStrict(v.lineage)
 	if err != nil {
 		return nil, fmt.Errorf("encode mark: lineage %q: %w", v.lineage, err)
 	}
-	b := make([]byte, 0, markSize)
+	begin := len(b)
 	b = append(b, markMagic...)
 	var flags byte
 	if v.clean {
@@ -65,7 +66,7 @@ func (v markValue) encode() ([]byte, error) {
 	b = append(b, id[:]...)
 	b = binary.LittleEndian.AppendUint64(b, v.seq)
 	b = binary.LittleEndian.AppendUint64(b, v.turn)
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)), nil
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[begin:], castagnoli)), nil
 }
 
 func decodeMark(b []byte) (markValue, bool) {
@@ -113,6 +114,7 @@ type mark struct {
 	mu      sync.Mutex
 	file    vfs.File
 	last    markValue
+	slot    [markSize]byte // what is written
 	timer   *time.Timer // armed while a written mark is not fsynced
 	failed  bool
 	syncing sync.WaitGroup // the timer's fsync, which runs outside mu
@@ -163,7 +165,7 @@ func (m *mark) stamp(seq uint64, clean bool) error {
 
 func (m *mark) write(seq uint64, clean bool) error {
 	next := markValue{lineage: m.last.lineage, seq: seq, turn: m.last.turn + 1, clean: clean}
-	slot, err := next.encode()
+	slot, err := next.encode(m.slot[:0])
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func TestMarkRoundTrip(t *testing.T) {
 			turn:    rapid.Uint64().Draw(t, "turn"),
 			clean:   rapid.Bool().Draw(t, "clean"),
 		}
-		slot, err := want.encode()
+		slot, err := want.encode(nil)
 		if err != nil || len(slot) != markSize {
 			t.Fatalf("encode = %d B, %v", len(slot), err)
 		}
@@ -59,13 +59,13 @@ func TestMarkRoundTrip(t *testing.T) {
 }
 
 func TestMarkOfNoLineageIsNotEncoded(t *testing.T) {
-	if _, err := (markValue{lineage: "none"}).encode(); err == nil {
+	if _, err := (markValue{lineage: "none"}).encode(nil); err == nil {
 		t.Error("encoded")
 	}
 }
 
 func TestDamagedSlotIsRefused(t *testing.T) {
-	slot, err := markValue{lineage: ulid.Make().String(), seq: 7, turn: 3, clean: true}.encode()
+	slot, err := markValue{lineage: ulid.Make().String(), seq: 7, turn: 3, clean: true}.encode(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,7 +101,7 @@ func TestReadOnlyChangesNothing(t *testing.T) {
 		mustPut(t, s, "b", "2")
 		closeAll(t, s, d)
 		// A mark that does not say clean, as after a crash.
-		unclean, err := markValue{lineage: s.Lineage(), seq: 2, turn: 9}.encode()
+		unclean, err := markValue{lineage: s.Lineage(), seq: 2, turn: 9}.encode(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +173,7 @@ func TestOpenWithAnUnknownWitnessWarnsAndServes(t *testing.T) {
 		}, warning: "mark is unreadable"},
 		"mark of another lineage": {damage: func(t *testing.T, fs vfs.FS, mark string) {
 			for turn := range uint64(2) {
-				slot, err := markValue{lineage: "01ARZ3NDEKTSV4RRFFQ69G5FAV", seq: 1e9, turn: 1e6 + turn}.encode()
+				slot, err := markValue{lineage: "01ARZ3NDEKTSV4RRFFQ69G5FAV", seq: 1e9, turn: 1e6 + turn}.encode(nil)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -40,6 +40,7 @@ type Store struct {
 	dirty       bool // the mark no longer says clean
 	fingerprint Fingerprinter
 	marshalled  []byte
+	spare       *Group // the committer's
 }
 
 // Lineage is the lineage the store serves.
@@ -181,4 +182,25 @@ func (s *Store) setRecord(r *messages.TableRecord) { s.record.Store(r) }
 
 func cloneRecord(r *messages.TableRecord) *messages.TableRecord {
 	return proto.CloneOf(r)
+}
+
+// successor is a clone of r for the next group, made without reflection. What a newer version has put into r is kept.
+func successor(r *messages.TableRecord) *messages.TableRecord {
+	p := r.GetPosition()
+	if p == nil || len(r.ProtoReflect().GetUnknown())+len(p.ProtoReflect().GetUnknown()) > 0 {
+		return cloneRecord(r)
+	}
+	return &messages.TableRecord{
+		FormatVersion: r.GetFormatVersion(),
+		Table:         r.GetTable(),
+		Position:      &messages.Position{Lineage: p.GetLineage(), Incarnation: p.GetIncarnation(), Seq: p.GetSeq()},
+		Parent:        r.GetParent(), // of no record changed
+		Accounting:    r.GetAccounting(),
+		Count:         r.GetCount(),
+		LiveBytes:     r.GetLiveBytes(),
+		Fingerprint:   r.GetFingerprint(),
+		Created:       r.GetCreated(),
+		Committed:     r.GetCommitted(),
+		SchemaVersion: r.GetSchemaVersion(),
+	}
 }
