@@ -197,7 +197,7 @@ func each(find func(*source) []string) func([]*source) []string {
 
 // floors orders the rooms of the house: a package imports what lies lower, or in its own room.
 var floors = map[string]int{
-	"messages": 0, "store": 1, "backup": 2, "actors": 3, "gabiontest": 4, "ops": 4, "cmd": 5, "test": 5,
+	"messages": 0, "store": 1, "backup": 2, "actors": 3, "gabiontest": 4, "ops": 4, "bench": 4, "cmd": 5, "test": 5,
 }
 
 func findArrow(s *source) (faults []string) {

@@ -1,0 +1,175 @@
+// Package bench runs loads against key-value stores and measures them: Gabion's own for gabion bench, and any other that
+// has the methods of Store. Nothing in it says what is fast.
+package bench
+
+import (
+	"context"
+	"runtime"
+	"runtime/metrics"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Load is what is done to a store over and over.
+type Load struct {
+	// Callers is how many goroutines carry out Op, one after another each. Zero means one.
+	Callers int
+	// Rate is how many operations a second arrive, by a Poisson process, whether or not earlier ones have ended. One that
+	// finds no caller free waits, and its latency counts from its arrival. Zero means that each caller goes on at once.
+	Rate float64
+	// Op is carried out with the caller's own source of keys. It returns how many operations it was.
+	Op func(ctx context.Context, k *Keys) (int, error)
+	// Drain waits for what Op has begun and not waited for; its time counts. Nil where Op waits.
+	Drain func() error
+}
+
+// Sample is what one run of a load measured.
+type Sample struct {
+	// Ops were carried out in Seconds.
+	Ops     int64   `json:"ops"`
+	Seconds float64 `json:"seconds"`
+	// P50, P99 and Max are of the latency of one Op, in microseconds; zero where Op does not wait.
+	P50 float64 `json:"p50_us"`
+	P99 float64 `json:"p99_us"`
+	Max float64 `json:"max_us"`
+	// Allocs is the process's allocations for each operation, Busy the share of the processors that it used.
+	Allocs float64 `json:"allocs_per_op"`
+	Busy   float64 `json:"cpu_busy"`
+	// Written is the bytes written to the disk for each byte of a key or value; zero where it was not told.
+	Written float64 `json:"written_per_byte,omitempty"`
+}
+
+// PerSecond is the rate of operations.
+func (s Sample) PerSecond() float64 { return float64(s.Ops) / s.Seconds }
+
+// Latencies are recorded in nanoseconds: an hour at most, to two digits.
+const (
+	mostLatency = int64(time.Hour)
+	digits      = 2
+)
+
+// Run carries out the load until lasts has passed, or ctx has ended, which is its error.
+func Run(ctx context.Context, l Load, keys *Keys, lasts time.Duration) (Sample, error) {
+	callers := max(1, l.Callers)
+	runtime.GC() // the last run's garbage, and the counts of processor time, which a collection brings up to date
+	before := usage()
+	began := time.Now()
+	end := began.Add(lasts)
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	var arrivals <-chan time.Time
+	if l.Rate > 0 {
+		arrivals = arrive(running, keys.fork(), l.Rate, end)
+	}
+	var mu sync.Mutex
+	var s Sample
+	var failed error
+	all := newHistogram()
+	var group sync.WaitGroup
+	for range callers {
+		own := keys.fork()
+		group.Go(func() {
+			h := newHistogram()
+			ops, err := call(running, l, own, arrivals, end, h)
+			mu.Lock()
+			defer mu.Unlock()
+			s.Ops += ops
+			all.Merge(h)
+			if err != nil && failed == nil {
+				failed = err
+				stop()
+			}
+		})
+	}
+	group.Wait()
+	if l.Drain != nil && failed == nil {
+		failed = l.Drain()
+	}
+	s.Seconds = time.Since(began).Seconds()
+	runtime.GC()
+	after := usage()
+	if l.Drain == nil {
+		s.P50, s.P99, s.Max = float64(all.ValueAtQuantile(50))/1e3, float64(all.ValueAtQuantile(99))/1e3, float64(all.Max())/1e3
+	}
+	if s.Ops > 0 {
+		s.Allocs = float64(after.allocs-before.allocs) / float64(s.Ops)
+	}
+	if total := after.total - before.total; total > 0 {
+		s.Busy = 1 - (after.idle-before.idle)/total
+	}
+	if failed == nil {
+		failed = ctx.Err()
+	}
+	return s, failed
+}
+
+// call is one caller.
+func call(ctx context.Context, l Load, keys *Keys, arrivals <-chan time.Time, end time.Time, h *hdrhistogram.Histogram) (ops int64, err error) {
+	for ctx.Err() == nil {
+		at := time.Now()
+		if arrivals != nil {
+			var open bool
+			if at, open = <-arrivals; !open {
+				return ops, nil
+			}
+		} else if at.After(end) {
+			return ops, nil
+		}
+		n, err := l.Op(ctx, keys)
+		if err != nil {
+			return ops, err
+		}
+		ops += int64(n)
+		_ = h.RecordValue(min(int64(time.Since(at)), mostLatency))
+	}
+	return ops, nil
+}
+
+// mostLate is how many arrivals may wait for a caller.
+const mostLate = 1 << 20
+
+// arrive sends the times at which operations arrive: as they were drawn, or, where the timer is late, as it was. Callers who
+// are late do not hold it up.
+func arrive(ctx context.Context, keys *Keys, rate float64, end time.Time) <-chan time.Time {
+	out := make(chan time.Time, mostLate)
+	go func() {
+		defer close(out)
+		for drawn := time.Now(); ; {
+			drawn = drawn.Add(time.Duration(keys.rng.ExpFloat64() / rate * float64(time.Second)))
+			if drawn.After(end) {
+				return
+			}
+			at := drawn
+			if wait := time.Until(drawn); wait > 0 {
+				select {
+				case <-time.After(wait):
+				case <-ctx.Done():
+					return
+				}
+				at = time.Now()
+			}
+			select {
+			case out <- at:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, mostLatency, digits) }
+
+// spent is what the process has used so far.
+type spent struct {
+	allocs      uint64
+	total, idle float64 // seconds of all processors
+}
+
+func usage() spent {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:objects"}, {Name: "/cpu/classes/total:cpu-seconds"}, {Name: "/cpu/classes/idle:cpu-seconds"}}
+	metrics.Read(s)
+	return spent{allocs: s[0].Value.Uint64(), total: s[1].Value.Float64(), idle: s[2].Value.Float64()}
+}

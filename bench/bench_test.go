@@ -1,0 +1,94 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// memory is a Store that counts what is asked of it.
+type memory struct {
+	mu                  sync.Mutex
+	rows                map[string][]byte
+	puts, gets, scanned int
+	fresh               int // puts of rows that there were not
+}
+
+func (m *memory) Load(_ context.Context, k *Keys) error {
+	m.rows = map[string][]byte{}
+	for i := range k.Rows() {
+		m.rows[string(KeyOf(i))] = k.Value()
+	}
+	return nil
+}
+
+func (m *memory) Put(_ context.Context, key, value []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, found := m.rows[string(key)]; !found {
+		m.fresh++
+	}
+	m.puts++
+	m.rows[string(key)] = value
+	return nil
+}
+
+func (m *memory) Get(_ context.Context, key []byte) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.gets++
+	return m.rows[string(key)], nil
+}
+
+func (m *memory) Scan(_ context.Context, _ []byte, limit int) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.scanned++
+	return limit, nil
+}
+
+func (m *memory) Close() error { return nil }
+
+// TestRun carries out what is asked by all callers, and counts it.
+func TestRun(t *testing.T) {
+	m, keys := &memory{}, NewKeys(1000, 10, 1)
+	if err := m.Load(t.Context(), keys); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Run(t.Context(), Load{Callers: 4, Op: Puts(m)}, keys, 20*time.Millisecond)
+	if err != nil || s.Ops == 0 || int(s.Ops) != m.puts || m.fresh != m.puts || s.Seconds < 0.02 || s.Allocs <= 0 || s.Max < s.P99 || s.P99 < s.P50 {
+		t.Errorf("%+v, %v; the store had %d puts, %d of them fresh", s, err, m.puts, m.fresh)
+	}
+	if s, err = Run(t.Context(), Load{Op: Gets(m)}, keys, time.Millisecond); err != nil || int(s.Ops) != m.gets {
+		t.Errorf("%+v, %v, want %d gets", s, err, m.gets)
+	}
+	m.rows[string(KeyOf(7))] = nil
+	if _, err = Run(t.Context(), Load{Op: Gets(m)}, keys, time.Minute); !errors.Is(err, errWrongValue) {
+		t.Errorf("gets of a store that lost a row: %v", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err = Run(ended, Load{Op: Puts(m)}, keys, time.Minute); !errors.Is(err, context.Canceled) {
+		t.Errorf("ended: %v", err)
+	}
+}
+
+// TestArrivals: operations come at their rate, whatever those before them take, and wait from their arrival on.
+func TestArrivals(t *testing.T) {
+	slow := Load{Rate: 2000, Callers: 1, Op: func(context.Context, *Keys) (int, error) {
+		<-time.After(5 * time.Millisecond)
+		return 1, nil
+	}}
+	const lasts = 50 * time.Millisecond
+	s, err := Run(t.Context(), slow, NewKeys(10, 10, 1), lasts)
+	// Some 100 arrive; the last of them waits for all others.
+	if err != nil || s.Ops < 50 || s.Ops > 200 || s.Max < float64((200*time.Millisecond)/time.Microsecond) {
+		t.Errorf("%+v, %v", s, err)
+	}
+}

@@ -1,0 +1,143 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gabiondb/gabion/actors"
+)
+
+// Options say what Gabion is to do on a disk.
+type Options struct {
+	FS  vfs.FS
+	Dir string // empty, and the caller's to remove
+	// Rows are there when a load begins, with values of ValueBytes.
+	Rows, ValueBytes int
+	// Lasts is how long each load is measured.
+	Lasts time.Duration
+	// Tell is told what is measured next. Nil tells nobody.
+	Tell func(what string)
+}
+
+// Report is what Gabion did.
+type Report struct {
+	Go         string `json:"go"`
+	Platform   string `json:"platform"`
+	Processors int    `json:"processors"`
+	Rows       int    `json:"rows"`
+	ValueBytes int    `json:"value_bytes"`
+	Disk       Disk   `json:"disk"`
+	Loads      []Row  `json:"loads"`
+	// Limit says in words what limits puts.
+	Limit string `json:"limit"`
+}
+
+// windowSize is how many puts of a sender that does not wait may be unanswered.
+const windowSize = 8192
+
+// putCallers are the callers of the load whose limit is told.
+const putCallers = 64
+
+// Measure measures the disk of a directory, and then Gabion on it: two tables, one of each accounting.
+func Measure(ctx context.Context, o Options) (r *Report, err error) {
+	r = &Report{Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Processors: runtime.GOMAXPROCS(0), Rows: o.Rows, ValueBytes: o.ValueBytes}
+	tell := func(what string) {
+		if o.Tell != nil {
+			o.Tell(what)
+		}
+	}
+	tell("the disk")
+	if r.Disk, err = ProbeDisk(ctx, o.FS, o.Dir, o.Lasts); err != nil {
+		return nil, err
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return quiet }))
+	defer system.Shutdown()
+	g, err := actors.Start(ctx, system, actors.Config{FS: o.FS, Dir: o.FS.PathJoin(o.Dir, "data"), Tables: []string{"exact", "at_cut"}, AtCut: []string{"at_cut"},
+		Logger: quiet, DisableSchedule: true, DisableDrill: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, g.Stop(context.WithoutCancel(ctx))) }()
+	for _, name := range []string{"at_cut", "exact"} {
+		table, keys := NewTable(g, system, name), NewKeys(uint64(o.Rows), o.ValueBytes, 1)
+		tell("loading a table, " + name)
+		if err := table.Load(ctx, keys); err != nil {
+			return nil, err
+		}
+		for _, l := range []struct {
+			what string
+			load func() Load
+		}{
+			{"put, one sender that does not wait", func() Load { return table.Window(windowSize, (*Keys).Fresh) }},
+			{"put, 1 caller", func() Load { return Load{Op: Puts(table)} }},
+			{fmt.Sprintf("put, %d callers", putCallers), func() Load { return Load{Callers: putCallers, Op: Puts(table)} }},
+			{"get, 1 caller", func() Load { return Load{Op: Gets(table)} }},
+			{"get, 64 callers", func() Load { return Load{Callers: 64, Op: Gets(table)} }},
+			{"scan of up to 100 rows, 1 caller", func() Load { return Load{Op: Scans(table)} }},
+		} {
+			tell(l.what + ", " + name)
+			if _, err := Run(ctx, l.load(), keys, o.Lasts/4); err != nil { // warm
+				return nil, err
+			}
+			if err := rest(ctx); err != nil {
+				return nil, err
+			}
+			s, err := Run(ctx, l.load(), keys, o.Lasts)
+			if err != nil {
+				return nil, err
+			}
+			r.Loads = append(r.Loads, Row{Workload: l.what, Contender: name, Samples: []Sample{s}})
+			if r.Limit == "" && l.what == fmt.Sprintf("put, %d callers", putCallers) {
+				r.Limit = limit(s, r.Disk)
+			}
+		}
+	}
+	return r, nil
+}
+
+// Shares of the processors that are taken for busy and for idle.
+const (
+	busyShare = 0.8
+	idleShare = 0.1
+)
+
+// limit says what limits puts by many callers.
+func limit(s Sample, d Disk) string {
+	waits := s.P50 / d.SyncP50
+	switch {
+	case s.Busy >= busyShare:
+		return fmt.Sprintf("the processors: they were busy for %.0f %% of the time", 100*s.Busy)
+	case waits >= 1 && waits <= 4:
+		return fmt.Sprintf("the fsync of the disk: half of the puts took %.0f µs or more, an fsync alone takes %.0f µs, and the processors were busy for %.0f %% of the time",
+			s.P50, d.SyncP50, 100*s.Busy)
+	}
+	return fmt.Sprintf("neither the processors, which were busy for %.0f %% of the time, nor one fsync of %.0f µs, beside a put of %.0f µs: something else uses the disk or the machine",
+		100*s.Busy, d.SyncP50, s.P50)
+}
+
+// rest waits until the process does nothing any more, as compactions do, or half a minute has passed.
+func rest(ctx context.Context) error {
+	for range 300 {
+		runtime.GC() // brings the counts of processor time up to date
+		before := usage()
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		runtime.GC()
+		after := usage()
+		if total := after.total - before.total; total == 0 || (after.idle-before.idle)/total > 1-idleShare {
+			return nil
+		}
+	}
+	return nil
+}
