@@ -81,6 +81,13 @@ func (p *progress) showBytes(m *messages.Progress) {
 	fmt.Fprintf(p.to, "\r\x1b[K%s  %s/%s, %s", bar(share), m.GetTable(), m.GetBackupId(), size(m.GetBytes()))
 }
 
+// say draws what goes on.
+func (p *progress) say(text string) {
+	if p.to != nil {
+		fmt.Fprintf(p.to, "\r\x1b[K%s", text)
+	}
+}
+
 // bar draws a share of 1.
 func bar(share float64) string {
 	const width = 30

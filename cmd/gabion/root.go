@@ -60,6 +60,7 @@ changes what a directory holds: through the server that holds it, or in place wh
 		newPrune(out),
 		newPin(out),
 		newEvents(out),
+		newBench(out),
 		newVersion(out),
 	)
 	root.InitDefaultCompletionCmd()
