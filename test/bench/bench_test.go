@@ -1,0 +1,64 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestQuick: one round of a little measures every row, and writes the figures, the tables and the plots.
+func TestQuick(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	if err := run([]string{"-quick", "-dir", t.TempDir(), "-out", out}); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(out, "results.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r results
+	if err := json.Unmarshal(data, &r); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range workloads(nil) {
+		for _, turn := range w.turns {
+			row := r.row(w.name, turn.name)
+			if len(row.Samples) != 1 || row.Samples[0].Ops == 0 || row.Samples[0].Seconds <= 0 {
+				t.Errorf("%s, %s: %+v", w.name, turn.name, row)
+			}
+		}
+	}
+	const figures = 16
+	if len(r.Figures) != figures || len(r.Beside) != 1 || len(r.Big) != 5 || len(r.Nine) != 1 || len(r.GroupSizes) != 1 || r.Machine == "" {
+		t.Errorf("%d figures, want %d; %+v", len(r.Figures), figures, r)
+	}
+	if b := r.Beside[0]; b.Before.Ops == 0 || b.During.Ops == 0 || b.BackupSeconds <= 0 {
+		t.Errorf("beside a backup: %+v", b)
+	}
+	for _, step := range r.Big {
+		if step.Seconds <= 0 || step.Bytes <= 0 {
+			t.Errorf("%+v", step)
+		}
+	}
+	for _, f := range r.Figures {
+		if f.Got.Median <= 0 {
+			t.Errorf("figure %+v", f)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(out, "results.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range workloads(nil) {
+		if !strings.Contains(string(text), "### "+w.name) {
+			t.Errorf("results.md lacks %s", w.name)
+		}
+	}
+	for _, name := range []string{"put.svg", "get.svg", "ycsb.svg"} {
+		if info, err := os.Stat(filepath.Join(out, name)); err != nil || info.Size() < 1000 || info.Size() > 100_000 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+}
