@@ -175,14 +175,14 @@ func (r *readers) get(m *committer, e *entry) {
 		return
 	}
 	r.start(e, func() *committer {
-		reply, err := m.read(key)
+		row, err := m.read(key)
 		switch {
 		case errors.Is(err, errTouched):
 			return m
 		case err != nil:
 			e.answer(r.failure(err))
 		default:
-			e.answer(reply)
+			e.answer(&messages.Value{Found: row.found, Value: row.value, Seq: row.seq})
 		}
 		return nil
 	})
@@ -192,16 +192,16 @@ func (r *readers) get(m *committer, e *entry) {
 var errTouched = errors.New("key is being written")
 
 // read returns key's durable value, or errTouched. Any goroutine may call it.
-func (m *committer) read(key []byte) (*messages.Value, error) {
+func (m *committer) read(key []byte) (held, error) {
 	seq := m.store.Acked()
 	value, found, err := m.store.Get(key)
 	if err != nil {
-		return nil, err
+		return held{}, err
 	}
 	if m.touches(key) {
-		return nil, errTouched
+		return held{}, errTouched
 	}
-	return &messages.Value{Found: found, Value: value, Seq: seq}, nil
+	return held{value: value, found: found, seq: seq}, nil
 }
 
 // scan answers a Scan, or a snapshotRequest.

@@ -170,39 +170,47 @@ func (t *Table) commit(ctx context.Context, what string, m proto.Message) (*mess
 
 // Get returns the value of key. A key that is absent gives an error that matches messages.ErrNotFound.
 func (t *Table) Get(ctx context.Context, key []byte) ([]byte, error) {
-	value, err := t.get(ctx, key)
+	row, err := t.get(ctx, key)
 	if err != nil {
 		return nil, fmt.Errorf("get: %w", err)
 	}
-	if !value.GetFound() {
+	if !row.found {
 		return nil, fmt.Errorf("get %q: %w", key, messages.ErrNotFound)
 	}
-	return value.GetValue(), nil
+	return row.value, nil
+}
+
+// held is what a key holds.
+type held struct {
+	value []byte
+	found bool
+	// seq is that of the table before the read, or later.
+	seq uint64
 }
 
 // get reads on the caller's goroutine when it can: nothing of this handle waits ahead of it in the mailbox, and
 // no write of the key waits for its fsync.
-func (t *Table) get(ctx context.Context, key []byte) (*messages.Value, error) {
+func (t *Table) get(ctx context.Context, key []byte) (held, error) {
 	if c := t.cell(); c != nil && (!t.sends() || t.unanswered.Load() == 0) {
 		if ctx.Err() != nil {
-			return nil, contextError(ctx)
+			return held{}, contextError(ctx)
 		}
 		if m := c.serving.Load(); m != nil {
-			if bad := (&messages.Get{Key: key}).Check(); bad != nil {
-				return nil, bad.Of(t.name)
+			if len(key) == 0 || len(key) > messages.MaxKey {
+				return held{}, (&messages.Get{Key: key}).Check().Of(t.name)
 			}
-			if value, err := m.read(key); err == nil {
-				return value, nil
+			if row, err := m.read(key); err == nil {
+				return row, nil
 			}
 			// Being written, or closing: the owner knows what to answer.
 		}
 	}
 	value, _, err := call[*messages.Value](ctx, t, &messages.Get{Key: bytes.Clone(key), Deadline: deadline(ctx)}, nil)
 	if err != nil {
-		return nil, err
+		return held{}, err
 	}
 	// The value may be the one that a sender's message holds.
-	return &messages.Value{Found: value.GetFound(), Value: bytes.Clone(value.GetValue()), Seq: value.GetSeq()}, nil
+	return held{value: bytes.Clone(value.GetValue()), found: value.GetFound(), seq: value.GetSeq()}, nil
 }
 
 // Scan returns one page. Continue with its Next as the start, or the end when reverse.

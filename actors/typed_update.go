@@ -55,18 +55,18 @@ func (t *Typed[K, V]) tryUpdate(ctx context.Context, k []byte, change func(V, bo
 	}
 	var old, none V
 	condition := messages.IfAbsent(k)
-	if row.GetFound() {
-		condition = messages.IfEquals(k, row.GetValue())
+	if row.found {
+		condition = messages.IfEquals(k, row.value)
 		// A copy: old may keep it, and change may change old.
-		if old, err = t.decodeValue(k, bytes.Clone(row.GetValue())); err != nil {
+		if old, err = t.decodeValue(k, bytes.Clone(row.value)); err != nil {
 			return none, false, err
 		}
 	}
 	var op *messages.Op
-	value, err = change(old, row.GetFound())
+	value, err = change(old, row.found)
 	switch {
 	case errors.Is(err, ErrDeleteRow):
-		if !row.GetFound() {
+		if !row.found {
 			return none, false, nil
 		}
 		value, op = none, messages.DeleteOp(k)
@@ -77,7 +77,7 @@ func (t *Typed[K, V]) tryUpdate(ctx context.Context, k []byte, change func(V, bo
 		if err != nil {
 			return none, false, err
 		}
-		if row.GetFound() && bytes.Equal(v, row.GetValue()) {
+		if row.found && bytes.Equal(v, row.value) {
 			return value, false, nil
 		}
 		op = messages.PutOp(k, v)

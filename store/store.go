@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -88,10 +89,15 @@ func (s *Store) Get(key []byte) (value []byte, found bool, err error) {
 	return s.get(s.db, key)
 }
 
+// keyBuffers are for the keys that Pebble is asked for: it takes them for kept, so that each would be an allocation.
+var keyBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
 // get reads key from the database or a snapshot of it. The handle must be entered.
 func (s *Store) get(from pebble.Reader, key []byte) (value []byte, found bool, err error) {
-	var buf [128]byte
-	data, closer, err := from.Get(userKey(buf[:0], key))
+	buf := keyBuffers.Get().(*[]byte)
+	defer keyBuffers.Put(buf)
+	*buf = userKey((*buf)[:0], key)
+	data, closer, err := from.Get(*buf)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil
 	}
