@@ -58,6 +58,8 @@ type committer struct {
 	committing, acking watch
 	// full is set while writes are refused for want of room.
 	full atomic.Bool
+	// keys are those of the group under way. The committer's alone.
+	keys [][]byte
 	// refuse is why the group under way writes nothing, nil when it may. The committer's alone.
 	refuse *messages.Failure
 
@@ -164,6 +166,9 @@ func (m *committer) apply(g *group) error {
 	if _, short := m.cell.tree.space.short(); short {
 		m.refuse = m.cell.fullFailure()
 	}
+	if err := m.readAhead(batch, g); err != nil {
+		return err
+	}
 	for i, e := range g.entries {
 		if i%256 == 255 {
 			m.committing.step() // each may read what it replaces from a cold disk
@@ -181,6 +186,25 @@ func (m *committer) apply(g *group) error {
 	}
 	applied = true
 	return nil
+}
+
+// readAhead has what the group's writes replace read at once. Those that will be refused are among them.
+func (m *committer) readAhead(batch *store.Group, g *group) error {
+	if !batch.Counts() {
+		return nil
+	}
+	m.keys = m.keys[:0]
+	for _, e := range g.entries {
+		for i := range e.ops {
+			if o := &e.ops[i]; o.kind == putOperation || o.kind == deleteOperation {
+				o.ahead = len(m.keys)
+				m.keys = append(m.keys, o.key)
+			}
+		}
+	}
+	err := batch.ReadAhead(m.keys, m.committing.step)
+	clear(m.keys)
+	return err
 }
 
 func (m *committer) carryOut(g *store.Group, e *entry, now time.Time) error {
@@ -228,6 +252,7 @@ func (m *committer) write(g *store.Group, e *entry) error {
 			}
 			previous = append(previous, &messages.Previous{Found: found, Value: value})
 		}
+		g.Ahead(op.ahead)
 		if err := applyOp(g, op, m.committing.step); err != nil {
 			return err
 		}

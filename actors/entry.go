@@ -48,6 +48,8 @@ type operation struct {
 	key, value []byte
 	// hash is the key's; none of a range.
 	hash uint64
+	// ahead is which of the group's keys that were read ahead is this one's.
+	ahead int
 }
 
 type operationKind uint8

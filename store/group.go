@@ -30,6 +30,10 @@ type Group struct {
 	overlay map[string]overlaid
 	removed []keyRange
 	folded  int
+
+	// ahead is what was read ahead; known is that of the next operation's key.
+	ahead []prior
+	known *prior
 }
 
 type overlaid struct {
@@ -71,7 +75,7 @@ func (g *Group) spareRoom() {
 	overlay, removed := g.overlay, g.removed[:0]
 	clear(overlay)
 	clear(g.removed)
-	*g = Group{s: g.s, overlay: overlay, removed: removed}
+	*g = Group{s: g.s, overlay: overlay, removed: removed, ahead: g.ahead[:0]}
 	g.s.spare = g
 }
 
@@ -229,17 +233,33 @@ func (g *Group) operation() *pebble.Batch {
 		g.batch = g.s.db.NewBatch()
 	}
 	g.next.Position.Seq++
+	g.known = nil // of this operation, and no other
 	return g.batch
 }
 
 // account replaces key's value in the overlay and in the sums.
 func (g *Group) account(key []byte, now overlaid) error {
-	old, found, err := g.Get(key)
-	if err != nil {
-		return err
-	}
-	if found {
-		g.forget(key, old)
+	known := g.known
+	old, seen := g.overlay[string(key)]
+	switch {
+	case seen:
+		if old.found {
+			g.forget(key, old.value)
+		}
+	case g.isRemoved(key):
+	default:
+		if known == nil {
+			before, err := g.s.prior(key)
+			if err != nil {
+				return err
+			}
+			known = &before
+		}
+		if known.found {
+			g.changed.Count--
+			g.changed.LiveBytes -= known.bytes
+			g.changed.Fingerprint -= known.fingerprint
+		}
 	}
 	if now.found {
 		g.changed.Count++

@@ -80,11 +80,18 @@ func (m *model) group(t *rapid.T) {
 	}
 	next := maps.Clone(m.rows)
 	seq := m.seq
+	var ahead [][]byte
+	for _, key := range rapid.SliceOfN(anyKey, 0, 40).Draw(t, "ahead") {
+		ahead = append(ahead, []byte(key))
+	}
+	if err := g.ReadAhead(ahead, nil); err != nil {
+		t.Fatal(err)
+	}
 	for range rapid.IntRange(0, 8).Draw(t, "writes") {
 		if rapid.IntRange(0, 2).Draw(t, "conditional") == 0 && m.refused(t, g, next) {
 			continue
 		}
-		m.operate(t, g, next)
+		m.operate(t, g, next, ahead)
 		seq++
 		if g.Seq() != seq {
 			t.Fatalf("group is at seq %d, want %d", g.Seq(), seq)
@@ -115,8 +122,13 @@ func (m *model) group(t *rapid.T) {
 	}
 }
 
-func (m *model) operate(t *rapid.T, g *Group, next map[string]string) {
+func (m *model) operate(t *rapid.T, g *Group, next map[string]string, ahead [][]byte) {
 	key := anyKey.Draw(t, "key")
+	if len(ahead) > 0 && rapid.Bool().Draw(t, "read ahead") {
+		i := rapid.IntRange(0, len(ahead)-1).Draw(t, "which")
+		key = string(ahead[i])
+		g.Ahead(i)
+	}
 	var err error
 	switch rapid.IntRange(0, 4).Draw(t, "operation") {
 	case 0, 1:
