@@ -23,7 +23,7 @@ type memory struct {
 func (m *memory) Load(_ context.Context, k *Keys) error {
 	m.rows = map[string][]byte{}
 	for i := range k.Rows() {
-		m.rows[string(KeyOf(i))] = k.Value()
+		m.rows[string(KeyOf(i))] = k.ValueOf(KeyOf(i))
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func ProbeDisk(ctx context.Context, fs vfs.FS, dir string, lasts time.Duration) 
 		return d, fmt.Errorf("probe disk: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close(), fs.Remove(path)) }()
-	h, block := newHistogram(), NewKeys(1, writeBytes, 1).Value()
+	h, block := newHistogram(), NewKeys(1, writeBytes, 1).ValueOf(KeyOf(0))
 	for end := time.Now().Add(lasts / 2); time.Now().Before(end) || h.TotalCount() == 0; {
 		if ctx.Err() != nil {
 			return d, ctx.Err()

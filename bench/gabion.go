@@ -38,7 +38,8 @@ func (t *Table) Load(ctx context.Context, keys *Keys) error {
 	for i := uint64(0); i < keys.Rows(); {
 		w := &messages.Write{}
 		for ; i < keys.Rows() && len(w.GetOps()) < loadBatch; i++ {
-			w.Ops = append(w.Ops, messages.PutOp(KeyOf(i), keys.Value()))
+			key := KeyOf(i)
+			w.Ops = append(w.Ops, messages.PutOp(key, keys.ValueOf(key)))
 		}
 		if _, err := t.handle.Write(ctx, w); err != nil {
 			return err
@@ -114,7 +115,8 @@ func (t *Table) Window(size int, key func(*Keys) []byte) Load {
 			case <-ctx.Done():
 				return 0, ctx.Err()
 			}
-			t.system.Root.RequestWithCustomSender(to, &messages.Put{Key: key(k), Value: k.Value()}, w.pid)
+			next := key(k)
+			t.system.Root.RequestWithCustomSender(to, &messages.Put{Key: next, Value: k.ValueOf(next)}, w.pid)
 			return 1, nil
 		},
 		Drain: func() error {

@@ -20,15 +20,20 @@ type shared struct {
 	rows  uint64
 	next  atomic.Uint64 // the first row that nobody has taken
 	forks atomic.Uint64
-	value []byte
+	pool  []byte // of which every value is a part
+	size  int    // of a value
 	seed  uint64
 }
 
-// NewKeys makes the keys of so many rows, whose values have size bytes. The bytes do not compress.
+// poolBytes is how many places of the pool a value may begin at. It is far more than a block of any store has bytes, so that
+// hardly two values of a block have bytes in common, which the store would compress away.
+const poolBytes = 8 << 20
+
+// NewKeys makes the keys of so many rows, whose values have size bytes. Neither a value compresses nor many of them together.
 func NewKeys(rows uint64, size int, seed uint64) *Keys {
-	s := &shared{rows: rows, value: make([]byte, size), seed: seed}
+	s := &shared{rows: rows, pool: make([]byte, poolBytes+size), size: size, seed: seed}
 	s.next.Store(rows)
-	_, _ = rand.NewChaCha8([32]byte{1, byte(seed)}).Read(s.value)
+	_, _ = rand.NewChaCha8([32]byte{1, byte(seed)}).Read(s.pool)
 	return &Keys{rng: rand.New(rand.NewPCG(seed, 0)), shared: s, zipf: newZipfian(rows)}
 }
 
@@ -49,10 +54,13 @@ func KeyOf(i uint64) []byte {
 func (k *Keys) Rows() uint64 { return k.shared.rows }
 
 // Size is the bytes of a key and its value.
-func (k *Keys) Size() int { return keyBytes + len(k.shared.value) }
+func (k *Keys) Size() int { return keyBytes + k.shared.size }
 
-// Value is that of every row. It must not be changed.
-func (k *Keys) Value() []byte { return k.shared.value }
+// ValueOf is the value of the row that has the key, whoever stores it. It must not be changed.
+func (k *Keys) ValueOf(key []byte) []byte {
+	at := binary.BigEndian.Uint64(key) % poolBytes
+	return k.shared.pool[at : at+uint64(k.shared.size) : at+uint64(k.shared.size)]
+}
 
 // Fresh is the key of a row that there was not.
 func (k *Keys) Fresh() []byte { return KeyOf(k.shared.next.Add(1) - 1) }

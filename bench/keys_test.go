@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"compress/flate"
 	"math"
 	"slices"
 	"testing"
@@ -58,6 +59,32 @@ func TestKeys(t *testing.T) {
 	}
 	if newest < 150 || newest > 500 { // one in 7.5
 		t.Errorf("the newest was drawn %d times of 2000", newest)
+	}
+}
+
+// TestValues: stores can compress neither a value nor many together, and whoever asks for one gets the same.
+func TestValues(t *testing.T) {
+	k := NewKeys(1000, 100, 1)
+	var rows, packed bytes.Buffer
+	for i := range k.Rows() {
+		value := k.ValueOf(KeyOf(i))
+		if !bytes.Equal(value, k.fork().ValueOf(KeyOf(i))) || len(value) != 100 || k.Size() != 116 {
+			t.Fatalf("row %d has the value %x", i, value)
+		}
+		rows.Write(value)
+	}
+	w, err := flate.NewWriter(&packed, flate.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(rows.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if packed.Len() < rows.Len()*98/100 {
+		t.Errorf("%d bytes of values become %d", rows.Len(), packed.Len())
 	}
 }
 

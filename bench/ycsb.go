@@ -22,14 +22,15 @@ type Store interface {
 
 // Puts stores fresh rows.
 func Puts(s Store) func(context.Context, *Keys) (int, error) {
-	return func(ctx context.Context, k *Keys) (int, error) { return 1, s.Put(ctx, k.Fresh(), k.Value()) }
+	return func(ctx context.Context, k *Keys) (int, error) { return 1, insert(ctx, s, k) }
 }
 
 // Gets reads rows, each as often as the others.
 func Gets(s Store) func(context.Context, *Keys) (int, error) {
 	return func(ctx context.Context, k *Keys) (int, error) {
-		value, err := s.Get(ctx, k.Uniform())
-		if err == nil && !bytes.Equal(value, k.Value()) {
+		key := k.Uniform()
+		value, err := s.Get(ctx, key)
+		if err == nil && !bytes.Equal(value, k.ValueOf(key)) {
 			err = errWrongValue
 		}
 		return 1, err
@@ -76,8 +77,12 @@ func readLatest(ctx context.Context, s Store, k *Keys) error {
 	return err
 }
 
-func update(ctx context.Context, s Store, k *Keys) error { return s.Put(ctx, k.Zipfian(), k.Value()) }
-func insert(ctx context.Context, s Store, k *Keys) error { return s.Put(ctx, k.Fresh(), k.Value()) }
+func update(ctx context.Context, s Store, k *Keys) error { return put(ctx, s, k, k.Zipfian()) }
+func insert(ctx context.Context, s Store, k *Keys) error { return put(ctx, s, k, k.Fresh()) }
+
+func put(ctx context.Context, s Store, k *Keys, key []byte) error {
+	return s.Put(ctx, key, k.ValueOf(key))
+}
 
 // longestScan is YCSB's; lengths are uniform.
 const longestScan = 100
@@ -92,5 +97,5 @@ func modify(ctx context.Context, s Store, k *Keys) error {
 	if _, err := s.Get(ctx, key); err != nil {
 		return err
 	}
-	return s.Put(ctx, key, k.Value())
+	return put(ctx, s, k, key)
 }

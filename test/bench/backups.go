@@ -276,7 +276,8 @@ func addRows(ctx context.Context, table *bench.Table, keys *bench.Keys, n int) e
 	for n > 0 {
 		w := &messages.Write{}
 		for ; n > 0 && len(w.GetOps()) < 1000; n-- {
-			w.Ops = append(w.Ops, messages.PutOp(keys.Fresh(), keys.Value()))
+			key := keys.Fresh()
+			w.Ops = append(w.Ops, messages.PutOp(key, keys.ValueOf(key)))
 		}
 		if _, err := table.Handle().Write(ctx, w); err != nil {
 			return err

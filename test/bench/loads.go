@@ -61,7 +61,8 @@ func window(key func(*bench.Keys) []byte) func(bench.Store, *bench.Keys) bench.L
 func unsynced(s bench.Store) func(context.Context, *bench.Keys) (int, error) {
 	db := s.(*pebbleStore).db
 	return func(_ context.Context, k *bench.Keys) (int, error) {
-		return 1, db.Set(k.Fresh(), k.Value(), pebble.NoSync)
+		key := k.Fresh()
+		return 1, db.Set(key, k.ValueOf(key), pebble.NoSync)
 	}
 }
 
@@ -84,7 +85,8 @@ func grouped(size func() int) func(bench.Store, *bench.Keys) bench.Load {
 			Op: func(_ context.Context, k *bench.Keys) (int, error) {
 				b, n := db.NewBatch(), max(1, size())
 				for range n {
-					if err := b.Set(k.Fresh(), k.Value(), nil); err != nil {
+					key := k.Fresh()
+					if err := b.Set(key, k.ValueOf(key), nil); err != nil {
 						return 0, err
 					}
 				}

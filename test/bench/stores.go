@@ -88,7 +88,8 @@ func (s *pebbleStore) Load(_ context.Context, k *bench.Keys) error {
 	for i := uint64(0); i < k.Rows(); {
 		b := s.db.NewBatch()
 		for n := 0; i < k.Rows() && n < 1000; i, n = i+1, n+1 {
-			if err := b.Set(bench.KeyOf(i), k.Value(), nil); err != nil {
+			key := bench.KeyOf(i)
+			if err := b.Set(key, k.ValueOf(key), nil); err != nil {
 				return err
 			}
 		}
@@ -150,7 +151,8 @@ func openBolt(dir string) (*boltStore, error) {
 func (s *boltStore) Load(_ context.Context, k *bench.Keys) error {
 	return s.db.Update(func(tx *bbolt.Tx) error {
 		for i := range k.Rows() {
-			if err := tx.Bucket(bucket).Put(bench.KeyOf(i), k.Value()); err != nil {
+			key := bench.KeyOf(i)
+			if err := tx.Bucket(bucket).Put(key, k.ValueOf(key)); err != nil {
 				return err
 			}
 		}
@@ -196,7 +198,8 @@ func (s *badgerStore) Load(_ context.Context, k *bench.Keys) error {
 	b := s.db.NewWriteBatch()
 	defer b.Cancel()
 	for i := range k.Rows() {
-		if err := b.Set(bench.KeyOf(i), k.Value()); err != nil {
+		key := bench.KeyOf(i)
+		if err := b.Set(key, k.ValueOf(key)); err != nil {
 			return err
 		}
 	}
