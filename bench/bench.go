@@ -5,7 +5,6 @@ package bench
 import (
 	"context"
 	"runtime"
-	"runtime/metrics"
 	"sync"
 	"time"
 
@@ -19,6 +18,11 @@ type Load struct {
 	// Rate is how many operations a second arrive, by a Poisson process, whether or not earlier ones have ended. One that
 	// finds no caller free waits, and its latency counts from its arrival. Zero means that each caller goes on at once.
 	Rate float64
+	// Until, once closed, ends the arrivals of a Rate. What has arrived is carried out, and counts. Nil lets them go on.
+	Until <-chan struct{}
+	// Counts tells of an operation whether it is measured, by when it arrived or began. It is called by all callers. Nil
+	// measures all.
+	Counts func(at time.Time) bool
 	// Op is carried out with the caller's own source of keys. It returns how many operations it was.
 	Op func(ctx context.Context, k *Keys) (int, error)
 	// Drain waits for what Op has begun and not waited for; its time counts. Nil where Op waits.
@@ -34,8 +38,10 @@ type Sample struct {
 	P50 float64 `json:"p50_us"`
 	P99 float64 `json:"p99_us"`
 	Max float64 `json:"max_us"`
-	// Allocs is the process's allocations for each operation, Busy the share of the processors that it used.
+	// Allocs is the process's allocations for each operation, CPU the processor time for each in microseconds, and Busy the
+	// share of the processors that it used.
 	Allocs float64 `json:"allocs_per_op"`
+	CPU    float64 `json:"cpu_us_per_op"`
 	Busy   float64 `json:"cpu_busy"`
 	// Written is the bytes written to the disk for each byte of a key or value; zero where it was not told.
 	Written float64 `json:"written_per_byte,omitempty"`
@@ -53,7 +59,7 @@ const (
 // Run carries out the load until lasts has passed, or ctx has ended, which is its error.
 func Run(ctx context.Context, l Load, keys *Keys, lasts time.Duration) (Sample, error) {
 	callers := max(1, l.Callers)
-	runtime.GC() // the last run's garbage, and the counts of processor time, which a collection brings up to date
+	runtime.GC() // the last run's garbage
 	before := usage()
 	began := time.Now()
 	end := began.Add(lasts)
@@ -61,7 +67,7 @@ func Run(ctx context.Context, l Load, keys *Keys, lasts time.Duration) (Sample, 
 	defer stop()
 	var arrivals <-chan time.Time
 	if l.Rate > 0 {
-		arrivals = arrive(running, keys.fork(), l.Rate, end)
+		arrivals = arrive(running, l, keys.fork(), began, end)
 	}
 	var mu sync.Mutex
 	var s Sample
@@ -87,17 +93,14 @@ func Run(ctx context.Context, l Load, keys *Keys, lasts time.Duration) (Sample, 
 	if l.Drain != nil && failed == nil {
 		failed = l.Drain()
 	}
-	s.Seconds = time.Since(began).Seconds()
-	runtime.GC()
-	after := usage()
+	lasted, after := time.Since(began), usage()
+	s.Seconds, s.Busy = lasted.Seconds(), busy(after.processors-before.processors, lasted)
 	if l.Drain == nil {
 		s.P50, s.P99, s.Max = float64(all.ValueAtQuantile(50))/1e3, float64(all.ValueAtQuantile(99))/1e3, float64(all.Max())/1e3
 	}
 	if s.Ops > 0 {
 		s.Allocs = float64(after.allocs-before.allocs) / float64(s.Ops)
-	}
-	if total := after.total - before.total; total > 0 {
-		s.Busy = 1 - (after.idle-before.idle)/total
+		s.CPU = (after.processors - before.processors).Seconds() * 1e6 / float64(s.Ops)
 	}
 	if failed == nil {
 		failed = ctx.Err()
@@ -121,55 +124,13 @@ func call(ctx context.Context, l Load, keys *Keys, arrivals <-chan time.Time, en
 		if err != nil {
 			return ops, err
 		}
+		if l.Counts != nil && !l.Counts(at) {
+			continue
+		}
 		ops += int64(n)
 		_ = h.RecordValue(min(int64(time.Since(at)), mostLatency))
 	}
 	return ops, nil
 }
 
-// mostLate is how many arrivals may wait for a caller.
-const mostLate = 1 << 20
-
-// arrive sends the times at which operations arrive: as they were drawn, or, where the timer is late, as it was. Callers who
-// are late do not hold it up.
-func arrive(ctx context.Context, keys *Keys, rate float64, end time.Time) <-chan time.Time {
-	out := make(chan time.Time, mostLate)
-	go func() {
-		defer close(out)
-		for drawn := time.Now(); ; {
-			drawn = drawn.Add(time.Duration(keys.rng.ExpFloat64() / rate * float64(time.Second)))
-			if drawn.After(end) {
-				return
-			}
-			at := drawn
-			if wait := time.Until(drawn); wait > 0 {
-				select {
-				case <-time.After(wait):
-				case <-ctx.Done():
-					return
-				}
-				at = time.Now()
-			}
-			select {
-			case out <- at:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return out
-}
-
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, mostLatency, digits) }
-
-// spent is what the process has used so far.
-type spent struct {
-	allocs      uint64
-	total, idle float64 // seconds of all processors
-}
-
-func usage() spent {
-	s := []metrics.Sample{{Name: "/gc/heap/allocs:objects"}, {Name: "/cpu/classes/total:cpu-seconds"}, {Name: "/cpu/classes/idle:cpu-seconds"}}
-	metrics.Read(s)
-	return spent{allocs: s[0].Value.Uint64(), total: s[1].Value.Float64(), idle: s[2].Value.Float64()}
-}

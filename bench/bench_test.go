@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -81,14 +82,47 @@ func TestRun(t *testing.T) {
 
 // TestArrivals: operations come at their rate, whatever those before them take, and wait from their arrival on.
 func TestArrivals(t *testing.T) {
-	slow := Load{Rate: 2000, Callers: 1, Op: func(context.Context, *Keys) (int, error) {
-		<-time.After(5 * time.Millisecond)
+	const rate, takes, lasts = 2000, 5 * time.Millisecond, 50 * time.Millisecond
+	slow := func(context.Context, *Keys) (int, error) {
+		time.Sleep(takes)
 		return 1, nil
-	}}
-	const lasts = 50 * time.Millisecond
-	s, err := Run(t.Context(), slow, NewKeys(10, 10, 1), lasts)
-	// Some 100 arrive; the last of them waits for all others.
-	if err != nil || s.Ops < 50 || s.Ops > 200 || s.Max < float64((200*time.Millisecond)/time.Microsecond) {
-		t.Errorf("%+v, %v", s, err)
 	}
+	synctest.Test(t, func(t *testing.T) {
+		s, err := Run(t.Context(), Load{Rate: rate, Op: slow}, NewKeys(10, 10, 1), lasts)
+		// Some 100 arrive. The one caller is through with the last of them when it has carried out all.
+		all := time.Duration(s.Ops) * takes
+		if err != nil || s.Ops < 70 || s.Ops > 130 || s.Seconds < all.Seconds() || s.Max < float64((all-lasts)/time.Microsecond) {
+			t.Errorf("%+v, %v", s, err)
+		}
+	})
+	// Of what arrived until it was told to stop, nothing is left out; of the rest, all.
+	synctest.Test(t, func(t *testing.T) {
+		until, began := make(chan struct{}), time.Now()
+		time.AfterFunc(lasts, func() { close(until) })
+		carriedOut := 0
+		s, err := Run(t.Context(), Load{Rate: rate, Until: until, Counts: func(at time.Time) bool { return at.After(began.Add(lasts / 2)) },
+			Op: func(ctx context.Context, k *Keys) (int, error) { carriedOut++; return slow(ctx, k) }}, NewKeys(10, 10, 1), time.Hour)
+		if err != nil || carriedOut < 70 || carriedOut > 130 || s.Ops < 30 || s.Ops > int64(carriedOut)*7/10 ||
+			s.Max < float64((time.Duration(carriedOut)*takes-lasts)/time.Microsecond) {
+			t.Errorf("%+v, %v; %d were carried out", s, err, carriedOut)
+		}
+	})
+}
+
+// TestLateGenerator: arrivals that the machine was too busy to send in time are sent with the time that was drawn.
+func TestLateGenerator(t *testing.T) {
+	const rate, late = 1000, 100 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		time.Sleep(late)
+		arrivals, in := 0, 0
+		for at := range arrive(t.Context(), Load{Rate: rate}, NewKeys(10, 10, 1), began, began.Add(2*late)) {
+			if arrivals++; at.Sub(began) < late {
+				in++
+			}
+		}
+		if arrivals < 150 || arrivals > 250 || in < 70 || in > 130 {
+			t.Errorf("%d arrived, %d of them before the generator began", arrivals, in)
+		}
+	})
 }

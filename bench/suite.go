@@ -87,7 +87,7 @@ func Measure(ctx context.Context, o Options) (r *Report, err error) {
 			if _, err := Run(ctx, l.load(), keys, o.Lasts/4); err != nil { // warm
 				return nil, err
 			}
-			if err := rest(ctx); err != nil {
+			if err := Rest(ctx); err != nil {
 				return nil, err
 			}
 			s, err := Run(ctx, l.load(), keys, o.Lasts)
@@ -103,11 +103,8 @@ func Measure(ctx context.Context, o Options) (r *Report, err error) {
 	return r, nil
 }
 
-// Shares of the processors that are taken for busy and for idle.
-const (
-	busyShare = 0.8
-	idleShare = 0.1
-)
+// busyShare of the processors is taken for all of them.
+const busyShare = 0.8
 
 // limit says what limits puts by many callers.
 func limit(s Sample, d Disk) string {
@@ -121,23 +118,4 @@ func limit(s Sample, d Disk) string {
 	}
 	return fmt.Sprintf("neither the processors, which were busy for %.0f %% of the time, nor one fsync of %.0f µs, beside a put of %.0f µs: something else uses the disk or the machine",
 		100*s.Busy, d.SyncP50, s.P50)
-}
-
-// rest waits until the process does nothing any more, as compactions do, or half a minute has passed.
-func rest(ctx context.Context) error {
-	for range 300 {
-		runtime.GC() // brings the counts of processor time up to date
-		before := usage()
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		runtime.GC()
-		after := usage()
-		if total := after.total - before.total; total == 0 || (after.idle-before.idle)/total > 1-idleShare {
-			return nil
-		}
-	}
-	return nil
 }

@@ -97,7 +97,9 @@ func measureBeside(ctx context.Context, o options, dir string, r *results) error
 	if err := table.Load(ctx, keys); err != nil {
 		return err
 	}
-	rest()
+	if err := bench.Rest(ctx); err != nil {
+		return err
+	}
 	capacity, err := bench.Run(ctx, bench.Load{Callers: besideCallers, Op: bench.Puts(table)}, keys, 2*o.lasts())
 	if err != nil {
 		return err
@@ -120,7 +122,9 @@ func measureBeside(ctx context.Context, o options, dir string, r *results) error
 		return s, float64(gap.Load()) / 1e6, err
 	}
 	for range o.rounds {
-		rest()
+		if err := bench.Rest(ctx); err != nil {
+			return err
+		}
 		before, quiet, err := measure(ctx, 3*o.lasts())
 		if err != nil {
 			return err
@@ -162,7 +166,9 @@ func measureBig(ctx context.Context, o options, dir string, r *results) error {
 	if err := table.Load(ctx, keys); err != nil {
 		return err
 	}
-	rest()
+	if err := bench.Rest(ctx); err != nil {
+		return err
+	}
 	timed := func(what string, bytes int64, f func() error) error {
 		began := time.Now()
 		if err := f(); err != nil {
@@ -171,7 +177,9 @@ func measureBig(ctx context.Context, o options, dir string, r *results) error {
 		step := timing{What: what, Seconds: time.Since(began).Seconds(), Bytes: bytes}
 		r.Big = append(r.Big, step)
 		fmt.Printf("%d rows of 100 B: %s in %.2f s\n", o.bigRows, what, step.Seconds)
-		rest()
+		if err := bench.Rest(ctx); err != nil {
+			return err
+		}
 		return nil
 	}
 	var row *messages.TableResult
@@ -189,7 +197,9 @@ func measureBig(ctx context.Context, o options, dir string, r *results) error {
 	if err := addRows(ctx, table, keys, o.bigRows/100); err != nil {
 		return err
 	}
-	rest()
+	if err := bench.Rest(ctx); err != nil {
+		return err
+	}
 	if err := timed("next backup, a hundredth of new rows", 0, backUp); err != nil {
 		return err
 	}
@@ -237,7 +247,9 @@ func measureNine(ctx context.Context, o options, dir string, r *results) error {
 				return err
 			}
 		}
-		rest()
+		if err := bench.Rest(ctx); err != nil {
+			return err
+		}
 		if _, _, err := h.backUp(ctx); err != nil {
 			return err
 		}
@@ -251,7 +263,9 @@ func measureNine(ctx context.Context, o options, dir string, r *results) error {
 					return err
 				}
 			}
-			rest()
+			if err := bench.Rest(ctx); err != nil {
+				return err
+			}
 			took, results, err := h.backUp(ctx)
 			if err != nil {
 				return err

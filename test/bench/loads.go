@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -180,7 +179,9 @@ func takeTurn(ctx context.Context, o options, w workload, t turn, dir string) (s
 	if _, err := bench.Run(ctx, warm, keys, o.lasts()/4); err != nil {
 		return sample, 0, err
 	}
-	rest()
+	if err := bench.Rest(ctx); err != nil {
+		return sample, 0, err
+	}
 	g, _ := s.(*gabionStore)
 	groups := int64(0)
 	if g != nil {
@@ -193,21 +194,11 @@ func takeTurn(ctx context.Context, o options, w workload, t turn, dir string) (s
 	if g != nil {
 		groupSize = int(sample.Ops / max(1, g.groups.groups.Load()-groups))
 	}
-	rest() // what the puts have caused is part of what they write
+	if err := bench.Rest(ctx); err != nil { // what the puts have caused is part of what they write
+		return sample, 0, err
+	}
 	if written := writtenBytes() - written; sample.Ops > 0 {
 		sample.Written = float64(written) / float64(sample.Ops) / float64(keys.Size())
 	}
 	return sample, groupSize, nil
-}
-
-// rest waits until the process does nothing any more, as compactions do, or half a minute has passed.
-func rest() {
-	const look = 50 * time.Millisecond
-	for range 600 {
-		before := processorTime()
-		time.Sleep(look)
-		if processorTime()-before < look/20 {
-			return
-		}
-	}
 }

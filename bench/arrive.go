@@ -1,0 +1,42 @@
+package bench
+
+import (
+	"context"
+	"time"
+)
+
+// mostLate is how many arrivals may wait for a caller.
+const mostLate = 1 << 20
+
+// arrive sends the times at which operations arrive, from began to end, or until the load's Until is closed. They are drawn
+// beforehand: neither callers who are late nor a timer that is, as on a machine that is too busy to wake this goroutine, make
+// an operation arrive later, or not at all. Otherwise what took long would be asked less, and look faster.
+func arrive(ctx context.Context, l Load, keys *Keys, began, end time.Time) <-chan time.Time {
+	out := make(chan time.Time, mostLate)
+	go func() {
+		defer close(out)
+		for drawn := began; ; {
+			drawn = drawn.Add(time.Duration(keys.rng.ExpFloat64() / l.Rate * float64(time.Second)))
+			if drawn.After(end) {
+				return
+			}
+			if wait := time.Until(drawn); wait > 0 {
+				select {
+				case <-time.After(wait):
+				case <-l.Until:
+					return
+				case <-ctx.Done():
+					return
+				}
+			}
+			select {
+			case out <- drawn:
+			case <-l.Until:
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
