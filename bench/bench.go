@@ -38,6 +38,9 @@ type Sample struct {
 	P50 float64 `json:"p50_us"`
 	P99 float64 `json:"p99_us"`
 	Max float64 `json:"max_us"`
+	// Late is the 99th percentile, in microseconds, of how much later than drawn the arrivals of a Rate were sent, because
+	// of the timer or a busy machine. It is part of the latencies.
+	Late float64 `json:"late_p99_us,omitempty"`
 	// Allocs is the process's allocations for each operation, CPU the processor time for each in microseconds, and Busy the
 	// share of the processors that it used.
 	Allocs float64 `json:"allocs_per_op"`
@@ -66,8 +69,9 @@ func Run(ctx context.Context, l Load, keys *Keys, lasts time.Duration) (Sample, 
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	var arrivals <-chan time.Time
+	late := newHistogram()
 	if l.Rate > 0 {
-		arrivals = arrive(running, l, keys.fork(), began, end)
+		arrivals = arrive(running, l, keys.fork(), began, end, late)
 	}
 	var mu sync.Mutex
 	var s Sample
@@ -97,6 +101,9 @@ func Run(ctx context.Context, l Load, keys *Keys, lasts time.Duration) (Sample, 
 	s.Seconds, s.Busy = lasted.Seconds(), busy(after.processors-before.processors, lasted)
 	if l.Drain == nil {
 		s.P50, s.P99, s.Max = float64(all.ValueAtQuantile(50))/1e3, float64(all.ValueAtQuantile(99))/1e3, float64(all.Max())/1e3
+	}
+	if l.Rate > 0 && failed == nil { // all arrivals were received: nobody records any more
+		s.Late = float64(late.ValueAtQuantile(99)) / 1e3
 	}
 	if s.Ops > 0 {
 		s.Allocs = float64(after.allocs-before.allocs) / float64(s.Ops)

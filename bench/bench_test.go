@@ -115,14 +115,17 @@ func TestLateGenerator(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		time.Sleep(late)
-		arrivals, in := 0, 0
-		for at := range arrive(t.Context(), Load{Rate: rate}, NewKeys(10, 10, 1), began, began.Add(2*late)) {
+		arrivals, in, sent := 0, 0, newHistogram()
+		for at := range arrive(t.Context(), Load{Rate: rate}, NewKeys(10, 10, 1), began, began.Add(2*late), sent) {
 			if arrivals++; at.Sub(began) < late {
 				in++
 			}
 		}
 		if arrivals < 150 || arrivals > 250 || in < 70 || in > 130 {
 			t.Errorf("%d arrived, %d of them before the generator began", arrivals, in)
+		}
+		if got := time.Duration(sent.Max()); got < late*9/10 || got > late*11/10 {
+			t.Errorf("the latest was sent %v late, want %v", got, late)
 		}
 	})
 }

@@ -11,6 +11,7 @@ require (
 	github.com/gabiondb/gabion v0.0.0-00010101000000-000000000000
 	go.etcd.io/bbolt v1.5.0
 	gonum.org/v1/plot v0.17.0
+	google.golang.org/protobuf v1.36.12
 )
 
 require (
@@ -73,5 +74,4 @@ require (
 	golang.org/x/image v0.30.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
-	google.golang.org/protobuf v1.36.12 // indirect
 )

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/gabiondb/gabion/bench"
+	"github.com/gabiondb/gabion/messages"
+)
+
+// measureBig times a first backup of a big table, the next one after a hundredth of new rows, a verify, and a restore.
+func measureBig(ctx context.Context, o options, dir string, r *results) error {
+	h, err := newHost(ctx, dir, "t")
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	table, keys := h.tables[0], bench.NewKeys(uint64(o.bigRows), 100, 1)
+	if err := table.Load(ctx, keys); err != nil {
+		return err
+	}
+	if err := bench.Rest(ctx); err != nil {
+		return err
+	}
+	timed := func(what string, bytes int64, f func() error) error {
+		began := time.Now()
+		if err := f(); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		step := timing{What: what, Seconds: time.Since(began).Seconds(), Bytes: bytes}
+		r.Big = append(r.Big, step)
+		fmt.Printf("%d rows of 100 B: %s in %.2f s\n", o.bigRows, what, step.Seconds)
+		if err := bench.Rest(ctx); err != nil {
+			return err
+		}
+		return nil
+	}
+	var row *messages.TableResult
+	backUp := func() error {
+		_, rows, err := h.backUp(ctx)
+		if err == nil {
+			row = rows[0]
+		}
+		return err
+	}
+	if err := timed("first backup", 0, backUp); err != nil {
+		return err
+	}
+	r.Big[len(r.Big)-1].Bytes = row.GetCopiedBytes()
+	if err := addRows(ctx, table, keys, o.bigRows/100); err != nil {
+		return err
+	}
+	if err := bench.Rest(ctx); err != nil {
+		return err
+	}
+	if err := timed("next backup, a hundredth of new rows", 0, backUp); err != nil {
+		return err
+	}
+	r.Big[len(r.Big)-1].Bytes = row.GetCopiedBytes()
+	path := filepath.Join(dir, "backups", "t", row.GetBackupId(), "db")
+	if err := timed("cp of the backup", row.GetBytes(), func() error { return copyDir(path, filepath.Join(dir, "copy")) }); err != nil {
+		return err
+	}
+	if err := timed("verify", row.GetBytes(), func() error {
+		_, err := h.g.VerifyBackup(ctx, "t", row.GetBackupId())
+		return err
+	}); err != nil {
+		return err
+	}
+	return timed("restore", row.GetBytes(), func() error {
+		_, err := h.g.RestoreTable(ctx, "t")
+		return err
+	})
+}
