@@ -41,12 +41,12 @@ func (k *Keys) fork() *Keys {
 	return &Keys{rng: rand.New(rand.NewPCG(k.shared.seed, k.shared.forks.Add(1))), shared: k.shared, zipf: k.zipf}
 }
 
-// keyBytes is the length of a key.
-const keyBytes = 16
+// KeyBytes is the length of a key.
+const KeyBytes = 16
 
 // KeyOf is the key of row i: 16 bytes, of which the first eight are spread, as those of hashed ids are.
 func KeyOf(i uint64) []byte {
-	key := binary.BigEndian.AppendUint64(make([]byte, 0, keyBytes), scramble(i))
+	key := binary.BigEndian.AppendUint64(make([]byte, 0, KeyBytes), scramble(i))
 	return binary.BigEndian.AppendUint64(key, i)
 }
 
@@ -54,7 +54,7 @@ func KeyOf(i uint64) []byte {
 func (k *Keys) Rows() uint64 { return k.shared.rows }
 
 // Size is the bytes of a key and its value.
-func (k *Keys) Size() int { return keyBytes + k.shared.size }
+func (k *Keys) Size() int { return KeyBytes + k.shared.size }
 
 // ValueOf is the value of the row that has the key, whoever stores it. It must not be changed.
 func (k *Keys) ValueOf(key []byte) []byte {

@@ -62,7 +62,7 @@ func Markdown(rows []Row, base string) string {
 	if baseAt >= 0 {
 		beside = " × " + base + " |"
 	}
-	fmt.Fprintf(&b, "| contender | operations/s (min to max) |%s p50 µs | p99 µs | allocations | written |\n|---|--:|%s--:|--:|--:|--:|\n",
+	fmt.Fprintf(&b, "| contender | operations/s (min to max) |%s p50 µs | p99 µs | CPU µs | allocations | written |\n|---|--:|%s--:|--:|--:|--:|--:|\n",
 		beside, strings.Repeat("--:|", min(1, len(beside))))
 	for _, r := range rows {
 		rate := r.Of(Sample.PerSecond)
@@ -71,8 +71,9 @@ func Markdown(rows []Row, base string) string {
 			ratio := Ratio(r, rows[baseAt])
 			fmt.Fprintf(&b, " %.2f (%.2f to %.2f) |", ratio.Median, ratio.Min, ratio.Max)
 		}
-		fmt.Fprintf(&b, " %.1f | %.1f | %.1f | %.1f |\n", r.Of(func(s Sample) float64 { return s.P50 }).Median,
-			r.Of(func(s Sample) float64 { return s.P99 }).Median, r.Of(func(s Sample) float64 { return s.Allocs }).Median,
+		fmt.Fprintf(&b, " %.1f | %.1f | %.2f | %.1f | %.1f |\n", r.Of(func(s Sample) float64 { return s.P50 }).Median,
+			r.Of(func(s Sample) float64 { return s.P99 }).Median, r.Of(func(s Sample) float64 { return s.CPU }).Median,
+			r.Of(func(s Sample) float64 { return s.Allocs }).Median,
 			r.Of(func(s Sample) float64 { return s.Written }).Median)
 	}
 	return b.String()

@@ -15,7 +15,7 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// measureBackups times backups, and what they do to those who write meanwhile.
+// measureBackups times backups, and what they do to those who write meanwhile; and what idle tables cost.
 func measureBackups(ctx context.Context, o options, dir string, r *results) error {
 	if o.only.MatchString("backup, open loop") {
 		if err := measureBeside(ctx, o, dir, r); err != nil {
@@ -30,6 +30,11 @@ func measureBackups(ctx context.Context, o options, dir string, r *results) erro
 	if o.only.MatchString("backup, nine tables") {
 		if err := measureNine(ctx, o, dir, r); err != nil {
 			return fmt.Errorf("backup, nine tables: %w", err)
+		}
+	}
+	if o.only.MatchString("idle tables") {
+		if err := measureIdle(ctx, o, filepath.Join(dir, "idle"), r); err != nil {
+			return fmt.Errorf("idle tables: %w", err)
 		}
 	}
 	return nil

@@ -4,9 +4,18 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
+
+func TestMain(m *testing.M) {
+	if os.Getenv(idleDir) != "" { // the process that idles, which TestQuick starts
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
 
 // TestQuick: one round of a little measures every row, and writes the figures, the tables and the plots.
 func TestQuick(t *testing.T) {
@@ -30,12 +39,17 @@ func TestQuick(t *testing.T) {
 			}
 		}
 	}
-	const figures = 16
-	if len(r.Figures) != figures || len(r.Beside) != 1 || len(r.Big) != 5 || len(r.Nine) != 1 || len(r.GroupSizes) != 1 || r.Machine == "" {
+	const figures = 19
+	if len(r.Figures) != figures || len(r.Beside) != 1 || len(r.Big) != 5 || len(r.Nine) != 1 || len(r.GroupSizes) != 1 || r.Idle == nil || r.Machine.Processor == "" || r.Machine.FileSystem == "" {
 		t.Errorf("%d figures, want %d; %+v", len(r.Figures), figures, r)
 	}
 	if b := r.Beside[0]; b.Before.Ops == 0 || b.During.Ops == 0 || b.BackupSeconds <= 0 {
 		t.Errorf("beside a backup: %+v", b)
+	}
+	for _, w := range workloads(nil) {
+		if !slices.ContainsFunc(r.Conditions, func(c condition) bool { return c.Workload == w.name && c.Rows == 2000 && c.ValueBytes == w.valueBytes }) {
+			t.Errorf("conditions %+v lack %s", r.Conditions, w.name)
+		}
 	}
 	for _, step := range r.Big {
 		if step.Seconds <= 0 || step.Bytes <= 0 {
@@ -59,6 +73,32 @@ func TestQuick(t *testing.T) {
 	for _, name := range []string{"put.svg", "get.svg", "ycsb.svg"} {
 		if info, err := os.Stat(filepath.Join(out, name)); err != nil || info.Size() < 1000 || info.Size() > 100_000 {
 			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+}
+
+// TestRounds: each contender has one turn in every round, each workload begins with another one each time, and Pebble is
+// given the groups of the round under way.
+func TestRounds(t *testing.T) {
+	for _, w := range workloads(nil) {
+		firsts := map[string]bool{}
+		for round := range 2 * len(w.turns) {
+			order := map[string]int{}
+			for i, turn := range w.inRound(round) {
+				order[turn.name] = i
+				firsts[turn.name] = firsts[turn.name] || i == 0
+			}
+			if len(order) != len(w.turns) {
+				t.Errorf("%s, round %d: turns %v", w.name, round, order)
+			}
+			if takes, ok := order[takesGroups]; ok && takes < order[sendsGroups] {
+				t.Errorf("%s, round %d: turns %v", w.name, round, order)
+			}
+		}
+		for _, turn := range w.turns {
+			if !firsts[turn.name] && turn.name != takesGroups {
+				t.Errorf("%s never begins with %s", w.name, turn.name)
+			}
 		}
 	}
 }

@@ -10,6 +10,14 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
+// Steps of the big table.
+const (
+	firstBackup = "first backup"
+	nextBackup  = "next backup, a hundredth of new rows"
+	verifyStep  = "verify"
+	restoreStep = "restore"
+)
+
 // measureBig times a first backup of a big table, the next one after a hundredth of new rows, a verify, and a restore.
 func measureBig(ctx context.Context, o options, dir string, r *results) error {
 	h, err := newHost(ctx, dir, "t")
@@ -45,7 +53,7 @@ func measureBig(ctx context.Context, o options, dir string, r *results) error {
 		}
 		return err
 	}
-	if err := timed("first backup", 0, backUp); err != nil {
+	if err := timed(firstBackup, 0, backUp); err != nil {
 		return err
 	}
 	r.Big[len(r.Big)-1].Bytes = row.GetCopiedBytes()
@@ -55,7 +63,7 @@ func measureBig(ctx context.Context, o options, dir string, r *results) error {
 	if err := bench.Rest(ctx); err != nil {
 		return err
 	}
-	if err := timed("next backup, a hundredth of new rows", 0, backUp); err != nil {
+	if err := timed(nextBackup, 0, backUp); err != nil {
 		return err
 	}
 	r.Big[len(r.Big)-1].Bytes = row.GetCopiedBytes()
@@ -63,13 +71,13 @@ func measureBig(ctx context.Context, o options, dir string, r *results) error {
 	if err := timed("cp of the backup", row.GetBytes(), func() error { return copyDir(path, filepath.Join(dir, "copy")) }); err != nil {
 		return err
 	}
-	if err := timed("verify", row.GetBytes(), func() error {
+	if err := timed(verifyStep, row.GetBytes(), func() error {
 		_, err := h.g.VerifyBackup(ctx, "t", row.GetBackupId())
 		return err
 	}); err != nil {
 		return err
 	}
-	return timed("restore", row.GetBytes(), func() error {
+	return timed(restoreStep, row.GetBytes(), func() error {
 		_, err := h.g.RestoreTable(ctx, "t")
 		return err
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -108,10 +109,10 @@ func workloads(groupSize func() int) []workload {
 	list := []workload{
 		{"put, one sender that does not wait", 100, []turn{
 			{"pebble NoSync", "pebble", op(1, unsynced)},
-			{"gabion at_cut", "gabion at_cut", window(fresh)},
+			{sendsGroups, "gabion at_cut", window(fresh)},
 			{"gabion exact", "gabion exact", window(fresh)},
 			{"gabion exact, overwrites", "gabion exact", window(uniform)},
-			{"pebble, Gabion's groups", "pebble", grouped(groupSize)},
+			{takesGroups, "pebble", grouped(groupSize)},
 			{"pebble, 512 callers", "pebble", op(512, bench.Puts)},
 		}},
 		{"put, 1 caller", 100, all(1, bench.Puts)},
@@ -127,6 +128,25 @@ func workloads(groupSize func() int) []workload {
 	return list
 }
 
+// Contenders of the sender that does not wait: what the second one does depends on what the first one did.
+const (
+	sendsGroups = "gabion at_cut"
+	takesGroups = "pebble, Gabion's groups"
+)
+
+// inRound are the turns in the order of a round, which another one begins each time; but takesGroups never comes before
+// sendsGroups, whose groups it takes.
+func (w workload) inRound(round int) []turn {
+	by := round % len(w.turns)
+	turns := append(slices.Clone(w.turns[by:]), w.turns[:by]...)
+	at := func(name string) int { return slices.IndexFunc(turns, func(t turn) bool { return t.name == name }) }
+	if takes, sends := at(takesGroups), at(sendsGroups); takes >= 0 && takes < sends {
+		turns = slices.Insert(turns, sends+1, turns[takes])
+		turns = slices.Delete(turns, takes, takes+1)
+	}
+	return turns
+}
+
 // measureLoads has every contender of every workload take its turn in every round, the first one another each time. Each has
 // a store of its own, which is made for the turn and at rest when it begins.
 func measureLoads(ctx context.Context, o options, dir string, r *results) error {
@@ -136,13 +156,12 @@ func measureLoads(ctx context.Context, o options, dir string, r *results) error 
 			if !o.only.MatchString(w.name) {
 				continue
 			}
-			for i := range w.turns {
-				t := w.turns[(i+round)%len(w.turns)]
+			for _, t := range w.inRound(round) {
 				sample, size, err := takeTurn(ctx, o, w, t, filepath.Join(dir, "store"))
 				if err != nil {
 					return fmt.Errorf("%s: %s: %w", w.name, t.name, err)
 				}
-				if w.turns[0].name == "pebble NoSync" && t.name == "gabion at_cut" {
+				if w.turns[0].name == "pebble NoSync" && t.name == sendsGroups {
 					groupSize = size
 					r.GroupSizes = append(r.GroupSizes, size)
 				}

@@ -11,23 +11,36 @@ import (
 	"syscall"
 )
 
-// machine says what the figures were measured on, as far as it concerns them.
-func machine(dir string) string {
-	model := "unknown processor"
+// machine is what the figures were measured on, as far as it concerns them.
+type machine struct {
+	Processor  string `json:"processor"`
+	Processors int    `json:"processors"`
+	Used       int    `json:"gomaxprocs"`
+	Platform   string `json:"platform"`
+	Kernel     string `json:"kernel"`
+	Go         string `json:"go"`
+	FileSystem string `json:"file_system"` // of the directory that was measured
+}
+
+func (m machine) String() string {
+	return fmt.Sprintf("%s, %d of %d processors used, %s %s, %s, file system %s", m.Processor, m.Used, m.Processors, m.Platform, m.Kernel, m.Go, m.FileSystem)
+}
+
+func machineOf(dir string) machine {
+	m := machine{Processor: "unknown processor", Processors: runtime.NumCPU(), Used: runtime.GOMAXPROCS(0), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		Kernel: "unknown kernel", Go: runtime.Version(), FileSystem: fileSystem(dir)}
 	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range strings.Lines(string(data)) {
 			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				model = strings.TrimSpace(value)
+				m.Processor = strings.TrimSpace(value)
 				break
 			}
 		}
 	}
-	kernel := ""
 	if data, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		kernel = " " + strings.TrimSpace(string(data))
+		m.Kernel = strings.TrimSpace(string(data))
 	}
-	return fmt.Sprintf("%s, %d of %d processors used, %s/%s%s, %s, file system %s", model, runtime.GOMAXPROCS(0), runtime.NumCPU(), runtime.GOOS,
-		runtime.GOARCH, kernel, runtime.Version(), fileSystem(dir))
+	return m
 }
 
 // fileSystem is the type of the one that dir lies on.

@@ -17,6 +17,7 @@ import (
 type options struct {
 	rounds, rows, bigRows int
 	nineBytes             int
+	idleTables            int
 	seconds               float64
 	only                  *regexp.Regexp
 	out, dir              string
@@ -26,6 +27,13 @@ type options struct {
 func (o options) lasts() time.Duration { return time.Duration(o.seconds * float64(time.Second)) }
 
 func main() {
+	if os.Getenv(idleDir) != "" {
+		if err := idle(); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: idle:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -40,6 +48,7 @@ func run(args []string) error {
 	flags.IntVar(&o.bigRows, "big-rows", 5_000_000, "rows of the table whose backup, verify and restore are timed")
 	flags.IntVar(&o.nineBytes, "nine-bytes", 100<<20, "bytes of each of the nine big tables that are backed up beside nine small ones")
 	flags.Float64Var(&o.seconds, "seconds", 1, "how long each run is measured")
+	flags.IntVar(&o.idleTables, "idle-tables", 1000, "tables that idle")
 	quick := flags.Bool("quick", false, "one round of a little, to see that all of it runs")
 	only := flags.String("only", "", "only the workloads whose names match this `regexp`")
 	flags.StringVar(&o.out, "out", "results", "directory for what is written")
@@ -48,7 +57,7 @@ func run(args []string) error {
 		return err
 	}
 	if *quick {
-		o.rounds, o.rows, o.bigRows, o.nineBytes, o.seconds = 1, 2000, 5000, 1<<20, 0.05
+		o.rounds, o.rows, o.bigRows, o.nineBytes, o.idleTables, o.seconds = 1, 2000, 5000, 1<<20, 20, 0.05
 	}
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {
@@ -66,7 +75,7 @@ func run(args []string) error {
 			return err
 		}
 	}
-	r := &results{Machine: machine(work), Rounds: o.rounds, Rows: o.rows, Seconds: o.seconds, BigRows: o.bigRows, NineBytes: o.nineBytes, CacheBytes: cacheBytes}
+	r := &results{Machine: machineOf(work), Rounds: o.rounds, Rows: o.rows, Seconds: o.seconds, BigRows: o.bigRows, NineBytes: o.nineBytes, CacheBytes: cacheBytes}
 	fmt.Println(r.Machine)
 	if err := measureLoads(ctx, o, filepath.Join(work, "load"), r); err != nil {
 		return err
