@@ -46,7 +46,8 @@ type Sample struct {
 	Allocs float64 `json:"allocs_per_op"`
 	CPU    float64 `json:"cpu_us_per_op"`
 	Busy   float64 `json:"cpu_busy"`
-	// Written is the bytes written to the disk for each byte of a key or value; zero where it was not told.
+	// Written is the bytes written for each byte of a key or value, as Measure counts them: those that files were given, not
+	// the pages that the disk was. Others may count otherwise. Zero where nobody did.
 	Written float64 `json:"written_per_byte,omitempty"`
 }
 

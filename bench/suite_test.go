@@ -22,11 +22,12 @@ func TestMeasure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Loads) != 12 || r.Limit == "" || r.Disk.SyncP50 <= 0 || r.Disk.SyncP99 < r.Disk.SyncP50 || r.Disk.WriteMiB <= 0 || len(told) != 15 {
+	if len(r.Loads) != 12 || r.Limit == "" || r.Machine.Processor == "" || r.Machine.FileSystem == "" || r.CacheBytes == 0 || r.Disk.SyncP50 <= 0 || r.Disk.SyncP99 < r.Disk.SyncP50 || r.Disk.WriteMiB <= 0 || len(told) != 15 {
 		t.Errorf("%+v\ntold %q", r, told)
 	}
 	for _, row := range r.Loads {
-		if len(row.Samples) != 1 || row.Samples[0].Ops == 0 {
+		// A put writes at least its key and value, to the log.
+		if len(row.Samples) != 1 || row.Samples[0].Ops == 0 || strings.HasPrefix(row.Workload, "put") && row.Samples[0].Written < 1 {
 			t.Errorf("%+v", row)
 		}
 	}
@@ -56,6 +57,7 @@ func TestLimit(t *testing.T) {
 	}{
 		{Sample{Busy: 0.95, P50: 900}, Disk{SyncP50: 500}, "the processors"},
 		{Sample{Busy: 0.2, P50: 900}, Disk{SyncP50: 500}, "the fsync"},
+		{Sample{Busy: 0.2, P50: 450}, Disk{SyncP50: 500}, "the fsync"},
 		{Sample{Busy: 0.2, P50: 9000}, Disk{SyncP50: 500}, "neither"},
 	} {
 		if got := limit(c.s, c.d); !strings.HasPrefix(got, c.want) {

@@ -26,6 +26,8 @@ var diskUses = map[string]string{
 	"messages/hint.go":          "syscall.EMFILE syscall.ENFILE",
 	"store/identity_unix.go":    "os.Stat syscall.Stat_t",
 	"store/space.go":            "syscall.EDQUOT syscall.EIO syscall.ENOSPC",
+	"bench/machine_linux.go":    "os.ReadFile syscall.Statfs syscall.Statfs_t",
+	"bench/usage_unix.go":       "syscall.Getrusage syscall.RUSAGE_SELF syscall.Rusage",
 	"store/descriptors_unix.go": "syscall.Getrlimit syscall.RLIMIT_NOFILE syscall.Rlimit",
 }
 

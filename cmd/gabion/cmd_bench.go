@@ -81,8 +81,8 @@ func measure(cmd *cobra.Command, out *output, dir string, o bench.Options) (err 
 }
 
 func printMeasured(out *output, r *bench.Report) error {
-	if err := out.printf("machine  %d processors, %s, %s\ndisk     4 KiB written and fsynced: p50 %s, p99 %s; %.0f MiB/s one after another\nrows     %d of %s at the start\n\n",
-		r.Processors, r.Platform, r.Go, micros(r.Disk.SyncP50), micros(r.Disk.SyncP99), r.Disk.WriteMiB, r.Rows, size(int64(r.ValueBytes))); err != nil {
+	if err := out.printf("machine  %v\ndisk     4 KiB written and fsynced: p50 %s, p99 %s; %.0f MiB/s one after another\nrows     %d of %s at the start, block cache %s; each load: %s\n\n",
+		r.Machine, micros(r.Disk.SyncP50), micros(r.Disk.SyncP99), r.Disk.WriteMiB, r.Rows, size(int64(r.ValueBytes)), size(r.CacheBytes), r.Compaction); err != nil {
 		return err
 	}
 	var rows [][]string
@@ -93,9 +93,9 @@ func printMeasured(out *output, r *bench.Report) error {
 			latency = []string{"-", "-"}
 		}
 		rows = append(rows, []string{row.Workload, row.Contender, strconv.FormatFloat(s.PerSecond(), 'f', 0, 64), latency[0], latency[1],
-			strconv.FormatFloat(s.Allocs, 'f', 1, 64), fmt.Sprintf("%.0f%%", 100*s.Busy)})
+			strconv.FormatFloat(s.Allocs, 'f', 1, 64), strconv.FormatFloat(s.Written, 'f', 1, 64), strconv.FormatFloat(s.CPU, 'f', 1, 64) + "µs", fmt.Sprintf("%.0f%%", 100*s.Busy)})
 	}
-	if err := out.table("", []string{"LOAD", "TABLE", "PER SECOND", "P50", "P99", "ALLOCATIONS", "CPU"}, rows); err != nil {
+	if err := out.table("", []string{"LOAD", "TABLE", "PER SECOND", "P50", "P99", "ALLOCATIONS", "WRITTEN/BYTE", "CPU", "BUSY"}, rows); err != nil {
 		return err
 	}
 	return out.printf("\nputs by many callers are limited by %s\n", r.Limit)

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"time"
+
+	"github.com/gabiondb/gabion/bench"
 )
 
 // options are the flags.
@@ -75,7 +77,7 @@ func run(args []string) error {
 			return err
 		}
 	}
-	r := &results{Machine: machineOf(work), Rounds: o.rounds, Rows: o.rows, Seconds: o.seconds, BigRows: o.bigRows, NineBytes: o.nineBytes, CacheBytes: cacheBytes}
+	r := &results{Machine: bench.MachineOf(work), Rounds: o.rounds, Rows: o.rows, Seconds: o.seconds, BigRows: o.bigRows, NineBytes: o.nineBytes, CacheBytes: cacheBytes}
 	fmt.Println(r.Machine)
 	if err := measureLoads(ctx, o, filepath.Join(work, "load"), r); err != nil {
 		return err

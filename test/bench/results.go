@@ -13,13 +13,13 @@ import (
 
 // results is results.json.
 type results struct {
-	Machine    machine `json:"machine"`
-	Rounds     int     `json:"rounds"`
-	Rows       int     `json:"rows"`
-	Seconds    float64 `json:"seconds"`
-	CacheBytes int     `json:"cache_bytes"`
-	BigRows    int     `json:"big_rows"`
-	NineBytes  int     `json:"nine_bytes"`
+	Machine    bench.Machine `json:"machine"`
+	Rounds     int           `json:"rounds"`
+	Rows       int           `json:"rows"`
+	Seconds    float64       `json:"seconds"`
+	CacheBytes int           `json:"cache_bytes"`
+	BigRows    int           `json:"big_rows"`
+	NineBytes  int           `json:"nine_bytes"`
 	// GroupSizes are the operations of Gabion's groups in the workload of the sender that does not wait, by round.
 	GroupSizes []int          `json:"group_sizes"`
 	Conditions []condition    `json:"conditions"`
@@ -39,9 +39,6 @@ type condition struct {
 	KeyBytes   int    `json:"key_bytes"`
 	Compaction string `json:"compaction"`
 }
-
-// compaction is the state of every store when a run begins.
-const compaction = "as loaded and warmed, background work at rest"
 
 // besideBackup is puts that arrive at a rate, before a backup and beside it.
 type besideBackup struct {
@@ -91,7 +88,7 @@ func (r *results) add(w workload, contender string, s bench.Sample) {
 	if i < 0 {
 		i = len(r.Loads)
 		if !slices.ContainsFunc(r.Conditions, func(c condition) bool { return c.Workload == w.name }) {
-			r.Conditions = append(r.Conditions, condition{Workload: w.name, Rows: r.Rows, ValueBytes: w.valueBytes, KeyBytes: bench.KeyBytes, Compaction: compaction})
+			r.Conditions = append(r.Conditions, condition{Workload: w.name, Rows: r.Rows, ValueBytes: w.valueBytes, KeyBytes: bench.KeyBytes, Compaction: bench.Compaction})
 		}
 		r.Loads = append(r.Loads, bench.Row{Workload: w.name, Contender: contender})
 	}
@@ -191,7 +188,7 @@ func (r *results) write(dir string) error {
 func (r *results) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s.\n\n%d rounds of %v s, %d rows at the start of each, block cache %d MiB where the store has one, %s; groups of the sender that does not wait had %v operations.\n",
-		r.Machine, r.Rounds, r.Seconds, r.Rows, r.CacheBytes>>20, compaction, r.GroupSizes)
+		r.Machine, r.Rounds, r.Seconds, r.Rows, r.CacheBytes>>20, bench.Compaction, r.GroupSizes)
 	if len(r.Figures) > 0 {
 		b.WriteString("\n| figure | promised | median (min to max) | |\n|---|--:|--:|---|\n")
 		for _, f := range r.Figures {
