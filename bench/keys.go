@@ -12,7 +12,7 @@ import (
 type Keys struct {
 	rng    *rand.Rand
 	shared *shared
-	zipf   *zipfian
+	zipf   *zipfian // of Latest
 }
 
 // shared is what all forks of a Keys have in common.
@@ -69,8 +69,8 @@ func (k *Keys) Fresh() []byte { return KeyOf(k.shared.next.Add(1) - 1) }
 func (k *Keys) Uniform() []byte { return KeyOf(k.rng.Uint64N(k.shared.rows)) }
 
 // Zipfian is the key of a row that is there from the start, some far more often than others, by the scrambled Zipfian
-// distribution of YCSB with the constant 0.99.
-func (k *Keys) Zipfian() []byte { return KeyOf(scramble(k.zipf.next(k.rng)) % k.shared.rows) }
+// distribution of YCSB: it draws from far more numbers than there are rows, and spreads them over the rows by a hash.
+func (k *Keys) Zipfian() []byte { return KeyOf(scramble(scrambled.next(k.rng)) % k.shared.rows) }
 
 // Latest is the key of a row that may be there, the newer the more often, by YCSB's distribution of that name.
 func (k *Keys) Latest() []byte {
@@ -99,11 +99,19 @@ type zipfian struct {
 
 const theta = 0.99
 
+// scrambled has the numbers of YCSB's ScrambledZipfianGenerator, and its sum over them.
+var scrambled = zipfianOf(10_000_000_000, 26.46902820178302)
+
 func newZipfian(n uint64) *zipfian {
-	z := &zipfian{n: float64(n), alpha: 1 / (1 - theta)}
+	zeta := 0.0
 	for i := uint64(1); i <= n; i++ {
-		z.zeta += 1 / math.Pow(float64(i), theta)
+		zeta += 1 / math.Pow(float64(i), theta)
 	}
+	return zipfianOf(n, zeta)
+}
+
+func zipfianOf(n uint64, zeta float64) *zipfian {
+	z := &zipfian{n: float64(n), alpha: 1 / (1 - theta), zeta: zeta}
 	z.zeta2 = 1 + 1/math.Pow(2, theta)
 	z.eta = (1 - math.Pow(2/z.n, 1-theta)) / (1 - z.zeta2/z.zeta)
 	return z

@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"compress/flate"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -23,6 +24,29 @@ func TestZipfian(t *testing.T) {
 	}
 	if tail := slices.Max(counts[rows/2:]); tail == 0 || tail > draws/100 {
 		t.Errorf("the most frequent of the upper half was drawn %d times", tail)
+	}
+}
+
+// TestScrambled: the row that is asked for most has the share of the core workloads, and the distribution has their sum.
+func TestScrambled(t *testing.T) {
+	// The sum of 1/i^0.99 to n, by its integral behind the first thousand.
+	const exact = 1000
+	n, sum := scrambled.n, newZipfian(exact).zeta
+	sum += (math.Pow(n+0.5, 1-theta) - math.Pow(exact+0.5, 1-theta)) / (1 - theta)
+	if math.Abs(sum-scrambled.zeta) > 1e-4 {
+		t.Errorf("the sum is %v, want %v", scrambled.zeta, sum)
+	}
+	const rows, draws = 10_000, 200_000
+	k, counts := NewKeys(rows, 1, 3), map[string]int{}
+	for range draws {
+		counts[string(k.Zipfian())]++
+	}
+	top := slices.Max(slices.Collect(maps.Values(counts)))
+	if got, want := float64(top)/draws, 1/scrambled.zeta; math.Abs(got-want) > want/10 {
+		t.Errorf("the first row has %.4f of the draws, want %.4f", got, want)
+	}
+	if len(counts) < rows*8/10 {
+		t.Errorf("%d of %d rows are asked for", len(counts), rows)
 	}
 }
 

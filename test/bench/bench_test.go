@@ -70,6 +70,11 @@ func TestQuick(t *testing.T) {
 			t.Errorf("results.md lacks %s", w.name)
 		}
 	}
+	for _, heading := range []string{"### Puts that arrive", "### 20 tables that nobody uses", "### One table of", "### Runs over nine"} {
+		if !strings.Contains(string(text), heading) {
+			t.Errorf("results.md lacks %q", heading)
+		}
+	}
 	for _, name := range []string{"put.svg", "get.svg", "ycsb.svg"} {
 		if info, err := os.Stat(filepath.Join(out, name)); err != nil || info.Size() < 1000 || info.Size() > 100_000 {
 			t.Errorf("%s: %v, %v", name, info, err)
