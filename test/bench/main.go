@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"syscall"
 	"time"
 
 	"github.com/gabiondb/gabion/bench"
@@ -65,7 +66,7 @@ func run(args []string) error {
 	if o.only, err = regexp.Compile(*only); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	work, err := os.MkdirTemp(o.dir, "gabion-bench-")
 	if err != nil {
