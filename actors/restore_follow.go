@@ -23,6 +23,12 @@ func (g *Gabion) RestoreFollowed(ctx context.Context, m *messages.RestoreTable, 
 	}
 	var mu sync.Mutex
 	gone := false
+	// Also of a restore that has ended: a copy that was left behind goes on counting when its disk answers.
+	defer func() {
+		mu.Lock()
+		defer mu.Unlock()
+		gone = true
+	}()
 	type outcome struct {
 		report *messages.RestoreReport
 		err    error
@@ -53,9 +59,6 @@ func (g *Gabion) RestoreFollowed(ctx context.Context, m *messages.RestoreTable, 
 		}
 		return o.report, nil
 	case <-ctx.Done():
-		mu.Lock()
-		defer mu.Unlock()
-		gone = true
 		return nil, contextError(ctx)
 	}
 }

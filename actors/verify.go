@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -57,6 +58,7 @@ func (t *tree) verifyEach(ctx context.Context, m *messages.VerifyBackup, each fu
 		}
 		result := t.verifyBackup(ctx, target, backup.VerifyOptions{By: "verify", Progress: tell.add})
 		<-t.proving
+		tell.hush()
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -75,6 +77,9 @@ type teller struct {
 	progress *messages.Progress
 	tell     func(*messages.Progress)
 	last     time.Time
+
+	mu   sync.Mutex // held while it tells
+	over bool
 }
 
 // tellEvery is how often.
@@ -89,8 +94,19 @@ func (t *teller) add(bytes int64) {
 	t.progress.Bytes += bytes
 	if now := time.Now(); t.tell != nil && now.Sub(t.last) >= tellEvery {
 		t.last = now
-		t.tell(proto.CloneOf(t.progress))
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if !t.over {
+			t.tell(proto.CloneOf(t.progress))
+		}
 	}
+}
+
+// hush ends the telling: a read that was left behind goes on counting when its disk answers.
+func (t *teller) hush() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over = true
 }
 
 // targets are the backups that a VerifyBackup asks for, by table, newest first.
