@@ -109,6 +109,8 @@ type source struct {
 	backup  backup.Backup
 	record  *messages.TableRecord
 	lineage string
+	// parents are where the lineages branched off that are known.
+	parents map[string]*messages.Position
 	release func()
 }
 
@@ -138,6 +140,7 @@ func (r *restore) source(ctx context.Context) (*source, error) {
 	if err != nil {
 		t.config.Logger.Warn("where the table is cannot be told", "table", plan.GetTable(), "error", err)
 	}
+	s.parents = t.parents(plan.GetTable(), position.GetLineage())
 	if m := t.members.find(plan.GetTable()); m != nil {
 		if serving := m.serving.Load(); serving != nil {
 			position = proto.CloneOf(serving.store.Record().GetPosition())
@@ -281,7 +284,7 @@ func (r *restore) serve(c *cell, s *source, lineage string, record *messages.Tab
 		if old != "" && old != lineage {
 			restored.UndoLineage, restored.UndoUntil = old, timestamppb.New(until)
 		}
-		restored.LostFrom, restored.LostTo = lost(before, s.plan.GetServing(), record, s.plan.GetSource() == sourceUndo)
+		restored.LostFrom, restored.LostTo = s.lost(before, record)
 		reason := store.UndoRestored
 		if r.healed {
 			reason = store.UndoHealed
@@ -309,33 +312,4 @@ func (r *restore) serve(c *cell, s *source, lineage string, record *messages.Tab
 		return nil, fmt.Errorf("table serves the restored lineage, but did not open: %w", err)
 	}
 	return restored, nil
-}
-
-// lost is the range of the operations, by seq, that served before and do not any more. before is the record of the store that
-// served, nil where it was not open; serving is how far the table was known to have come; record is of what serves now.
-func lost(before *messages.TableRecord, serving *messages.Position, record *messages.TableRecord, undo bool) (from, to uint64) {
-	at := serving
-	if before != nil {
-		at = before.GetPosition()
-	}
-	switch {
-	case undo && before == nil, at.GetLineage() == "":
-		return 0, 0
-	case at.GetLineage() == record.GetPosition().GetLineage():
-		from = record.GetPosition().GetSeq() + 1
-	case at.GetLineage() == record.GetParent().GetLineage():
-		// Where it branched off: of a red backup that is less than its manifest says.
-		from = record.GetParent().GetSeq() + 1
-	case before.GetParent() != nil:
-		// All that was done since the lineage branched off.
-		from = before.GetParent().GetSeq() + 1
-	case before != nil:
-		from = 1
-	default:
-		return 0, 0
-	}
-	if from > at.GetSeq() {
-		return 0, 0
-	}
-	return from, at.GetSeq()
 }
