@@ -58,6 +58,7 @@ func (t *tree) dropTable(ctx context.Context, m *boundedDrop, claim func() bool)
 		return nil, err
 	}
 	if err := c.ask(ctx, dropCommand); err != nil {
+		d.closeAgain(ctx)
 		return nil, err
 	}
 	t.system.Root.Send(t.supervisor.Load(), &retirement{cell: c})
@@ -74,15 +75,20 @@ func (d *drop) prepare(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	if d.opened.Load() {
-		// As it was, also when Gabion stops meanwhile: the keeper refuses then, and closes it anyway.
-		_ = d.cell.ask(ctx, closeCommand)
-	}
+	d.closeAgain(ctx)
 	if d.state.Load() == dropGivenUp {
 		return err
 	}
 	return messages.WithHint(fmt.Errorf("last backup before the drop: %w", err),
 		"the table was not dropped; without_backup drops it all the same")
+}
+
+// closeAgain closes a table that was opened for its last backup.
+func (d *drop) closeAgain(ctx context.Context) {
+	if d.opened.Load() {
+		// As it was, also when Gabion stops meanwhile: the keeper refuses then, and closes it anyway.
+		_ = d.cell.ask(ctx, closeCommand)
+	}
 }
 
 // begin is the drop's turn: from here on writes are refused, and it goes on whatever its sender does. What was

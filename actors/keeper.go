@@ -124,12 +124,17 @@ func (k *keeper) create() error {
 	return nil
 }
 
-// drop closes the store and keeps its data as undo: the end of the cell. One that fails is opened again.
+// drop closes the store and keeps its data as undo: the end of the cell. One that fails is opened again, unless it was closed.
 func (k *keeper) drop() error {
+	wasClosed := k.showing() == messages.TableState_TABLE_STATE_CLOSED
 	k.rest("being dropped", "")
 	until := time.Now().Add(k.tree.config.UndoLife)
 	// One that is missing leaves nothing to keep.
 	if err := k.tree.directory.Drop(k.name, until); err != nil && !errors.Is(err, store.ErrMissing) {
+		if wasClosed {
+			k.setState(messages.TableState_TABLE_STATE_CLOSED, "not dropped", "open it with OpenTable, or gabion tables open")
+			return err
+		}
 		return errors.Join(err, k.open())
 	}
 	k.dropped.Store(true)
@@ -141,7 +146,7 @@ func (k *keeper) drop() error {
 // restore closes the store, puts another lineage in its place and opens that. Where the flip fails the table is as before.
 func (k *keeper) restore(flip func(before *messages.TableRecord) error) error {
 	k.retry.Stop()
-	wasHidden := k.hidden.Load()
+	wasClosed := k.showing() == messages.TableState_TABLE_STATE_CLOSED // hidden ones are
 	var before *messages.TableRecord
 	k.setState(messages.TableState_TABLE_STATE_RESTORING, "", "")
 	if k.served != nil {
@@ -151,8 +156,8 @@ func (k *keeper) restore(flip func(before *messages.TableRecord) error) error {
 	}
 	k.full = false
 	if err := flip(before); err != nil {
-		if wasHidden {
-			k.setState(messages.TableState_TABLE_STATE_CLOSED, "not restored", "")
+		if wasClosed {
+			k.setState(messages.TableState_TABLE_STATE_CLOSED, "not restored", "open it with OpenTable, or gabion tables open")
 			return err
 		}
 		return errors.Join(err, k.open())
