@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -127,7 +128,10 @@ func (t *tree) targets(m *messages.VerifyBackup) ([]target, error) {
 		tables = known
 	}
 	var targets []target
-	for _, table := range tables {
+	for i, table := range tables {
+		if slices.Contains(tables[:i], table) {
+			continue
+		}
 		backups, err := t.backups.List(table)
 		if err != nil {
 			return nil, err

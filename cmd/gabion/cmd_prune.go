@@ -27,6 +27,9 @@ what is pinned or being read. The exit code is 3 when something could not be rem
   gabion prune --table tasks --config /etc/gabion.yaml --dir DIR`,
 		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := nonEmpty(cmd, "table"); err != nil {
+				return err
+			}
 			if bad := m.Check(); bad != nil {
 				return bad
 			}

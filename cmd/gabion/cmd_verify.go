@@ -30,7 +30,7 @@ manifest says.`,
   gabion verify --set 01J5Z6T1QZ4C6N1GB3W5Y8X2KD --dir DIR`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := nonEmpty(cmd, "set"); err != nil {
+			if err := nonEmpty(cmd, "set", "table"); err != nil {
 				return err
 			}
 			// What the flags name is checked here, so that the answer speaks of flags.

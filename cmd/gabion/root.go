@@ -170,7 +170,9 @@ func atMost(n int) cobra.PositionalArgs {
 // another one.
 func nonEmpty(cmd *cobra.Command, flags ...string) error {
 	for _, name := range flags {
-		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+		f := cmd.Flags().Lookup(name)
+		list, ok := f.Value.(pflag.SliceValue)
+		if empty := f.Value.String() == "" || ok && len(list.GetSlice()) == 0; f.Changed && empty {
 			return usagef("give it a value, or leave it out", "--%s is empty", name)
 		}
 	}
