@@ -66,6 +66,8 @@ func (b Backup) CutAt() time.Time {
 	return b.Manifest.GetStarted().AsTime()
 }
 
+const newerHint = "use the version of gabion that wrote it, or a newer one"
+
 // mayRestore returns an error where a backup must not be put in a table's place.
 func (b Backup) mayRestore(red bool) error {
 	refuse := func(hint, format string, args ...any) error {
@@ -73,12 +75,14 @@ func (b Backup) mayRestore(red bool) error {
 		return messages.Failf(messages.Code_CODE_FAILED_PRECONDITION, "%s", text).Of(b.Table).Advise(hint)
 	}
 	switch m := b.Manifest; {
+	case errors.Is(b.Fault, store.ErrNewer):
+		return messages.WithHint(fmt.Errorf("backup %s of table %q: %w", b.ID, b.Table, b.Fault), newerHint)
 	case b.Fault != nil:
 		return messages.WithHint(fmt.Errorf("backup %s of table %q: %w", b.ID, b.Table, b.Fault), "take another backup of the table")
 	case m.GetComparer() != store.Comparer:
 		return refuse("use the program that wrote it", "its keys are ordered by %q, this version orders by %q", m.GetComparer(), store.Comparer)
 	case m.GetPebbleFormat() > uint64(store.PebbleFormat):
-		return refuse("use the version of gabion that wrote it, or a newer one",
+		return refuse(newerHint,
 			"its files are of Pebble's format %d, this version knows %d", m.GetPebbleFormat(), uint64(store.PebbleFormat))
 	case b.Red && !red:
 		return refuse("take another backup; verify this one again; or allow it with --red, as far as it can be read",

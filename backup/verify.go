@@ -60,7 +60,7 @@ func (d *Directory) verify(ctx context.Context, table, id string, o VerifyOption
 		return Verified{}, err
 	}
 	if errors.Is(b.Fault, store.ErrNewer) {
-		return Verified{}, b.Fault
+		return Verified{}, messages.WithHint(b.Fault, newerHint)
 	}
 	v.b = b
 	if err = b.faulty(); err == nil {

@@ -29,7 +29,8 @@ type SetOptions struct {
 	BackupDir string
 	// RunID names the set.
 	RunID string
-	// Thinned restores what is left of a set of which retention has removed backups, or some tables failed.
+	// Thinned restores what is left of a set of which retention has removed backups, some are others by now or must not be
+	// restored, or some tables failed. A set of which nothing is left is refused all the same.
 	Thinned bool
 	// DryRun plans, and changes nothing in Dir but lock files.
 	DryRun bool
@@ -111,32 +112,44 @@ func planSet(o SetOptions) (plans []*messages.RestorePlan, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var gone, failed []string
+	var short, failed []string
 	for _, result := range set.GetResults() {
 		if result.GetBackupId() == "" {
 			failed = append(failed, result.GetTable())
 			continue
 		}
-		b, _, err := d.Choose(result.GetTable(), backup.Choice{ID: result.GetBackupId()})
+		name := result.GetTable() + "/" + result.GetBackupId()
+		b, err := d.Find(result.GetTable(), result.GetBackupId())
 		if errors.Is(err, messages.ErrNotFound) {
-			gone = append(gone, result.GetTable()+"/"+result.GetBackupId())
+			short = append(short, name+" gone")
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
+		if _, _, err := d.Choose(b.Table, backup.Choice{ID: b.ID}); errors.Is(err, store.ErrNewer) && !o.Thinned {
+			return nil, err
+		} else if err != nil {
+			short = append(short, strings.TrimPrefix(err.Error(), "choose backup: "))
+			continue
+		}
+		if b.ManifestSHA256 != result.GetManifestSha256() {
+			short = append(short, name+" is another one by now")
+			continue
+		}
 		plans = append(plans, &messages.RestorePlan{Table: b.Table, BackupId: b.ID, Source: "backup", Proof: b.Proof, Bytes: b.Bytes(),
 			Position: b.Manifest.GetRecord().GetPosition(), Rows: b.Manifest.GetRecord().GetCount(), Cut: b.Manifest.GetStarted()})
-	}
-	var short []string
-	if len(gone) > 0 {
-		short = append(short, strings.Join(gone, ", ")+" gone")
 	}
 	if len(failed) > 0 {
 		short = append(short, strings.Join(failed, ", ")+" failed in the run")
 	}
-	if len(short) > 0 && !o.Thinned {
-		return nil, messages.WithHint(fmt.Errorf("set %s is not whole: %s: %w", o.RunID, strings.Join(short, "; "), messages.ErrInvalid),
+	what := strings.Join(short, "; ")
+	switch {
+	case len(plans) == 0 && len(short) > 0:
+		return nil, messages.WithHint(fmt.Errorf("nothing is left to restore of set %s: %s: %w", o.RunID, what, messages.ErrInvalid),
+			"restore another set; gabion verify proves one that was fixed")
+	case len(short) > 0 && !o.Thinned:
+		return nil, messages.WithHint(fmt.Errorf("set %s is not whole: %s: %w", o.RunID, what, messages.ErrInvalid),
 			"restore what is left with --thinned, or another set")
 	}
 	return plans, nil

@@ -77,7 +77,7 @@ With --set, a whole set is restored into a directory that is empty or is not the
 	cmd.Flags().BoolVar(&m.Live, "live", false, "restore a quarantined table from its own files, where they are sound but short of what was acknowledged")
 	cmd.Flags().BoolVar(&m.Red, "red", false, "restore the --backup even if it is red, as far as it can be read")
 	cmd.Flags().StringVar(&set, "set", "", "restore the set `RUN` into an empty --dir")
-	cmd.Flags().BoolVar(&thinned, "thinned", false, "restore a --set even if some of its backups are gone")
+	cmd.Flags().BoolVar(&thinned, "thinned", false, "restore what is left of a --set of which backups are gone, red or others by now, or tables failed")
 	return cmd
 }
 
