@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -92,10 +93,16 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 			err = errors.Join(err, t.directory.Close())
 		}
 	}()
-	t.backups, err = backup.Open(backup.Options{
+	options := backup.Options{
 		FS: config.FS, Path: backups, StoreID: t.directory.StoreID(),
 		ReadOnly: config.ReadOnly, MinFree: config.MinFreeBytes, Logger: config.Logger,
-	})
+	}
+	t.backups, err = backup.Open(options)
+	if config.Visit && errors.Is(err, syscall.EROFS) {
+		// A visitor may come to restore from there alone.
+		options.ReadOnly = true
+		t.backups, err = backup.Open(options)
+	}
 	if err != nil {
 		return nil, hinted(err)
 	}

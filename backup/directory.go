@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -20,7 +21,8 @@ var (
 	// thinned out beside; or Close met an operation that goes on.
 	ErrBusy = fmt.Errorf("backup in progress: %w", messages.ErrUnavailable)
 	// ErrReadOnly: the directory was opened to change nothing.
-	ErrReadOnly = fmt.Errorf("backup directory is open read-only: %w", messages.ErrInvalid)
+	ErrReadOnly = messages.WithHint(fmt.Errorf("backup directory is open read-only: %w", messages.ErrInvalid),
+		"where its disk is mounted for reading only, mount it for writing")
 	// ErrClosed: the directory was closed.
 	ErrClosed = fmt.Errorf("backup directory is closed: %w", messages.ErrUnavailable)
 )
@@ -35,7 +37,7 @@ type Options struct {
 	// StoreID is the id of the store whose backups lie here.
 	StoreID string
 	// ReadOnly changes nothing: no directory is made, nothing is swept, and Publish, WriteSet and
-	// Retain return ErrReadOnly. The lock is taken all the same. A directory that is missing, or
+	// Retain return ErrReadOnly. The lock is taken all the same, but where the disk is mounted for reading only. A directory that is missing, or
 	// empty, is one without backups: see Missing.
 	ReadOnly bool
 	// MinFree is how much of the disk must stay free: a backup that would leave less is not begun. Zero means what
@@ -77,7 +79,7 @@ type Directory struct {
 	sets turn // held by WriteSet, so that one run id is written once
 
 	mu     sync.Mutex  // guards what follows; held over no file operation but the lock's release
-	hold   *store.Hold // nil when missing
+	hold   *store.Hold // nil when missing, and on a disk mounted for reading only, where nobody changes anything
 	closed bool
 	busy   int // operations that change the disk and have not returned
 	// drained is made by Drain, and closed when busy is 0 then.
@@ -121,6 +123,9 @@ func open(o Options) (*Directory, error) {
 		}
 	}
 	hold, err := store.Acquire(o.FS, o.Path)
+	if o.ReadOnly && errors.Is(err, syscall.EROFS) {
+		return d, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +255,7 @@ func (d *Directory) Drain() {
 }
 
 func (d *Directory) release() error {
-	if d.missing {
+	if d.hold == nil {
 		return nil
 	}
 	if err := d.hold.Release(); err != nil {
