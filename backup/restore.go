@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/gabiondb/gabion/messages"
@@ -210,7 +211,7 @@ func (v *verification) salvage(to string, copyFile func(name string) (int64, str
 		}
 		_, _, err := copyFile(name)
 		var target *targetError
-		if errors.As(err, &target) || err != nil && !store.Unreadable(err) && !errors.Is(err, os.ErrNotExist) {
+		if errors.As(err, &target) || err != nil && !store.Unreadable(err) && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.EISDIR) {
 			return err
 		}
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -123,8 +124,11 @@ func (v *verification) files(ctx context.Context) error {
 func (v *verification) each(read func(name string) (size int64, sum string, err error)) error {
 	db := v.d.fs.PathJoin(v.b.Path, dbDir)
 	names, err := list(v.d.fs, db)
-	if store.Unreadable(err) {
+	switch {
+	case store.Unreadable(err):
 		return damaged(dbDir, "it cannot be read: %w", err)
+	case errors.Is(err, syscall.ENOTDIR):
+		return damaged(dbDir, "it is no directory")
 	}
 	if err != nil {
 		return err
@@ -140,6 +144,8 @@ func (v *verification) each(read func(name string) (size int64, sum string, err 
 		switch {
 		case errors.As(err, &target):
 			return err
+		case errors.Is(err, syscall.EISDIR):
+			return damaged(file, "it is a directory")
 		case store.Unreadable(err):
 			return damaged(file, "it cannot be read: %w", err)
 		case errors.Is(err, os.ErrNotExist):

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -158,5 +160,26 @@ func TestManifestThatFitsItsHash(t *testing.T) {
 				t.Errorf("neighbour: %v, %v", v.Proof, err)
 			}
 		})
+	}
+}
+
+// TestWrongKind: a directory where a file was, and a file where the directory was, make a backup red: neither is the disk's
+// fault, and a restore goes on with an older one.
+func TestWrongKind(t *testing.T) {
+	g := newGallery(t)
+	db := filepath.Join(g.path, table, g.ids[3], "db")
+	files, err := filepath.Glob(filepath.Join(db, "OPTIONS-*"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	must(t, os.Remove(files[0]))
+	must(t, os.Mkdir(files[0], 0o755))
+	if p := verify(t, g.d, g.ids[3], ""); p.GetVerdict() != messages.Verdict_VERDICT_RED || p.GetFile() != "db/"+filepath.Base(files[0]) {
+		t.Errorf("a directory in place of a file: %v", p)
+	}
+	must(t, os.RemoveAll(db))
+	must(t, os.WriteFile(db, nil, 0o644))
+	if p := verify(t, g.d, g.ids[3], ""); p.GetVerdict() != messages.Verdict_VERDICT_RED || p.GetFile() != "db" {
+		t.Errorf("a file in place of the directory: %v", p)
 	}
 }
