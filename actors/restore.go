@@ -120,7 +120,21 @@ func (r *restore) source(ctx context.Context) (*source, error) {
 	s := &source{release: func() {}}
 	plan := &messages.RestorePlan{Table: r.request.GetTable(), UndoUntil: timestamppb.New(time.Now().Add(t.config.UndoLife))}
 	s.plan = plan
-	var err error
+	position, err := within(listTimeout, func() (*messages.Position, error) { return t.directory.Reached(plan.GetTable()) })
+	if err != nil {
+		t.config.Logger.Warn("where the table is cannot be told", "table", plan.GetTable(), "error", err)
+	}
+	s.parents = t.parents(plan.GetTable(), position.GetLineage())
+	if m := t.members.find(plan.GetTable()); m != nil {
+		if serving := m.serving.Load(); serving != nil {
+			record := serving.store.Record()
+			position = proto.CloneOf(record.GetPosition())
+			if parent := record.GetParent(); parent.GetLineage() != "" {
+				s.parents[position.GetLineage()] = parent
+			}
+		}
+	}
+	plan.Serving = position
 	switch {
 	case r.request.GetUndo():
 		plan.Source = sourceUndo
@@ -136,23 +150,15 @@ func (r *restore) source(ctx context.Context) (*source, error) {
 		s.release()
 		return nil, err
 	}
-	position, err := within(listTimeout, func() (*messages.Position, error) { return t.directory.Reached(plan.GetTable()) })
-	if err != nil {
-		t.config.Logger.Warn("where the table is cannot be told", "table", plan.GetTable(), "error", err)
-	}
-	s.parents = t.parents(plan.GetTable(), position.GetLineage())
-	if m := t.members.find(plan.GetTable()); m != nil {
-		if serving := m.serving.Load(); serving != nil {
-			position = proto.CloneOf(serving.store.Record().GetPosition())
-		}
-	}
-	plan.Serving = position
 	return s, nil
 }
 
 func (r *restore) planBackup(s *source) error {
 	t, m := r.tree, r.request
 	choice := backup.Choice{ID: m.GetBackupId(), At: asTime(m.GetAt()), Red: m.GetRed()}
+	if r.healed && s.plan.GetServing() != nil {
+		choice.History = s.history(s.plan.GetServing(), nil) // nobody has asked for what was put out of service
+	}
 	type chosen struct {
 		backup     backup.Backup
 		passedOver []string

@@ -18,8 +18,21 @@ type Choice struct {
 	ID string
 	// At, unless zero, takes the newest of those whose cut was not after it. Not beside ID.
 	At time.Time
+	// History, unless empty, is where the table is, and where its lineage, and that one's, branched off: a backup of what came to
+	// be put out of service is taken only where there is no other. Not beside ID.
+	History []*messages.Position
 	// Red allows a red backup, where ID names it.
 	Red bool
+}
+
+// inHistory tells whether the table has been what the backup holds, and has not been turned back from it.
+func (c Choice) inHistory(b Backup) bool {
+	for i, at := range c.History {
+		if at.GetLineage() == b.Lineage() {
+			return i == 0 || b.Manifest.GetRecord().GetPosition().GetSeq() <= at.GetSeq()
+		}
+	}
+	return len(c.History) == 0
 }
 
 // Choose returns the backup to restore, and in words why each newer one is passed over. The error of a table without a
@@ -39,6 +52,8 @@ func (d *Directory) Choose(table string, c Choice) (b Backup, passedOver []strin
 	if err != nil {
 		return Backup{}, nil, fmt.Errorf("choose backup: %w", err)
 	}
+	var aside *Backup
+	newer := 0 // are passed over before it
 	for _, b := range backups {
 		switch err := b.mayRestore(false); {
 		case err != nil:
@@ -46,9 +61,17 @@ func (d *Directory) Choose(table string, c Choice) (b Backup, passedOver []strin
 		case !c.At.IsZero() && b.CutAt().After(c.At):
 			passedOver = append(passedOver, fmt.Sprintf("backup %s of table %q: its cut was at %s", b.ID, table,
 				b.CutAt().Format(time.RFC3339)))
+		case !c.inHistory(b):
+			if aside == nil {
+				aside, newer = &b, len(passedOver)
+			}
+			passedOver = append(passedOver, fmt.Sprintf("backup %s of table %q: a restore has put what it holds out of service", b.ID, table))
 		default:
 			return b, passedOver, nil
 		}
+	}
+	if aside != nil {
+		return *aside, passedOver[:newer], nil
 	}
 	what := fmt.Errorf("table %q has no backup: %w", table, messages.ErrNotFound)
 	hint := "name the directory in which its backups lie: backup_dir, or --backup-dir"
