@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ func (h *host) damage(path string) {
 	}
 }
 
-// sstable is the path of one of a database's sstables, once no compaction writes another.
+// sstable is the path of the largest of a database's sstables, once no compaction writes another.
 func (h *host) sstable(dir string) string {
 	h.Helper()
 	h.settle()
@@ -62,13 +63,21 @@ func (h *host) sstable(dir string) string {
 	if err != nil {
 		h.Fatal(err)
 	}
+	largest, size := "", int64(-1)
+	slices.Sort(names)
 	for _, name := range names {
-		if strings.HasSuffix(name, ".sst") {
-			return dir + "/" + name
+		info, err := h.fs.Stat(dir + "/" + name)
+		if err != nil {
+			h.Fatal(err)
+		}
+		if strings.HasSuffix(name, ".sst") && info.Size() > size {
+			largest, size = dir+"/"+name, info.Size()
 		}
 	}
-	h.Fatalf("%s has no sstable among %v", dir, names)
-	return ""
+	if largest == "" {
+		h.Fatalf("%s has no sstable among %v", dir, names)
+	}
+	return largest
 }
 
 // backupPath is the directory of a backup's database.
