@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -98,7 +97,7 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 		ReadOnly: config.ReadOnly, MinFree: config.MinFreeBytes, Logger: config.Logger,
 	}
 	t.backups, err = backup.Open(options)
-	if config.Visit && errors.Is(err, syscall.EROFS) {
+	if config.Visit && store.MountedReadOnly(err) {
 		// A visitor may come to restore from there alone.
 		options.ReadOnly = true
 		t.backups, err = backup.Open(options)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -108,13 +107,6 @@ func TestOpenedRedBackupIsKept(t *testing.T) {
 		backUp := func(key string) string {
 			h.put("tasks", key, strings.Repeat("v", 1000))
 			return h.backup()["tasks"].GetBackupId()
-		}
-		// So many blocks that the damaged one is not that of the table's record, whatever was compacted by then.
-		noise := rand.NewChaCha8([32]byte{})
-		for i := range 20 {
-			value := make([]byte, 8<<10)
-			_, _ = noise.Read(value)
-			h.put("tasks", fmt.Sprintf("z%02d", i), string(value))
 		}
 		backUp("a")
 		red := backUp("b")

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"sync"
-	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -123,7 +122,7 @@ func open(o Options) (*Directory, error) {
 		}
 	}
 	hold, err := store.Acquire(o.FS, o.Path)
-	if o.ReadOnly && errors.Is(err, syscall.EROFS) {
+	if o.ReadOnly && store.MountedReadOnly(err) {
 		return d, nil
 	}
 	if err != nil {

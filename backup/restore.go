@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/gabiondb/gabion/messages"
@@ -234,7 +233,7 @@ func (v *verification) salvage(to string, copyFile func(name string) (int64, str
 		}
 		_, _, err := copyFile(name)
 		var target *targetError
-		if errors.As(err, &target) || err != nil && !store.Unreadable(err) && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, syscall.EISDIR) {
+		if errors.As(err, &target) || err != nil && !store.Unreadable(err) && !errors.Is(err, os.ErrNotExist) && !store.WrongKind(err) {
 			return err
 		}
 		if err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"syscall"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -127,7 +126,7 @@ func (v *verification) each(read func(name string) (size int64, sum string, err 
 	switch {
 	case store.Unreadable(err):
 		return damaged(dbDir, "it cannot be read: %w", err)
-	case errors.Is(err, syscall.ENOTDIR):
+	case store.WrongKind(err):
 		return damaged(dbDir, "it is no directory")
 	}
 	if err != nil {
@@ -144,7 +143,7 @@ func (v *verification) each(read func(name string) (size int64, sum string, err 
 		switch {
 		case errors.As(err, &target):
 			return err
-		case errors.Is(err, syscall.EISDIR):
+		case store.WrongKind(err):
 			return damaged(file, "it is a directory")
 		case store.Unreadable(err):
 			return damaged(file, "it cannot be read: %w", err)

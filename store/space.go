@@ -69,3 +69,11 @@ func syncWALs(fs vfs.FS, path string) error {
 	}
 	return nil
 }
+
+// WrongKind tells whether an error is that of a directory where a file was to be, or the other way round.
+func WrongKind(err error) bool {
+	return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// MountedReadOnly tells whether an error is that of a change on a disk that is mounted for reading only.
+func MountedReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }

@@ -25,7 +25,7 @@ var diskUses = map[string]string{
 	"gabiontest":                "syscall.EIO syscall.ENOSPC",
 	"messages/hint.go":          "syscall.EMFILE syscall.ENFILE",
 	"store/identity_unix.go":    "os.Stat syscall.Stat_t",
-	"store/space.go":            "syscall.EDQUOT syscall.EIO syscall.ENOSPC",
+	"store/space.go":            "syscall.EDQUOT syscall.EIO syscall.EISDIR syscall.ENOSPC syscall.ENOTDIR syscall.EROFS",
 	"bench/machine_linux.go":    "os.ReadFile syscall.Statfs syscall.Statfs_t",
 	"bench/usage_unix.go":       "syscall.Getrusage syscall.RUSAGE_SELF syscall.Rusage",
 	"store/descriptors_unix.go": "syscall.Getrlimit syscall.RLIMIT_NOFILE syscall.Rlimit",
