@@ -1,0 +1,47 @@
+package actors_test
+
+import (
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gabiondb/gabion/actors"
+	"github.com/gabiondb/gabion/messages"
+)
+
+// TestOverdueIsYellow: a proof that grows old because no verify comes to a verdict, and a backup because none is made; and green
+// again once they are.
+func TestOverdueIsYellow(t *testing.T) {
+	for concern, fails := range map[string]func(o fileOp) bool{
+		"proof is overdue": sstables("tasks"),
+		"backup is overdue": func(o fileOp) bool {
+			return o.kind == "mkdir" && strings.HasPrefix(o.path, backups+"/tasks/.pending-")
+		},
+	} {
+		bubble(t, drilling(actors.Config{Interval: 24 * time.Hour}), func(h *host) {
+			h.put("tasks", "a", "v")
+			h.backup()
+			pass(time.Minute)
+			h.put("tasks", "b", "v") // else it is carried forward
+			want := func(grade messages.Grade) {
+				t.Helper()
+				h.settle()
+				row := h.health("tasks")
+				if row.GetGrade() != grade || slices.Contains(row.GetConcerns(), concern) != (grade == messages.Grade_GRADE_YELLOW) {
+					t.Errorf("%s: %v", concern, row)
+				}
+			}
+			want(messages.Grade_GRADE_GREEN)
+			heal := h.fs.on(fails, func(fileOp) error { return syscall.EMFILE })
+			pass(47 * time.Hour)
+			want(messages.Grade_GRADE_GREEN)
+			pass(3 * time.Hour)
+			want(messages.Grade_GRADE_YELLOW)
+			heal()
+			pass(25 * time.Hour)
+			want(messages.Grade_GRADE_GREEN)
+		})
+	}
+}
