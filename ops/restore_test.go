@@ -265,6 +265,16 @@ func TestReadBackupMirrors(t *testing.T) {
 	if want != got {
 		t.Errorf("in place:\n%s\nthrough the server:\n%s", want, got)
 	}
+	// The server keeps none open: retention would have to keep it for good.
+	list, err := h.ListBackups(t.Context(), "fruit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range list.GetBackups() {
+		if slices.Contains(b.GetReasons(), "being read") {
+			t.Errorf("backup %s is being read still: %q", b.GetBackupId(), b.GetReasons())
+		}
+	}
 }
 
 // A request for a row of a backup whose disk hangs ends with its deadline.
