@@ -115,7 +115,7 @@ type mark struct {
 	file    vfs.File
 	last    markValue
 	slot    [markSize]byte // what is written
-	timer   *time.Timer // armed while a written mark is not fsynced
+	timer   *time.Timer    // armed while a written mark is not fsynced
 	failed  bool
 	syncing sync.WaitGroup // the timer's fsync, which runs outside mu
 }
