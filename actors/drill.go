@@ -207,7 +207,7 @@ func (d *drill) turnedRed(proof *messages.Proof) {
 	}
 	d.tree.aside("backup anew", func() {
 		newest, ok, err := d.tree.newestBackup(c.name)
-		if err == nil && ok && newest.ID > proof.GetBackupId() {
+		if err == nil && ok && newest.NewerThan(proof.GetBackupId()) {
 			return // the table has a younger one that nothing is known against
 		}
 		d.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -50,14 +51,22 @@ func (t *tree) verifyEach(ctx context.Context, m *messages.VerifyBackup, each fu
 				cancel(err)
 			}
 		})
-		// Of those that are asked for one goes at a time: each reads as fast as the disk gives. The drill, which goes at its
+		// Of those that are asked for one goes at a time: each reads as fast as the disk gives, or it is asked to. The drill, which goes at its
 		// own slow pace, holds none of them up.
 		select {
 		case t.proving <- struct{}{}:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		result := t.verifyBackup(ctx, target, backup.VerifyOptions{By: "verify", Progress: tell.add})
+		progress := tell.add
+		if rate := m.GetBytesPerSecond(); rate > 0 {
+			pace := newPace(ctx, int64(min(rate, math.MaxInt64)))
+			progress = func(bytes int64) {
+				tell.add(bytes)
+				pace.spend(bytes)
+			}
+		}
+		result := t.verifyBackup(ctx, target, backup.VerifyOptions{By: "verify", Progress: progress})
 		<-t.proving
 		tell.hush()
 		if ctx.Err() != nil {

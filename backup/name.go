@@ -34,6 +34,13 @@ func parseID(name string) (uint64, bool) {
 	return number, err == nil
 }
 
+// NewerThan tells whether the backup was begun after the one of the same table that id names; false where id is no backup's.
+func (b Backup) NewerThan(id string) bool {
+	own, ownOK := parseID(b.ID)
+	other, ok := parseID(id)
+	return ownOK && ok && own > other
+}
+
 // nextNumber returns the number after the highest that any of names carries, unfinished ones and
 // those being removed included: no two backups of a table ever share one, so no new name can exist.
 func nextNumber(names []string) uint64 {

@@ -644,9 +644,11 @@ type VerifyBackup struct {
 	// run_id is a set: the backups that it names are verified.
 	RunId string `protobuf:"bytes,3,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// all verifies every backup of the tables, in place of the newest of each.
-	All           bool `protobuf:"varint,4,opt,name=all,proto3" json:"all,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	All bool `protobuf:"varint,4,opt,name=all,proto3" json:"all,omitempty"`
+	// bytes_per_second is how fast backups are read at most, each of whose bytes is read twice. Zero: as fast as the disk gives; the minimum is 1 MiB.
+	BytesPerSecond uint64 `protobuf:"varint,5,opt,name=bytes_per_second,json=bytesPerSecond,proto3" json:"bytes_per_second,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *VerifyBackup) Reset() {
@@ -705,6 +707,13 @@ func (x *VerifyBackup) GetAll() bool {
 		return x.All
 	}
 	return false
+}
+
+func (x *VerifyBackup) GetBytesPerSecond() uint64 {
+	if x != nil {
+		return x.BytesPerSecond
+	}
+	return 0
 }
 
 // VerifyReport answers VerifyBackup. It is not a Failure when backups are red, or could not be read: each row says so.
@@ -1901,12 +1910,13 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\x06backup\x18\x01 \x01(\v2\x15.gabion.v1.BackupInfoR\x06backup\x12/\n" +
 	"\bmanifest\x18\x02 \x01(\v2\x13.gabion.v1.ManifestR\bmanifest\x12'\n" +
 	"\x0fmanifest_sha256\x18\x03 \x01(\tR\x0emanifestSha256\x12\x12\n" +
-	"\x04path\x18\x04 \x01(\tR\x04path\"l\n" +
+	"\x04path\x18\x04 \x01(\tR\x04path\"\x96\x01\n" +
 	"\fVerifyBackup\x12\x16\n" +
 	"\x06tables\x18\x01 \x03(\tR\x06tables\x12\x1b\n" +
 	"\tbackup_id\x18\x02 \x01(\tR\bbackupId\x12\x15\n" +
 	"\x06run_id\x18\x03 \x01(\tR\x05runId\x12\x10\n" +
-	"\x03all\x18\x04 \x01(\bR\x03all\"A\n" +
+	"\x03all\x18\x04 \x01(\bR\x03all\x12(\n" +
+	"\x10bytes_per_second\x18\x05 \x01(\x04R\x0ebytesPerSecond\"A\n" +
 	"\fVerifyReport\x121\n" +
 	"\aresults\x18\x01 \x03(\v2\x17.gabion.v1.VerifyResultR\aresults\"\xb7\x01\n" +
 	"\fVerifyResult\x12\x14\n" +

@@ -17,11 +17,17 @@ func (m *VerifyBackup) Check() *Failure {
 	if m.GetAll() && (m.GetBackupId() != "" || m.GetRunId() != "") {
 		f.addf("all is every backup, and backup_id or run_id names some")
 	}
+	if rate := m.GetBytesPerSecond(); rate > 0 && rate < MinRate {
+		f.addf("bytes_per_second is %d, minimum is %d", rate, MinRate)
+	}
 	if failure := f.failure(); failure != nil {
 		return failure.Advise("name one backup of one table, or a run, or tables with or without all")
 	}
 	return nil
 }
+
+// MinRate is the least that a verify may be asked to read in a second: one that is slower is taken for a disk that hangs.
+const MinRate = 1 << 20
 
 // Check returns what is wrong with the request, or nil.
 func (m *RestoreTable) Check() *Failure {

@@ -32,7 +32,7 @@ func (s Setting) set(c *Config, texts []string) error {
 	case Duration:
 		value, err = parseDuration(s.Key, text)
 	case Size:
-		value, err = parseSize(s.Key, text)
+		value, err = ParseSize(s.Key, text)
 	default:
 		*s.field(c).(*string) = text
 		return nil
@@ -136,7 +136,8 @@ var units = []struct {
 	bytes int64
 }{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
 
-func parseSize(key, text string) (int64, error) {
+// ParseSize parses a number of bytes, or one with KiB, MiB or GiB. key is what the error calls it.
+func ParseSize(key, text string) (int64, error) {
 	digits, factor := text, int64(1)
 	for _, unit := range units {
 		if rest, ok := strings.CutSuffix(text, unit.name); ok {

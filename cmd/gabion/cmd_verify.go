@@ -17,6 +17,7 @@ func newVerify(out *output) *cobra.Command {
 	var at place
 	var m messages.VerifyBackup
 	var newest bool
+	var rate string
 	cmd := &cobra.Command{
 		Use:   "verify [TABLE/BACKUP]",
 		Short: "Prove that backups restore",
@@ -26,7 +27,7 @@ verified. The outcome is kept as a proof beside the backup. The exit code is 3 w
 manifest says.`,
 		Example: `  gabion verify --dir DIR
   gabion verify tasks/42 --dir DIR
-  gabion verify --table tasks --all --dir DIR
+  gabion verify --table tasks --all --rate 50MiB --dir DIR
   gabion verify --set 01J5Z6T1QZ4C6N1GB3W5Y8X2KD --dir DIR`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -58,6 +59,16 @@ manifest says.`,
 					return err
 				}
 			}
+			if cmd.Flags().Changed("rate") {
+				n, err := ops.ParseSize("--rate", rate)
+				if err != nil {
+					return usageError{err}
+				}
+				if n < messages.MinRate {
+					return usagef("leave it out to read as fast as the disk gives", "--rate is %s, minimum is %s", rate, size(int64(messages.MinRate)))
+				}
+				m.BytesPerSecond = uint64(n)
+			}
 			if bad := m.Check(); bad != nil {
 				return bad
 			}
@@ -71,6 +82,7 @@ manifest says.`,
 	cmd.Flags().BoolVar(&m.All, "all", false, "verify every backup")
 	cmd.Flags().BoolVar(&newest, "newest", false, "verify the newest backup of each table, which is what it does without")
 	cmd.Flags().StringSliceVar(&m.Tables, "table", nil, "verify backups of `TABLE`; may be given several times")
+	cmd.Flags().StringVar(&rate, "rate", "", "read at most `SIZE` a second, as in 50MiB")
 	cmd.Flags().StringVar(&m.RunId, "set", "", "verify the backups of the set `RUN`, as gabion backups names it")
 	return cmd
 }
