@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"image/color"
 	"path/filepath"
 	"strings"
@@ -83,6 +84,19 @@ func (r *results) plotBars(path, title, prefix string, list []workload) error {
 			names = append(names, "")
 		}
 	}
+	// Blanks keep a name off the edge.
+	for i := range names {
+		names[i] = "   " + names[i]
+	}
 	p.NominalY(names...)
+	p.X.Tick.Marker = plot.TickerFunc(func(least, most float64) []plot.Tick {
+		ticks := plot.DefaultTicks{}.Ticks(least, most)
+		for i := range ticks {
+			if ticks[i].Label != "" {
+				ticks[i].Label = fmt.Sprintf("%.0f k", ticks[i].Value/1000)
+			}
+		}
+		return ticks
+	})
 	return p.Save(24*vg.Centimeter, vg.Length(len(names))*vg.Points(15)+2*vg.Centimeter, path)
 }
