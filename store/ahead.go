@@ -55,9 +55,9 @@ func (g *Group) ReadAhead(keys [][]byte, progress func()) error {
 	errs := make([]error, readers)
 	var group sync.WaitGroup
 	for i := range readers - 1 {
-		group.Go(func() { errs[i] = g.readPriors(keys, claim, nil) })
+		group.Go(func() { errs[i] = g.readPriors(keys, &g.s.fingerprinters[i], claim, nil) })
 	}
-	errs[readers-1] = g.readPriors(keys, claim, progress)
+	errs[readers-1] = g.readPriors(keys, &g.s.fingerprint, claim, progress)
 	group.Wait()
 	if err := errors.Join(errs...); err != nil {
 		g.ahead = g.ahead[:0]
@@ -67,7 +67,7 @@ func (g *Group) ReadAhead(keys [][]byte, progress func()) error {
 }
 
 // readPriors reads the keys that it claims, until there are none.
-func (g *Group) readPriors(keys [][]byte, claim func() []int, progress func()) (err error) {
+func (g *Group) readPriors(keys [][]byte, f *Fingerprinter, claim func() []int, progress func()) (err error) {
 	defer func() {
 		if r := recover(); r != nil { // it may be on a goroutine that nobody else guards
 			err = panicked(r)
@@ -97,7 +97,7 @@ func (g *Group) readPriors(keys [][]byte, claim func() []int, progress func()) (
 			if err != nil {
 				return fmt.Errorf("key %q: %w", key, g.s.readError(err))
 			}
-			g.ahead[i] = g.s.priorOf(key, value)
+			g.ahead[i] = priorOf(f, key, value)
 		}
 		if progress != nil {
 			progress()
@@ -125,9 +125,9 @@ func (s *Store) prior(key []byte) (prior, error) {
 	if err != nil {
 		return prior{}, fmt.Errorf("read key %q: %w", key, s.readError(err))
 	}
-	return s.priorOf(key, value), closer.Close()
+	return priorOf(&s.fingerprint, key, value), closer.Close()
 }
 
-func (s *Store) priorOf(key, value []byte) prior {
-	return prior{found: true, bytes: uint64(len(key) + len(value)), fingerprint: s.fingerprint.Row(key, value)}
+func priorOf(f *Fingerprinter, key, value []byte) prior {
+	return prior{found: true, bytes: uint64(len(key) + len(value)), fingerprint: f.Row(key, value)}
 }

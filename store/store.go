@@ -40,8 +40,10 @@ type Store struct {
 	// Owned by the committer.
 	dirty       bool // the mark no longer says clean
 	fingerprint Fingerprinter
-	marshalled  []byte
-	spare       *Group // the committer's
+	// fingerprinters are those of the goroutines that read ahead for it.
+	fingerprinters [mostAhead - 1]Fingerprinter
+	marshalled     []byte
+	spare          *Group
 }
 
 // Lineage is the lineage the store serves.
