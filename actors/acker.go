@@ -64,6 +64,7 @@ func (a *acker) handle(g *group) {
 	defer a.send() // also after a panic: they are answered by no other way
 	for _, e := range g.entries {
 		if e.scans() && e.reply == nil {
+			a.send() // before a reader answers with the page: one sender's answers come in order
 			a.committer.cell.readers.page(e)
 			continue
 		}

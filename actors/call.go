@@ -10,7 +10,7 @@ import (
 )
 
 // A handle's call does what the owner does with a message, on the caller's goroutine: the way through a mailbox costs
-// more than all the rest of a commit. The order of one handle's calls is kept, since each is in the table's order of
+// an envelope, a process to wait by and two goroutines to wake. The order of one handle's calls is kept, since each is in the table's order of
 // commits, or answered, before it waits. Where the host has middleware, calls go through the mailbox, for it to see them.
 
 // call carries out m and waits for the answer. When ctx ends first, gaveUp is true and late gets the answer once it

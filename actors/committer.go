@@ -58,7 +58,7 @@ type committer struct {
 	committing, acking watch
 	// full is set while writes are refused for want of room.
 	full atomic.Bool
-	// keys are those of the group under way. The committer's alone.
+	// keys is room for those of a group. The committer's alone.
 	keys [][]byte
 	// refuse is why the group under way writes nothing, nil when it may. The committer's alone.
 	refuse *messages.Failure
@@ -188,22 +188,28 @@ func (m *committer) apply(g *group) error {
 	return nil
 }
 
-// readAhead has what the group's writes replace read at once. Those that will be refused are among them.
+// mostKeys bounds the room for keys that is kept for the next group.
+const mostKeys = 1 << 16
+
+// readAhead has what the group's writes replace read at once; those that a condition will refuse are among them.
 func (m *committer) readAhead(batch *store.Group, g *group) error {
-	if !batch.Counts() {
+	if !batch.Counts() || m.refuse != nil {
 		return nil
 	}
-	m.keys = m.keys[:0]
+	keys := m.keys[:0]
 	for _, e := range g.entries {
 		for i := range e.ops {
 			if o := &e.ops[i]; o.kind == putOperation || o.kind == deleteOperation {
-				o.ahead = len(m.keys)
-				m.keys = append(m.keys, o.key)
+				o.ahead = len(keys)
+				keys = append(keys, o.key)
 			}
 		}
 	}
-	err := batch.ReadAhead(m.keys, m.committing.step)
-	clear(m.keys)
+	err := batch.ReadAhead(keys, m.committing.step)
+	clear(keys)
+	if m.keys = keys; cap(keys) > mostKeys {
+		m.keys = nil
+	}
 	return err
 }
 

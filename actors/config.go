@@ -94,7 +94,7 @@ type Config struct {
 	Spawn func(props *actor.Props, name string) (*actor.PID, error)
 	// Middleware runs around every message that owners and the coordinator receive, as the host's tracing
 	// does. A panic in it counts as one of the actor. With any, the calls of a Table, but for a Get that nothing holds up,
-	// are such messages too, which costs them about as much as the rest of a commit.
+	// are such messages too, and cost what these do: docs/performance.md has both.
 	Middleware []actor.ReceiverMiddleware
 
 	// MaxPendingOps bounds the operations of one table that wait for their commit, and the reads that

@@ -85,22 +85,30 @@ func rangeOf(m *messages.DeleteRange) operation {
 	return operation{kind: rangeOperation, key: m.GetStart(), value: m.GetEnd()}
 }
 
-// read makes the entry that of a message; what is wrong with the message is returned. understood is false for one that
-// no owner answers.
+// read makes the entry that of a message. What is wrong with the message is returned, and nothing of it read.
+// understood is false for one that no owner answers.
 func (e *entry) read(message any) (bad *messages.Failure, understood bool) {
 	switch m := message.(type) {
 	case *messages.Put:
-		bad, e.deadline = m.Check(), asTime(m.GetDeadline())
-		e.single(putOf(m))
+		if bad = m.Check(); bad == nil {
+			e.deadline = asTime(m.GetDeadline())
+			e.single(putOf(m))
+		}
 	case *messages.Delete:
-		bad, e.deadline = m.Check(), asTime(m.GetDeadline())
-		e.single(deleteOf(m))
+		if bad = m.Check(); bad == nil {
+			e.deadline = asTime(m.GetDeadline())
+			e.single(deleteOf(m))
+		}
 	case *messages.DeleteRange:
-		bad, e.deadline = m.Check(), asTime(m.GetDeadline())
-		e.single(rangeOf(m))
+		if bad = m.Check(); bad == nil {
+			e.deadline = asTime(m.GetDeadline())
+			e.single(rangeOf(m))
+		}
 	case *messages.Write:
-		bad, e.deadline = m.Check(), asTime(m.GetDeadline())
-		e.several(m)
+		if bad = m.Check(); bad == nil {
+			e.deadline = asTime(m.GetDeadline())
+			e.several(m)
+		}
 	case *messages.Get:
 		bad, e.deadline = m.Check(), asTime(m.GetDeadline())
 		e.kind, e.one[0].key, e.bytes = getEntry, m.GetKey(), len(m.GetKey())

@@ -277,3 +277,32 @@ func TestBackupThatDoesNotFit(t *testing.T) {
 		h.wantRow(h.backup()["tasks"], backedUp)
 	})
 }
+
+// TestRefusedWritesReadNothing: where a full disk refuses a group's writes, nothing is read for them.
+func TestRefusedWritesReadNothing(t *testing.T) {
+	bubble(t, actors.Config{}, func(h *host) {
+		h.big("tasks")
+		release, syncs := h.blockCommitter("tasks")
+		h.room(func(string) uint64 { return 0 })
+		pass(2 * time.Second)
+		var all []*sender
+		for i := range 20 {
+			all = append(all, h.send(h.pid("tasks"), put(fmt.Sprintf("%03d", i*17), "v")))
+		}
+		h.settle()
+		var reads atomic.Int64
+		h.fs.on(func(o fileOp) bool { return o.kind == "read" && strings.HasSuffix(o.path, ".sst") }, func(fileOp) error {
+			reads.Add(1)
+			return nil
+		})
+		release()
+		syncs()
+		h.settle()
+		for _, s := range all {
+			s.failure("put", messages.Code_CODE_RESOURCE_EXHAUSTED)
+		}
+		if n := reads.Load(); n != 0 {
+			t.Errorf("%d reads of sstables", n)
+		}
+	})
+}

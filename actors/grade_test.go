@@ -45,3 +45,24 @@ func TestOverdueIsYellow(t *testing.T) {
 		})
 	}
 }
+
+// TestUnreadableProofsAreShown: a backup whose proofs the disk does not give is taken for a red one, and health says so.
+func TestUnreadableProofsAreShown(t *testing.T) {
+	bubble(t, drilling(actors.Config{}), func(h *host) {
+		h.put("tasks", "a", "v")
+		h.backup()
+		pass(time.Minute)
+		heal := h.fs.on(under(backups+"/tasks/proofs", "read"), func(fileOp) error { return syscall.EIO })
+		if row := h.health("tasks"); row.GetGrade() != messages.Grade_GRADE_RED || row.GetRedBackups() != 1 {
+			t.Errorf("health %v", row)
+		}
+		list, err := h.g.ListBackups(h.Context(), "tasks")
+		if err != nil || list.GetBackups()[0].GetFault() != "its proofs cannot be read" {
+			t.Errorf("backups %v, %v", list, err)
+		}
+		heal()
+		if row := h.health("tasks"); row.GetGrade() != messages.Grade_GRADE_GREEN {
+			t.Errorf("health %v", row)
+		}
+	})
+}

@@ -258,3 +258,30 @@ func TestExpiredRequests(t *testing.T) {
 		deadRead.one("get")
 	})
 }
+
+// TestAnswersOfAGroupKeepTheirOrder: those of one sender come in the order of its requests, a page behind what was committed
+// before it, however much else the group has.
+func TestAnswersOfAGroupKeepTheirOrder(t *testing.T) {
+	bubble(t, actors.Config{}, func(h *host) {
+		release, syncs := h.blockCommitter("tasks")
+		s, others := h.sender(), h.sender()
+		for _, m := range []any{put("key", "value"), &messages.Scan{Start: []byte("key"), Limit: 1}} {
+			h.system.Root.RequestWithCustomSender(h.pid("tasks"), m, s.pid)
+		}
+		for i := range 10_000 { // a reader has the page long before the group's last answer
+			h.system.Root.RequestWithCustomSender(h.pid("tasks"), put(fmt.Sprint(i), "v"), others.pid)
+		}
+		h.settle()
+		release()
+		h.settle()
+		syncs()
+		h.settle()
+		got := s.answers()
+		if len(got) != 2 || len(others.answers()) != 10_000 {
+			t.Fatalf("%d and %d answers", len(got), len(others.answers()))
+		}
+		if _, ok := got[0].(*messages.Committed); !ok {
+			t.Errorf("a page came before the put that it follows: %v", got)
+		}
+	})
+}

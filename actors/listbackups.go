@@ -67,8 +67,11 @@ func briefly(_ string, backups []backup.Backup) []*messages.BackupInfo {
 
 func backupInfo(b backup.Backup) *messages.BackupInfo {
 	info := &messages.BackupInfo{Table: b.Table, BackupId: b.ID, Pinned: messages.Text(b.Pinned), Proof: b.Proof}
-	if b.Fault != nil {
+	switch {
+	case b.Fault != nil:
 		info.Fault = messages.Text(b.Fault.Error())
+	case b.Red && b.Proof.GetVerdict() != messages.Verdict_VERDICT_RED:
+		info.Fault = "its proofs cannot be read" // and may call it red
 	}
 	if manifest := b.Manifest; manifest != nil {
 		info.RunId, info.Label = manifest.GetRunId(), manifest.GetLabel()

@@ -21,6 +21,9 @@ const (
 	MaxPage = 1 << 20
 	// MaxLabel is the longest label of a run, in bytes.
 	MaxLabel = 256
+	// MinRate is the least, in bytes a second, that a verify may be asked to read at: one that is slower is taken for a disk
+	// that hangs.
+	MinRate = 1 << 20
 )
 
 // faults gathers what is wrong with one request, so that the answer names all of it.

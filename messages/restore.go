@@ -26,9 +26,6 @@ func (m *VerifyBackup) Check() *Failure {
 	return nil
 }
 
-// MinRate is the least that a verify may be asked to read in a second: one that is slower is taken for a disk that hangs.
-const MinRate = 1 << 20
-
 // Check returns what is wrong with the request, or nil.
 func (m *RestoreTable) Check() *Failure {
 	var f faults

@@ -40,7 +40,7 @@ nothing in between. The loads are those of docs/performance.md.`,
 				name      string
 				got, most float64
 			}{{"--rows", float64(rows), mostBenchRows}, {"--value-bytes", float64(value), mostBenchValue}, {"--seconds", seconds, mostBenchSeconds}} {
-				if f.got <= 0 || f.got > f.most {
+				if !(f.got > 0 && f.got <= f.most) { // nor is it no number
 					faults = append(faults, usagef(fmt.Sprintf("give a number above 0, up to %.0f", f.most), "%s is %v", f.name, f.got))
 				}
 			}
@@ -63,7 +63,7 @@ func measure(cmd *cobra.Command, out *output, dir string, o bench.Options) (err 
 	case errors.Is(err, os.ErrNotExist):
 		return messages.WithHint(fmt.Errorf("directory %s: %w", dir, messages.ErrNotFound), "name one that is there, on the disk to measure")
 	case err != nil:
-		return fmt.Errorf("make a directory to measure in: %w", err)
+		return messages.WithHint(fmt.Errorf("make a directory to measure in: %w", err), "name one with --dir that you may write to, on the disk to measure")
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.Dir)) }()
 	bar := newProgress(cmd.ErrOrStderr(), 0)

@@ -19,7 +19,7 @@ func newVerify(out *output) *cobra.Command {
 	var newest bool
 	var rate string
 	cmd := &cobra.Command{
-		Use:   "verify [TABLE/BACKUP]",
+		Use:   "verify [TABLE/BACKUP|RUN]",
 		Short: "Prove that backups restore",
 		Long: `Prove that backups restore, by the code that restores them: every file is hashed, every block and every row is read,
 and count, fingerprint and position are compared with the manifest. Without an argument the newest backup of every table is
@@ -27,8 +27,9 @@ verified. The outcome is kept as a proof beside the backup. The exit code is 3 w
 manifest says.`,
 		Example: `  gabion verify --dir DIR
   gabion verify tasks/42 --dir DIR
+  gabion verify 01J5Z6T1QZ4C6N1GB3W5Y8X2KD --dir DIR
   gabion verify --table tasks --all --rate 50MiB --dir DIR
-  gabion verify --set 01J5Z6T1QZ4C6N1GB3W5Y8X2KD --dir DIR`,
+  gabion verify --table tasks --newest --dir DIR`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := nonEmpty(cmd, "set", "table"); err != nil {
@@ -38,7 +39,7 @@ manifest says.`,
 			named := len(args) > 0
 			for _, other := range []string{"--table", "--set", "--all", "--newest"} {
 				if named && cmd.Flags().Changed(other[2:]) {
-					return usagef("leave one of them out", "TABLE/BACKUP is one backup, and %s names others", other)
+					return usagef("leave one of them out", "%s names what is verified, and so does %s", args[0], other)
 				}
 			}
 			switch {
@@ -48,6 +49,10 @@ manifest says.`,
 				return usagef("leave the others out", "--set names the backups, and so do --table, --all and --newest")
 			}
 			for _, arg := range args {
+				if len(arg) == runLength && !strings.Contains(arg, "/") {
+					m.RunId = arg
+					continue
+				}
 				table, id, err := parseBackup(arg)
 				if err != nil {
 					return err
@@ -86,6 +91,9 @@ manifest says.`,
 	cmd.Flags().StringVar(&m.RunId, "set", "", "verify the backups of the set `RUN`, as gabion backups names it")
 	return cmd
 }
+
+// runLength is that of a run's id, which is a ULID.
+const runLength = 26
 
 // parseBackup parses TABLE/BACKUP.
 func parseBackup(arg string) (table, id string, err error) {
