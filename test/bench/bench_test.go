@@ -39,7 +39,7 @@ func TestQuick(t *testing.T) {
 			}
 		}
 	}
-	const figures = 19
+	const figures = 20
 	if len(r.Figures) != figures || len(r.Beside) != 1 || len(r.Big) != 5 || len(r.Nine) != 1 || len(r.GroupSizes) != 1 || r.Idle == nil || r.Machine.Processor == "" || r.Machine.FileSystem == "" {
 		t.Errorf("%d figures, want %d; %+v", len(r.Figures), figures, r)
 	}
@@ -49,6 +49,18 @@ func TestQuick(t *testing.T) {
 	for _, w := range workloads(nil) {
 		if !slices.ContainsFunc(r.Conditions, func(c condition) bool { return c.Workload == w.name && c.Rows == 2000 && c.ValueBytes == w.valueBytes }) {
 			t.Errorf("conditions %+v lack %s", r.Conditions, w.name)
+		}
+	}
+	if len(r.Profiles) != len(profiled) {
+		t.Errorf("%d profiles, want %d", len(r.Profiles), len(profiled))
+	}
+	for _, p := range r.Profiles {
+		sum := 0.0
+		for _, s := range p.Shares {
+			sum += s.Share
+		}
+		if sum < 0.999 || sum > 1.001 || len(p.Shares) < 3 {
+			t.Errorf("profile %+v", p)
 		}
 	}
 	for _, step := range r.Big {
@@ -70,7 +82,7 @@ func TestQuick(t *testing.T) {
 			t.Errorf("results.md lacks %s", w.name)
 		}
 	}
-	for _, heading := range []string{"### Puts that arrive", "### 20 tables that nobody uses", "### One table of", "### Runs over nine"} {
+	for _, heading := range []string{"### Where the processor time goes", "### Puts that arrive", "### 20 tables that nobody uses", "### One table of", "### Runs over nine"} {
 		if !strings.Contains(string(text), heading) {
 			t.Errorf("results.md lacks %q", heading)
 		}

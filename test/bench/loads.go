@@ -157,7 +157,7 @@ func measureLoads(ctx context.Context, o options, dir string, r *results) error 
 				continue
 			}
 			for _, t := range w.inRound(round) {
-				sample, size, err := takeTurn(ctx, o, w, t, filepath.Join(dir, "store"))
+				sample, size, err := takeTurn(ctx, o, w, t, filepath.Join(dir, "store"), func(run func() error) error { return run() })
 				if err != nil {
 					return fmt.Errorf("%s: %s: %w", w.name, t.name, err)
 				}
@@ -173,8 +173,8 @@ func measureLoads(ctx context.Context, o options, dir string, r *results) error 
 	return nil
 }
 
-// takeTurn measures one turn, and how many operations Gabion's groups had.
-func takeTurn(ctx context.Context, o options, w workload, t turn, dir string) (sample bench.Sample, groupSize int, err error) {
+// takeTurn measures one turn, and how many operations Gabion's groups had. around runs what is measured.
+func takeTurn(ctx context.Context, o options, w workload, t turn, dir string, around func(run func() error) error) (sample bench.Sample, groupSize int, err error) {
 	defer func() { _ = os.RemoveAll(dir) }()
 	s, err := open(ctx, t.kind, dir)
 	if err != nil {
@@ -207,7 +207,10 @@ func takeTurn(ctx context.Context, o options, w workload, t turn, dir string) (s
 		groups = g.groups.groups.Load()
 	}
 	written := writtenBytes()
-	if sample, err = bench.Run(ctx, l, keys, o.lasts()); err != nil {
+	if err := around(func() (err error) {
+		sample, err = bench.Run(ctx, l, keys, o.lasts())
+		return err
+	}); err != nil {
 		return sample, 0, err
 	}
 	if g != nil {

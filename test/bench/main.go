@@ -83,6 +83,9 @@ func run(args []string) error {
 	if err := measureLoads(ctx, o, filepath.Join(work, "load"), r); err != nil {
 		return err
 	}
+	if err := measureProfiles(ctx, o, filepath.Join(work, "load"), r); err != nil {
+		return err
+	}
 	if err := measureBackups(ctx, o, filepath.Join(work, "backup"), r); err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type results struct {
 	Beside     []besideBackup `json:"beside_backup"`
 	Big        []timing       `json:"big_table"`
 	Nine       []nineTables   `json:"nine_tables"`
+	Profiles   []apart        `json:"profiles"`
 	Idle       *idleFigures   `json:"idle_tables,omitempty"`
 	Figures    []figure       `json:"figures"`
 }
@@ -153,6 +154,7 @@ func (r *results) judge() {
 		most(fmt.Sprintf("%d idle tables: opening them again, s", i.Tables), 6, []float64{i.OpenSeconds})
 		most("the same: resident memory, MB", 400, []float64{i.ResidentMB})
 		most("the same: % of one processor", 1, []float64{100 * i.Processor})
+		most("the same, once each was written: % of one processor", 1, []float64{100 * i.Written})
 	}
 }
 
@@ -189,8 +191,12 @@ func (r *results) write(dir string) error {
 
 func (r *results) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s.\n\n%d rounds of %v s, %d rows at the start of each, block cache %d MiB where the store has one, %s; groups of the sender that does not wait had %v operations.\n",
-		r.Machine, r.Rounds, r.Seconds, r.Rows, r.CacheBytes>>20, bench.Compaction, r.GroupSizes)
+	fmt.Fprintf(&b, "%s.\n\n%d rounds of %v s, %d rows at the start of each, block cache %d MiB where the store has one, %s", r.Machine, r.Rounds, r.Seconds, r.Rows,
+		r.CacheBytes>>20, bench.Compaction)
+	if len(r.GroupSizes) > 0 {
+		fmt.Fprintf(&b, "; groups of the sender that does not wait had %v operations", r.GroupSizes)
+	}
+	b.WriteString(".\n")
 	if len(r.Figures) > 0 {
 		b.WriteString("\n| figure | promised | median (min to max) | |\n|---|--:|--:|---|\n")
 		for _, f := range r.Figures {
@@ -215,6 +221,7 @@ func (r *results) markdown() string {
 			fmt.Fprintf(&b, "\n### %s\n\nKeys of %d B, values of %d B.\n\n%s", w.name, bench.KeyBytes, w.valueBytes, bench.Markdown(rows, w.turns[0].name))
 		}
 	}
+	b.WriteString(r.profiles())
 	if len(r.Beside) > 0 {
 		b.WriteString("\n### Puts that arrive at half the capacity, before a backup and from its start to its completion\n\n" +
 			"Latency counts from the arrival that was drawn. The generator's own lateness is part of it.\n\n" +
@@ -226,8 +233,8 @@ func (r *results) markdown() string {
 		}
 	}
 	if i := r.Idle; i != nil {
-		fmt.Fprintf(&b, "\n### %d tables that nobody uses\n\nOpened again in %.2f s; %.0f MB resident; %.2f %% of one processor over %.1f s.\n",
-			i.Tables, i.OpenSeconds, i.ResidentMB, 100*i.Processor, i.WatchSeconds)
+		fmt.Fprintf(&b, "\n### %d tables that nobody uses\n\nOpened again in %.2f s; %.0f MB resident; %.2f %% of one processor over %.1f s, and %.2f %% after a write of each.\n",
+			i.Tables, i.OpenSeconds, i.ResidentMB, 100*i.Processor, i.WatchSeconds, 100*i.Written)
 	}
 	if len(r.Big) > 0 {
 		fmt.Fprintf(&b, "\n### One table of %d rows of 100 B, exact\n\n| step | s | MiB | MiB/s |\n|---|--:|--:|--:|\n", r.BigRows)
