@@ -18,15 +18,25 @@ func arrive(ctx context.Context, l Load, keys *Keys, began, end time.Time, late 
 	out := make(chan time.Time, mostLate)
 	go func() {
 		defer close(out)
+		until := l.Until
 		for drawn := began; ; {
 			drawn = drawn.Add(time.Duration(keys.rng.ExpFloat64() / l.Rate * float64(time.Second)))
+			select {
+			case <-until:
+				// What was drawn for a time before, and could not be sent yet, still arrives.
+				if now := time.Now(); now.Before(end) {
+					end = now
+				}
+				until = nil
+			default:
+			}
 			if drawn.After(end) {
 				return
 			}
 			if wait := time.Until(drawn); wait > 0 {
 				select {
 				case <-time.After(wait):
-				case <-l.Until:
+				case <-until:
 					return
 				case <-ctx.Done():
 					return
@@ -37,8 +47,6 @@ func arrive(ctx context.Context, l Load, keys *Keys, began, end time.Time, late 
 			}
 			select {
 			case out <- drawn:
-			case <-l.Until:
-				return
 			case <-ctx.Done():
 				return
 			}

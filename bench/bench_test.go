@@ -128,4 +128,19 @@ func TestLateGenerator(t *testing.T) {
 			t.Errorf("the latest was sent %v late, want %v", got, late)
 		}
 	})
+	// Told to stop meanwhile, it still sends what was drawn for a time before.
+	synctest.Test(t, func(t *testing.T) {
+		began, until := time.Now(), make(chan struct{})
+		time.Sleep(late)
+		close(until)
+		arrivals := 0
+		for at := range arrive(t.Context(), Load{Rate: rate, Until: until}, NewKeys(10, 10, 1), began, began.Add(time.Hour), newHistogram()) {
+			if arrivals++; at.Sub(began) > late {
+				t.Errorf("one arrived %v after it was told to stop", at.Sub(began)-late)
+			}
+		}
+		if arrivals < 70 || arrivals > 130 {
+			t.Errorf("%d arrived", arrivals)
+		}
+	})
 }
