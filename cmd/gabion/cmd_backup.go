@@ -10,6 +10,7 @@ import (
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 func newBackup(out *output) *cobra.Command {
@@ -66,11 +67,11 @@ func failed(report *messages.BackupReport) error {
 func printReport(out *output, indent string, report *messages.BackupReport) error {
 	var rows [][]string
 	for _, r := range report.GetSet().GetResults() {
-		row := []string{r.GetTable(), outcomeName(r.GetOutcome()), "-", "-", "-", "-"}
+		row := []string{r.GetTable(), show.Outcome(r.GetOutcome()), "-", "-", "-", "-"}
 		if failure := r.GetFailure(); failure != nil {
 			row = append(row, failure.GetMessage())
 		} else {
-			copy(row[2:], []string{r.GetBackupId(), strconv.FormatUint(r.GetCount(), 10), size(r.GetBytes()), size(r.GetCopiedBytes())})
+			copy(row[2:], []string{r.GetBackupId(), strconv.FormatUint(r.GetCount(), 10), show.Size(r.GetBytes()), show.Size(r.GetCopiedBytes())})
 		}
 		rows = append(rows, row)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 func newBackups(out *output) *cobra.Command {
@@ -53,7 +54,7 @@ func printBackups(out *output, list *messages.BackupList, now time.Time) error {
 			status = list.GetSetStatus()[i]
 		}
 		sets = append(sets, []string{
-			set.GetRunId(), age(now, set.GetFinished()),
+			set.GetRunId(), show.Age(now, set.GetFinished()),
 			strconv.Itoa(len(set.GetResults())), setStatus(status, len(set.GetResults())), set.GetLabel(),
 		})
 	}
@@ -67,8 +68,8 @@ func printBackups(out *output, list *messages.BackupList, now time.Time) error {
 	for _, b := range list.GetBackups() {
 		backups = append(backups, []string{
 			b.GetTable(), b.GetBackupId(), strconv.FormatUint(b.GetCount(), 10),
-			size(b.GetBytes()), optionalSize(b.OwnBytes), optionalSize(b.SharedBytes),
-			age(now, b.GetFinished()), b.GetRunId(), b.GetLabel(), b.GetPinned(), proofText(b, now), retention(b), b.GetFault(),
+			show.Size(b.GetBytes()), optionalSize(b.OwnBytes), optionalSize(b.SharedBytes),
+			show.Age(now, b.GetFinished()), b.GetRunId(), b.GetLabel(), b.GetPinned(), proofText(b, now), retention(b), b.GetFault(),
 		})
 	}
 	return out.table("", []string{"TABLE", "BACKUP", "ROWS", "SIZE", "OWN", "SHARED", "AGE", "RUN", "LABEL", "PIN", "PROOF", "RETENTION", "FAULT"}, backups)
@@ -88,7 +89,7 @@ func optionalSize(n *int64) string {
 	if n == nil {
 		return "-"
 	}
-	return size(*n)
+	return show.Size(*n)
 }
 
 // ranStatus is what became of a set in its run, whatever retention did since.
@@ -126,5 +127,5 @@ func proofText(b *messages.BackupInfo, now time.Time) string {
 	if b.GetProof() == nil {
 		return "-"
 	}
-	return verdictName(b.GetProof()) + " " + age(now, b.GetProof().GetFinished())
+	return verdictName(b.GetProof()) + " " + show.Age(now, b.GetProof().GetFinished())
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 func newBackupsShow(out *output) *cobra.Command {
@@ -56,12 +57,12 @@ func printBackup(out *output, detail *messages.BackupDetail, now time.Time) erro
 	}
 	if detail.GetManifest() != nil {
 		lines = append(lines, [][2]string{
-			{"finished", b.GetFinished().AsTime().Format(time.RFC3339) + ", " + age(now, b.GetFinished())},
+			{"finished", b.GetFinished().AsTime().Format(time.RFC3339) + ", " + show.Age(now, b.GetFinished())},
 			{"lineage", record.GetPosition().GetLineage()},
 			{"seq", strconv.FormatUint(record.GetPosition().GetSeq(), 10)},
 			{"rows", strconv.FormatUint(record.GetCount(), 10)},
-			{"live", size(record.GetLiveBytes())},
-			{"size", size(b.GetBytes())},
+			{"live", show.Size(record.GetLiveBytes())},
+			{"size", show.Size(b.GetBytes())},
 			{"own", optionalSize(b.OwnBytes)},
 			{"shared", optionalSize(b.SharedBytes)},
 			{"manifest", detail.GetManifestSha256()},
@@ -75,7 +76,7 @@ func printBackup(out *output, detail *messages.BackupDetail, now time.Time) erro
 	}
 	var rows [][]string
 	for _, f := range detail.GetManifest().GetFiles() {
-		rows = append(rows, []string{f.GetName(), size(f.GetSize()), f.GetSha256()})
+		rows = append(rows, []string{f.GetName(), show.Size(f.GetSize()), f.GetSha256()})
 	}
 	if err := out.printf("\n"); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gabiondb/gabion/bench"
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 // Limits of gabion bench.
@@ -82,7 +83,7 @@ func measure(cmd *cobra.Command, out *output, dir string, o bench.Options) (err 
 
 func printMeasured(out *output, r *bench.Report) error {
 	if err := out.printf("machine  %v\ndisk     4 KiB written and fsynced: p50 %s, p99 %s; %.0f MiB/s one after another\nrows     %d of %s at the start, block cache %s; each load: %s\n\n",
-		r.Machine, micros(r.Disk.SyncP50), micros(r.Disk.SyncP99), r.Disk.WriteMiB, r.Rows, size(int64(r.ValueBytes)), size(r.CacheBytes), r.Compaction); err != nil {
+		r.Machine, micros(r.Disk.SyncP50), micros(r.Disk.SyncP99), r.Disk.WriteMiB, r.Rows, show.Size(int64(r.ValueBytes)), show.Size(r.CacheBytes), r.Compaction); err != nil {
 		return err
 	}
 	var rows [][]string

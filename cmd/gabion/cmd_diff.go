@@ -10,6 +10,7 @@ import (
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 func newDiff(out *output) *cobra.Command {
@@ -78,7 +79,7 @@ func diff(ctx context.Context, s *ops.Session, from, to string, list, red bool, 
 		if out.json {
 			return out.line(differing{newEntry(c.Key, value), name})
 		}
-		return out.printf("%s %s\n", sign, printKey(c.Key))
+		return out.printf("%s %s\n", sign, show.Key(c.Key))
 	}
 	if !list {
 		each = nil

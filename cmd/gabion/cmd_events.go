@@ -13,6 +13,7 @@ import (
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 func newEvents(out *output) *cobra.Command {
@@ -76,7 +77,7 @@ func printEvents(out *output, events iter.Seq2[*messages.LoggedEvent, error]) er
 				err = out.line(data)
 			}
 		} else if err == nil {
-			err = out.printf("%s  %s\n", e.GetTime().AsTime().Format(time.RFC3339), printable(eventText(e.Message())))
+			err = out.printf("%s  %s\n", e.GetTime().AsTime().Format(time.RFC3339), show.Printable(eventText(e.Message())))
 		}
 		if err := errors.Join(err, out.flush()); err != nil {
 			return err
@@ -89,14 +90,14 @@ func printEvents(out *output, events iter.Seq2[*messages.LoggedEvent, error]) er
 func eventText(event proto.Message) string {
 	switch e := event.(type) {
 	case *messages.BackupStarted:
-		return fmt.Sprintf("backup started: run %s, %s", e.GetRunId(), plural(len(e.GetTables()), "table"))
+		return fmt.Sprintf("backup started: run %s, %s", e.GetRunId(), show.Plural(len(e.GetTables()), "table"))
 	case *messages.TableBackedUp:
-		return because(fmt.Sprintf("table %s: %s", outcomeName(e.GetResult().GetOutcome()), e.GetResult().GetTable()), e.GetResult().GetFailure().GetMessage())
+		return because(fmt.Sprintf("table %s: %s", show.Outcome(e.GetResult().GetOutcome()), e.GetResult().GetTable()), e.GetResult().GetFailure().GetMessage())
 	case *messages.BackupComplete:
 		return fmt.Sprintf("backup complete: %d backed up, %d failed, in %v", len(e.GetBackedUp()), len(e.GetFailed()),
 			e.GetFinished().AsTime().Sub(e.GetStarted().AsTime()).Round(time.Millisecond))
 	case *messages.TableStateChanged:
-		return because(fmt.Sprintf("table %s: %s, was %s", stateName(e.GetTo()), e.GetTable(), stateName(e.GetFrom())), e.GetReason())
+		return because(fmt.Sprintf("table %s: %s, was %s", show.State(e.GetTo()), e.GetTable(), show.State(e.GetFrom())), e.GetReason())
 	case *messages.BackupVerified:
 		p := e.GetProof()
 		return because(fmt.Sprintf("backup %s: %s/%s, by %s", verdictName(p), p.GetTable(), p.GetBackupId(), p.GetBy()), p.GetReason())

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 func newHealth(out *output) *cobra.Command {
@@ -48,7 +49,7 @@ func unhealthy(report *messages.HealthReport) error {
 	var faults []error
 	for _, row := range report.GetTables() {
 		if row.GetState() != messages.TableState_TABLE_STATE_OPEN {
-			fault := partialError(fmt.Sprintf("table %q is %s", row.GetTable(), stateName(row.GetState())))
+			fault := partialError(fmt.Sprintf("table %q is %s", row.GetTable(), show.State(row.GetState())))
 			faults = append(faults, messages.WithHint(fault, row.GetHint()))
 		} else if row.GetGrade() == messages.Grade_GRADE_RED {
 			fault := partialError(fmt.Sprintf("table %q is in danger: %s", row.GetTable(), row.GetConcerns()[0]))
@@ -75,7 +76,7 @@ func verdict(report *messages.HealthReport) string {
 	}
 	text := strings.ToLower(strings.TrimPrefix(worst.String(), "GRADE_"))
 	if len(named) == 0 {
-		return text + ": " + plural(len(report.GetTables()), "table")
+		return text + ": " + show.Plural(len(report.GetTables()), "table")
 	}
 	return text + ": " + strings.Join(named, ", ")
 }
@@ -105,8 +106,8 @@ func printHealth(out *output, report *messages.HealthReport, now time.Time) erro
 			fragmentation = fmt.Sprintf("%.0f%%", 100*t.GetFragmentation())
 		}
 		rows = append(rows, []string{
-			t.GetTable(), stateName(t.GetState()), count, size(t.GetLiveBytes()), size(t.GetDiskBytes()), fragmentation,
-			age(now, t.GetLastSuccess()), strconv.FormatUint(uint64(t.GetBackups()), 10), age(now, t.GetLastProof()), concerns(t),
+			t.GetTable(), show.State(t.GetState()), count, show.Size(t.GetLiveBytes()), show.Size(t.GetDiskBytes()), fragmentation,
+			show.Age(now, t.GetLastSuccess()), strconv.FormatUint(uint64(t.GetBackups()), 10), show.Age(now, t.GetLastProof()), concerns(t),
 		})
 	}
 	err := out.table("",
@@ -116,22 +117,22 @@ func printHealth(out *output, report *messages.HealthReport, now time.Time) erro
 	}
 	last := "never"
 	if run := report.GetLastRun(); run != nil {
-		last = fmt.Sprintf("%s, %s, %s", run.GetRunId(), age(now, run.GetFinished()), setStatus(ranStatus(run), len(run.GetResults())))
+		last = fmt.Sprintf("%s, %s, %s", run.GetRunId(), show.Age(now, run.GetFinished()), setStatus(ranStatus(run), len(run.GetResults())))
 	}
 	if err := out.printf("\nlast run: %s\n", last); err != nil {
 		return err
 	}
 	if report.GetLastAttempt() != nil {
-		success := age(now, report.GetLastSuccess())
+		success := show.Age(now, report.GetLastSuccess())
 		if run := report.GetLastSuccessRun(); run != "" {
 			success = run + ", " + success
 		}
-		if err := out.printf("last success: %s\nlast attempt: %s\n", success, age(now, report.GetLastAttempt())); err != nil {
+		if err := out.printf("last success: %s\nlast attempt: %s\n", success, show.Age(now, report.GetLastAttempt())); err != nil {
 			return err
 		}
 	}
 	if next := report.GetNextRun(); next != nil {
-		if err := out.printf("next run: %s\n", age(now, next)); err != nil {
+		if err := out.printf("next run: %s\n", show.Age(now, next)); err != nil {
 			return err
 		}
 	}
@@ -141,8 +142,8 @@ func printHealth(out *output, report *messages.HealthReport, now time.Time) erro
 		}
 	}
 	for _, u := range report.GetUndo() {
-		err := out.printf("kept as undo: %s, %s %s, %s, until %s\n", u.GetTable(), u.GetReason(), age(now, u.GetSince()),
-			size(u.GetBytes()), u.GetUntil().AsTime().Format(time.RFC3339))
+		err := out.printf("kept as undo: %s, %s %s, %s, until %s\n", u.GetTable(), u.GetReason(), show.Age(now, u.GetSince()),
+			show.Size(u.GetBytes()), u.GetUntil().AsTime().Format(time.RFC3339))
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 const (
@@ -190,7 +191,7 @@ func (i *importing) ended(ctx context.Context, lines int) error {
 		return err
 	}
 	if i.flags.fromLine > lines+1 {
-		return usagef("lines are counted from 1", "from-line is %d, but there are %s", i.flags.fromLine, plural(lines, "line"))
+		return usagef("lines are counted from 1", "from-line is %d, but there are %s", i.flags.fromLine, show.Plural(lines, "line"))
 	}
 	i.resume = lines + 1
 	return nil
@@ -250,9 +251,9 @@ func (i *importing) tell(out *output) error {
 	if out.json {
 		return out.line(importReport{Rows: i.rows, Skipped: i.skipped, ResumeLine: i.goOn(), TookMS: took.Milliseconds()})
 	}
-	text := fmt.Sprintf("imported %s in %v", plural(i.rows, "row"), took.Round(time.Millisecond))
+	text := fmt.Sprintf("imported %s in %v", show.Plural(i.rows, "row"), took.Round(time.Millisecond))
 	if i.skipped > 0 {
-		text += fmt.Sprintf(", skipped %s", plural(i.skipped, "bad record"))
+		text += fmt.Sprintf(", skipped %s", show.Plural(i.skipped, "bad record"))
 	}
 	return out.printf("%s; the next line is %d\n", text, i.goOn())
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 func newPin(out *output) *cobra.Command {
@@ -38,7 +39,7 @@ or the number before its underscore. A backup that is pinned already keeps the r
 				if info.GetPinned() == "" {
 					return out.printf("%s has no pin: retention may remove it\n", name)
 				}
-				return out.printf("%s is pinned: %s\n", name, printable(info.GetPinned()))
+				return out.printf("%s is pinned: %s\n", name, show.Printable(info.GetPinned()))
 			})
 		},
 	}

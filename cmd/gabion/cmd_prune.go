@@ -10,6 +10,7 @@ import (
 	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 func newPrune(out *output) *cobra.Command {
@@ -117,9 +118,9 @@ func printPrune(out *output, report *messages.PruneReport) error {
 		return err
 	}
 	if n := len(report.GetRemovedSets()); n > 0 {
-		if err := out.printf("%s without any backup %s\n", plural(n, "set"), goes); err != nil {
+		if err := out.printf("%s without any backup %s\n", show.Plural(n, "set"), goes); err != nil {
 			return err
 		}
 	}
-	return out.printf("%d kept, %d %s, %s %s\n", len(rows)-removed, removed, goes, size(report.GetFreedBytes()), freed)
+	return out.printf("%d kept, %d %s, %s %s\n", len(rows)-removed, removed, goes, show.Size(report.GetFreedBytes()), freed)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 func newRestore(out *output) *cobra.Command {
@@ -153,7 +154,7 @@ func restoreSet(cmd *cobra.Command, at *place, o ops.SetOptions, out *output) er
 	var rows [][]string
 	for _, report := range reports {
 		p := report.GetPlan()
-		rows = append(rows, []string{p.GetTable(), p.GetBackupId(), strconv.FormatUint(p.GetRows(), 10), size(p.GetBytes())})
+		rows = append(rows, []string{p.GetTable(), p.GetBackupId(), strconv.FormatUint(p.GetRows(), 10), show.Size(p.GetBytes())})
 	}
 	if err := out.table("", []string{"TABLE", "BACKUP", "ROWS", "SIZE"}, rows); err != nil {
 		return err
@@ -161,7 +162,7 @@ func restoreSet(cmd *cobra.Command, at *place, o ops.SetOptions, out *output) er
 	if o.DryRun {
 		return out.printf("nothing was restored: this is a dry run\n")
 	}
-	return out.printf("\n%s restored into %s\n", plural(len(reports), "table"), at.dir)
+	return out.printf("\n%s restored into %s\n", show.Plural(len(reports), "table"), at.dir)
 }
 
 func printPlan(out *output, p *messages.RestorePlan, now time.Time) error {
@@ -171,7 +172,7 @@ func printPlan(out *output, p *messages.RestorePlan, now time.Time) error {
 	}
 	proof := "none yet: the restore verifies it"
 	if p.GetProof() != nil {
-		proof = verdictName(p.GetProof()) + ", " + age(now, p.GetProof().GetFinished())
+		proof = verdictName(p.GetProof()) + ", " + show.Age(now, p.GetProof().GetFinished())
 	}
 	if p.GetSource() != "backup" {
 		proof = ""
@@ -179,7 +180,7 @@ func printPlan(out *output, p *messages.RestorePlan, now time.Time) error {
 	lines := [][2]string{
 		{"table", p.GetTable()},
 		{"from", from},
-		{"as of", p.GetCut().AsTime().Format(time.RFC3339) + ", " + age(now, p.GetCut())},
+		{"as of", p.GetCut().AsTime().Format(time.RFC3339) + ", " + show.Age(now, p.GetCut())},
 		{"rows", strconv.FormatUint(p.GetRows(), 10)},
 		{"at seq", strconv.FormatUint(p.GetPosition().GetSeq(), 10)},
 		{"now", ""},
@@ -190,7 +191,7 @@ func printPlan(out *output, p *messages.RestorePlan, now time.Time) error {
 		lines[5][1] = "seq " + strconv.FormatUint(p.GetServing().GetSeq(), 10)
 	}
 	if p.GetBytes() > 0 {
-		lines[6][1] = size(p.GetBytes())
+		lines[6][1] = show.Size(p.GetBytes())
 	}
 	for _, over := range p.GetPassedOver() {
 		lines = append(lines, [2]string{"not", over})
@@ -224,7 +225,7 @@ func printLines(out *output, lines [][2]string) error {
 		if line[1] == "" {
 			continue
 		}
-		if err := out.printf("%-9s %s\n", line[0], printable(line[1])); err != nil {
+		if err := out.printf("%-9s %s\n", line[0], show.Printable(line[1])); err != nil {
 			return err
 		}
 	}

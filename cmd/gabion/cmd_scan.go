@@ -10,6 +10,7 @@ import (
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 // errLimit ends a walk at --limit.
@@ -86,7 +87,7 @@ func scan(ctx context.Context, t ops.ReadAccess, m *messages.Scan, limit uint, o
 		if out.json {
 			return out.line(newEntry(key, value))
 		}
-		return out.printf("%s\t%s\n", printKey(key), printable(string(value)))
+		return out.printf("%s\t%s\n", show.Key(key), show.Printable(string(value)))
 	})
 	if errors.Is(err, errLimit) {
 		fmt.Fprintf(notes, "more rows follow the first %d: raise --limit\n", limit)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 func newTables(out *output) *cobra.Command {
@@ -60,9 +61,9 @@ func printTables(out *output, infos []*messages.TableInfo) error {
 	for _, info := range infos {
 		lineage, seq := "-", "-"
 		if position := info.GetPosition(); position != nil {
-			lineage, seq = shortLineage(position.GetLineage()), strconv.FormatUint(position.GetSeq(), 10)
+			lineage, seq = show.ShortLineage(position.GetLineage()), strconv.FormatUint(position.GetSeq(), 10)
 		}
-		rows = append(rows, []string{info.GetTable(), stateName(info.GetState()), lineage, seq, info.GetReason()})
+		rows = append(rows, []string{info.GetTable(), show.State(info.GetState()), lineage, seq, info.GetReason()})
 	}
 	return out.table("", []string{"TABLE", "STATE", "LINEAGE", "SEQ", "REASON"}, rows)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 func newVerify(out *output) *cobra.Command {
@@ -70,7 +71,7 @@ manifest says.`,
 					return usageError{err}
 				}
 				if n < messages.MinRate {
-					return usagef("leave it out to read as fast as the disk gives", "--rate is %s, minimum is %s", rate, size(int64(messages.MinRate)))
+					return usagef("leave it out to read as fast as the disk gives", "--rate is %s, minimum is %s", rate, show.Size(int64(messages.MinRate)))
 				}
 				m.BytesPerSecond = uint64(n)
 			}
@@ -137,7 +138,7 @@ func printVerified(out *output, indent string, report *messages.VerifyReport) er
 		if proof != nil {
 			took := proof.GetFinished().AsTime().Sub(proof.GetStarted().AsTime())
 			row = []string{r.GetTable(), r.GetBackupId(), verdictName(proof), strconv.FormatUint(proof.GetRows(), 10),
-				size(proof.GetBytes()), took.Round(time.Millisecond).String(), proof.GetReason()}
+				show.Size(proof.GetBytes()), took.Round(time.Millisecond).String(), proof.GetReason()}
 		}
 		if len(r.GetNeighbours()) > 0 {
 			row[6] += "; shared with " + strings.Join(r.GetNeighbours(), ", ")

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gabiondb/gabion/ops"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 // completeTimeout bounds how long the shell waits for the names of tables.
@@ -44,7 +45,7 @@ func (p *place) completeBackups(cmd *cobra.Command) {
 		p.complete(cmd, func(ctx context.Context, s *ops.Session) error {
 			list, err := s.ListBackups(ctx)
 			for _, b := range list.GetBackups() {
-				names = append(names, cobra.CompletionWithDesc(b.GetTable()+"/"+b.GetBackupId(), plural(int(b.GetCount()), "row")))
+				names = append(names, cobra.CompletionWithDesc(b.GetTable()+"/"+b.GetBackupId(), show.Plural(int(b.GetCount()), "row")))
 			}
 			return err
 		})

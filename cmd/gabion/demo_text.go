@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 // textTeller tells the demo to people.
@@ -28,14 +29,14 @@ func (t textTeller) say(format string, args ...any) error {
 }
 
 func (t textTeller) started(dir, backupDir string) error {
-	return t.say("%s in %s, backups in %s\n", plural(len(demoTables), "table"), dir, backupDir)
+	return t.say("%s in %s, backups in %s\n", show.Plural(len(demoTables), "table"), dir, backupDir)
 }
 
 func (t textTeller) chapter(run int, title string) error { return t.say("\nRun %d: %s\n", run, title) }
 
 func (t textTeller) imported(i imported) error {
 	return t.say("  imported %s: %s became %s in %v; each was answered after its fsync\n",
-		i.Input, plural(i.Paragraphs, "paragraph"), plural(int(i.Rows), "row"), i.Took.Round(time.Millisecond))
+		i.Input, show.Plural(i.Paragraphs, "paragraph"), show.Plural(int(i.Rows), "row"), i.Took.Round(time.Millisecond))
 }
 
 func (t textTeller) event(event proto.Message) error {
@@ -88,7 +89,7 @@ func (t textTeller) verified(report *messages.VerifyReport) error {
 func (t textTeller) restored(lost int, report *messages.RestoreReport) error {
 	r := report.GetRestored()
 	return t.say("\nRestore: %s lost %s by mistake, and has them back from backup %s after %v, verified;\n  all else went on, and what it was lies there as undo\n",
-		r.GetTable(), plural(lost, "row"), r.GetBackupId(),
+		r.GetTable(), show.Plural(lost, "row"), r.GetBackupId(),
 		r.GetFinished().AsTime().Sub(r.GetStarted().AsTime()).Round(time.Millisecond))
 }
 

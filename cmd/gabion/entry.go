@@ -1,10 +1,9 @@
 package main
 
 import (
-	"encoding/base64"
-	"encoding/hex"
-	"strings"
 	"unicode/utf8"
+
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 // keySyntax is part of the help of every command that takes a key.
@@ -13,30 +12,11 @@ so can be given as hex.`
 
 // parseKey returns the bytes of a key given on the command line.
 func parseKey(arg string) ([]byte, error) {
-	if digits, ok := strings.CutPrefix(arg, "hex:"); ok {
-		key, err := hex.DecodeString(digits)
-		if err != nil {
-			return nil, usagef("hex: is followed by pairs of hexadecimal digits, as in hex:00ff", "parse key %q: %w", arg, err)
-		}
-		return key, nil
+	key, err := show.ParseKey(arg)
+	if err != nil {
+		return nil, usageError{err}
 	}
-	if digits, ok := strings.CutPrefix(arg, "base64:"); ok {
-		key, err := base64.StdEncoding.DecodeString(digits)
-		if err != nil {
-			return nil, usagef("base64: is followed by standard, padded base64, as in base64:AP8=", "parse key %q: %w", arg, err)
-		}
-		return key, nil
-	}
-	return []byte(arg), nil
-}
-
-// printKey is a key as parseKey takes it: text where a terminal can show it, else hex:....
-func printKey(key []byte) string {
-	text := string(key)
-	if graphic(text) && !strings.HasPrefix(text, "hex:") && !strings.HasPrefix(text, "base64:") {
-		return text
-	}
-	return "hex:" + hex.EncodeToString(key)
+	return key, nil
 }
 
 // entry is one row in JSON. A key or value that is not valid UTF-8 is given in base64.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops/show"
 	"github.com/gabiondb/gabion/store"
 )
 
@@ -105,7 +106,7 @@ func complain(stderr io.Writer, cmd *cobra.Command, err error) {
 	tell := func(err error) {
 		for _, hint := range messages.Hints(err) {
 			if !told[hint] {
-				fmt.Fprintf(stderr, "hint: %s\n", printable(hint))
+				fmt.Fprintf(stderr, "hint: %s\n", show.Printable(hint))
 			}
 			told[hint] = true
 		}
@@ -122,7 +123,7 @@ func complain(stderr io.Writer, cmd *cobra.Command, err error) {
 			text = "interrupted"
 		}
 		for line := range strings.Lines(text) {
-			fmt.Fprintf(stderr, "gabion: %s\n", printable(strings.TrimSpace(line)))
+			fmt.Fprintf(stderr, "gabion: %s\n", show.Printable(strings.TrimSpace(line)))
 		}
 		tell(fault)
 	}

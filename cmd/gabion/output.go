@@ -14,6 +14,8 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 // output is stdout, buffered. After an error every write fails with it.
@@ -70,7 +72,7 @@ func (o *output) table(indent string, header []string, rows [][]string) error {
 		// Tabs in a cell would make columns of it.
 		cells := make([]string, len(row))
 		for i, cell := range row {
-			cells[i] = printable(cell)
+			cells[i] = show.Printable(cell)
 		}
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}

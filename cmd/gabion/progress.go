@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 // progress draws one line on a terminal that says how far an import, or work on a backup, is; elsewhere it draws nothing.
@@ -58,7 +59,7 @@ func (p *progress) show(rows int) {
 
 // line is what show draws after a time.
 func (p *progress) line(rows int, took time.Duration) string {
-	text := fmt.Sprintf("%d rows, %s", rows, size(uint64(p.read)))
+	text := fmt.Sprintf("%d rows, %s", rows, show.Size(uint64(p.read)))
 	if seconds := took.Seconds(); seconds > 0 {
 		text += fmt.Sprintf(", %.0f rows/s", float64(rows)/seconds)
 	}
@@ -78,7 +79,7 @@ func (p *progress) showBytes(m *messages.Progress) {
 	if m.GetTotal() > 0 {
 		share = min(1, float64(m.GetBytes())/float64(m.GetTotal()))
 	}
-	fmt.Fprintf(p.to, "\r\x1b[K%s  %s/%s, %s", bar(share), m.GetTable(), m.GetBackupId(), size(m.GetBytes()))
+	fmt.Fprintf(p.to, "\r\x1b[K%s  %s/%s, %s", bar(share), m.GetTable(), m.GetBackupId(), show.Size(m.GetBytes()))
 }
 
 // say draws what goes on.

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 // newRoot makes the command tree, whose results go to out.
@@ -185,6 +187,6 @@ func exactlyFor(want string, n int) cobra.PositionalArgs {
 		if len(args) == n {
 			return nil
 		}
-		return usagef(cmd.CommandPath()+" --help shows an example", "%s takes %s, got %s", cmd.Name(), want, plural(len(args), "argument"))
+		return usagef(cmd.CommandPath()+" --help shows an example", "%s takes %s, got %s", cmd.Name(), want, show.Plural(len(args), "argument"))
 	}
 }

@@ -1,4 +1,5 @@
-package main
+// Package show puts figures, times and names into words for people, the same in the command and on the dashboard.
+package show
 
 import (
 	"fmt"
@@ -13,8 +14,8 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// size is a number of bytes for people: 0 B, 1023 B, 1.5 KiB.
-func size[N int64 | uint64](n N) string {
+// Size is a number of bytes for people: 0 B, 1023 B, 1.5 KiB.
+func Size[N int64 | uint64](n N) string {
 	const units = "KMGTPE"
 	if n < 1024 {
 		return fmt.Sprintf("%d B", n)
@@ -27,21 +28,21 @@ func size[N int64 | uint64](n N) string {
 	return fmt.Sprintf("%.1f %ciB", value, units[unit])
 }
 
-// age is how long before now t was, in its largest unit: 5s ago, 3h ago. An unset t is "never"; clocks go
+// Age is how long before now t was, in its largest unit: 5s ago, 3h ago. An unset t is "never"; clocks go
 // backwards, so one to come is "in 5s".
-func age(now time.Time, t *timestamppb.Timestamp) string {
+func Age(now time.Time, t *timestamppb.Timestamp) string {
 	if t == nil {
 		return "never"
 	}
 	d := now.Sub(t.AsTime())
 	if d < 0 {
-		return "in " + duration(-d)
+		return "in " + Duration(-d)
 	}
-	return duration(d) + " ago"
+	return Duration(d) + " ago"
 }
 
-// duration is d in its largest unit, cut off.
-func duration(d time.Duration) string {
+// Duration is d in its largest unit, cut off.
+func Duration(d time.Duration) string {
 	switch {
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", d/time.Second)
@@ -53,27 +54,27 @@ func duration(d time.Duration) string {
 	return fmt.Sprintf("%dd", d/(24*time.Hour))
 }
 
-// plural is n and its noun: 1 row, 2 rows.
-func plural(n int, noun string) string {
+// Plural is n and its noun: 1 row, 2 rows.
+func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// stateName is a state as people read it: open, quarantined.
-func stateName(s messages.TableState) string {
+// State is a state as people read it: open, quarantined.
+func State(s messages.TableState) string {
 	return strings.ToLower(strings.TrimPrefix(s.String(), "TABLE_STATE_"))
 }
 
-// outcomeName is an outcome as people read it: backed up, carried forward, failed.
-func outcomeName(o messages.Outcome) string {
+// Outcome is an outcome as people read it: backed up, carried forward, failed.
+func Outcome(o messages.Outcome) string {
 	name := strings.ToLower(strings.TrimPrefix(o.String(), "OUTCOME_"))
 	return strings.ReplaceAll(name, "_", " ")
 }
 
-// shortLineage is the random end of a lineage: tables made together begin alike.
-func shortLineage(lineage string) string {
+// ShortLineage is the random end of a lineage: tables made together begin alike.
+func ShortLineage(lineage string) string {
 	const keep = 8
 	if len(lineage) <= keep {
 		return lineage
@@ -81,16 +82,16 @@ func shortLineage(lineage string) string {
 	return ".." + lineage[len(lineage)-keep:]
 }
 
-// printable is s as it is where a terminal can show it, and quoted as in Go otherwise. What begins with a quote
+// Printable is s as it is where a terminal can show it, and quoted as in Go otherwise. What begins with a quote
 // is quoted too, so that the two can be told apart.
-func printable(s string) string {
-	if graphic(s) && !strings.HasPrefix(s, `"`) {
+func Printable(s string) string {
+	if Graphic(s) && !strings.HasPrefix(s, `"`) {
 		return s
 	}
 	return strconv.QuoteToGraphic(s)
 }
 
-// graphic tells whether a terminal can show s.
-func graphic(s string) bool {
+// Graphic tells whether a terminal can show s.
+func Graphic(s string) bool {
 	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) < 0
 }

@@ -1,4 +1,4 @@
-package main
+package show
 
 import (
 	"math"
@@ -15,8 +15,8 @@ func TestSize(t *testing.T) {
 		0: "0 B", 1: "1 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB",
 		1<<20 - 1: "1.0 MiB", 1 << 20: "1.0 MiB", 5 << 30: "5.0 GiB", math.MaxUint64: "16.0 EiB",
 	} {
-		if got := size(n); got != want {
-			t.Errorf("size(%d) is %s, want %s", n, got, want)
+		if got := Size(n); got != want {
+			t.Errorf("Size(%d) is %s, want %s", n, got, want)
 		}
 	}
 }
@@ -27,11 +27,11 @@ func TestAge(t *testing.T) {
 		0: "0s ago", 59 * time.Second: "59s ago", time.Minute: "1m ago", 59 * time.Minute: "59m ago",
 		3 * time.Hour: "3h ago", 47 * time.Hour: "47h ago", 48 * time.Hour: "2d ago", -5 * time.Second: "in 5s",
 	} {
-		if got := age(now, timestamppb.New(now.Add(-before))); got != want {
+		if got := Age(now, timestamppb.New(now.Add(-before))); got != want {
 			t.Errorf("age of %v is %s, want %s", before, got, want)
 		}
 	}
-	if got := age(now, nil); got != "never" {
+	if got := Age(now, nil); got != "never" {
 		t.Errorf("age of nothing is %s", got)
 	}
 }
@@ -50,20 +50,20 @@ func TestPrintable(t *testing.T) {
 		"\u202eright":     `"\u202eright"`,
 		"größer\n":        `"größer\n"`,
 	} {
-		if got := printable(in); got != want {
-			t.Errorf("printable(%q) is %s, want %s", in, got, want)
+		if got := Printable(in); got != want {
+			t.Errorf("Printable(%q) is %s, want %s", in, got, want)
 		}
 	}
 }
 
 func TestNames(t *testing.T) {
 	for got, want := range map[string]string{
-		stateName(messages.TableState_TABLE_STATE_QUARANTINED): "quarantined",
-		outcomeName(messages.Outcome_OUTCOME_CARRIED_FORWARD):  "carried forward",
-		shortLineage("01M82SP4H82ZCXG8NMG40JDV30"):             "..G40JDV30",
-		shortLineage("short"):                                  "short",
-		plural(0, "row"):                                       "0 rows",
-		plural(1, "row"):                                       "1 row",
+		State(messages.TableState_TABLE_STATE_QUARANTINED): "quarantined",
+		Outcome(messages.Outcome_OUTCOME_CARRIED_FORWARD):  "carried forward",
+		ShortLineage("01M82SP4H82ZCXG8NMG40JDV30"):         "..G40JDV30",
+		ShortLineage("short"):                              "short",
+		Plural(0, "row"):                                   "0 rows",
+		Plural(1, "row"):                                   "1 row",
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)
