@@ -18,8 +18,15 @@ import (
 // measureBackups times backups, and what they do to those who write meanwhile; and what idle tables cost.
 func measureBackups(ctx context.Context, o options, dir string, r *results) error {
 	if o.only.MatchString("backup, open loop") {
-		if err := measureBeside(ctx, o, dir, r); err != nil {
+		var err error
+		if r.Beside, err = measureBeside(ctx, o, dir, max(o.rows, o.bigRows/5), 100); err != nil {
 			return fmt.Errorf("backup, open loop: %w", err)
+		}
+	}
+	if o.only.MatchString("backup, cut of a big table") {
+		var err error
+		if r.Cut, err = measureBeside(ctx, o, dir, o.cutBytes/(1<<10+bench.KeyBytes), 1<<10); err != nil {
+			return fmt.Errorf("backup, cut of a big table: %w", err)
 		}
 	}
 	if o.only.MatchString("backup, big table") {
@@ -82,6 +89,18 @@ func (h *host) backUp(ctx context.Context) (took time.Duration, rows []*messages
 		}
 	}
 	return time.Since(began), report.GetSet().GetResults(), nil
+}
+
+// newestBegan is when the newest backup of a table began.
+func (h *host) newestBegan(ctx context.Context, table string) (time.Time, error) {
+	list, err := h.g.ListBackups(ctx, table)
+	if err == nil && len(list.GetBackups()) == 0 {
+		err = fmt.Errorf("table %q has no backup", table)
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return list.GetBackups()[0].GetStarted().AsTime(), nil
 }
 
 func addRows(ctx context.Context, table *bench.Table, keys *bench.Keys, n int) error {

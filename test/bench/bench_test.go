@@ -39,8 +39,8 @@ func TestQuick(t *testing.T) {
 			}
 		}
 	}
-	const figures = 20
-	if len(r.Figures) != figures || len(r.Beside) != 1 || len(r.Big) != 5 || len(r.Nine) != 1 || len(r.GroupSizes) != 1 || r.Idle == nil || r.Machine.Processor == "" || r.Machine.FileSystem == "" {
+	const figures = 21
+	if len(r.Figures) != figures || len(r.Beside) != 1 || len(r.Big) != 7 || len(r.Nine) != 2 || len(r.Cut) != 1 || len(r.GroupSizes) != 1 || r.Idle == nil || r.Machine.Processor == "" || r.Machine.FileSystem == "" {
 		t.Errorf("%d figures, want %d; %+v", len(r.Figures), figures, r)
 	}
 	if b := r.Beside[0]; b.Before.Ops == 0 || b.During.Ops == 0 || b.BackupSeconds <= 0 {
@@ -69,8 +69,8 @@ func TestQuick(t *testing.T) {
 		}
 	}
 	for _, f := range r.Figures {
-		// Tables that idle may use less than the kernel counts.
-		if f.Got.Median < 0 || f.Got.Median == 0 && !strings.Contains(f.What, "processor") {
+		// Tables that idle may use less than the kernel counts, and short times without an answer are not noted.
+		if f.Got.Median < 0 || f.Got.Median == 0 && !strings.Contains(f.What, "processor") && !strings.Contains(f.What, "without an answer") {
 			t.Errorf("figure %+v", f)
 		}
 	}

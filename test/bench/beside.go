@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,24 +44,47 @@ func (w *backupWindow) holds(at time.Time) bool {
 
 func (w *backupWindow) lasted() time.Duration { return time.Duration(w.to.Load() - w.from.Load()) }
 
-// silence is the longest time between two answers that follow one another, to whomever.
-type silence struct{ last, longest atomic.Int64 } // Unix nanoseconds, and nanoseconds
+// silence notes the times between two answers that follow one another, to whomever.
+type silence struct {
+	last atomic.Int64 // Unix nanoseconds
 
-// answered is told of each answer. Only what counts can be the longest.
-func (s *silence) answered(at time.Time, counts bool) {
-	now := at.UnixNano()
-	last := s.last.Swap(now)
-	if last == 0 || !counts {
-		return
-	}
-	for longest := s.longest.Load(); now-last > longest && !s.longest.CompareAndSwap(longest, now-last); longest = s.longest.Load() {
-	}
+	mu   sync.Mutex
+	gaps []gap
 }
 
-func (s *silence) millis() float64 { return float64(s.longest.Load()) / 1e6 }
+// gap is a time without an answer.
+type gap struct{ from, to time.Time }
 
-// openLoop are puts that arrive at a rate, and the longest silence while they counted.
-func openLoop(ctx context.Context, table *bench.Table, keys *bench.Keys, rate float64, lasts time.Duration, w *backupWindow) (bench.Sample, float64, error) {
+// A shorter time without an answer is of no interest, and would be one of millions.
+const shortGap = 2 * time.Millisecond
+
+// answered is told of each answer. Only what counts is noted.
+func (s *silence) answered(at time.Time, counts bool) {
+	last := s.last.Swap(at.UnixNano())
+	took := time.Duration(at.UnixNano() - last)
+	if last == 0 || !counts || took < shortGap {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gaps = append(s.gaps, gap{at.Add(-took), at})
+}
+
+// millis is the longest, of those that were not over before from, nor began after to; zero times are no bounds.
+func (s *silence) millis(from, to time.Time) float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	longest := time.Duration(0)
+	for _, g := range s.gaps {
+		if !g.to.Before(from) && (to.IsZero() || !g.from.After(to)) {
+			longest = max(longest, g.to.Sub(g.from))
+		}
+	}
+	return float64(longest) / 1e6
+}
+
+// openLoop are puts that arrive at a rate, and the silence while they counted.
+func openLoop(ctx context.Context, table *bench.Table, keys *bench.Keys, rate float64, lasts time.Duration, w *backupWindow) (bench.Sample, *silence, error) {
 	var s silence
 	put := bench.Puts(table)
 	load := bench.Load{Callers: 8 * besideCallers, Rate: rate}
@@ -74,39 +98,43 @@ func openLoop(ctx context.Context, table *bench.Table, keys *bench.Keys, rate fl
 		return n, err
 	}
 	sample, err := bench.Run(ctx, load, keys, lasts)
-	return sample, s.millis(), err
+	return sample, &s, err
 }
 
-// measureBeside has puts arrive at half of what the table can take, and holds their latency beside a backup against that
-// before it. The puts of the round before are what is new in a backup; the first one copies the whole table.
-func measureBeside(ctx context.Context, o options, dir string, r *results) error {
+// measureBeside has puts of valueBytes arrive at half of what the table can take, and holds their latency beside a backup
+// against that before it. The puts of the round before are what is new in a backup; the first one copies the whole table.
+func measureBeside(ctx context.Context, o options, dir string, rows, valueBytes int) (rounds []besideBackup, err error) {
 	h, err := newHost(ctx, filepath.Join(dir, "beside"), "t")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer h.close()
-	table, keys := h.tables[0], bench.NewKeys(uint64(max(o.rows, o.bigRows/5)), 100, 1)
+	table, keys := h.tables[0], bench.NewKeys(uint64(rows), valueBytes, 1)
 	if err := table.Load(ctx, keys); err != nil {
-		return err
+		return nil, err
 	}
 	if err := bench.Rest(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	capacity, err := bench.Run(ctx, bench.Load{Callers: besideCallers, Op: bench.Puts(table)}, keys, 2*o.lasts())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for range o.rounds {
 		b, err := besideOne(ctx, o, h, keys, capacity.PerSecond()/2)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		r.Beside = append(r.Beside, b)
-		fmt.Printf("open loop at %.0f/s: p99 %.0f µs before, %.0f µs beside a backup of %.2f s; longest time without an answer %.1f and %.1f ms\n",
-			b.Rate, b.Before.P99, b.During.P99, b.BackupSeconds, b.QuietGapMillis, b.GapMillis)
+		b.ValueBytes = valueBytes
+		rounds = append(rounds, b)
+		fmt.Printf("%d rows of %d B, open loop at %.0f/s: p99 %.0f µs before, %.0f µs beside a backup of %.2f s; longest time without an answer %.1f and %.1f ms, at the cut %.1f ms\n",
+			b.Rows, valueBytes, b.Rate, b.Before.P99, b.During.P99, b.BackupSeconds, b.QuietGapMillis, b.GapMillis, b.CutGapMillis)
 	}
-	return nil
+	return rounds, nil
 }
+
+// cutLasts is how long after a table's backup has begun its cut, which comes first, is over.
+const cutLasts = time.Second
 
 // besideOne is one round: the load before a backup, and the load beside it, which begins earlier.
 func besideOne(ctx context.Context, o options, h *host, keys *bench.Keys, rate float64) (b besideBackup, err error) {
@@ -114,9 +142,11 @@ func besideOne(ctx context.Context, o options, h *host, keys *bench.Keys, rate f
 	if err := bench.Rest(ctx); err != nil {
 		return b, err
 	}
-	if b.Before, b.QuietGapMillis, err = openLoop(ctx, h.tables[0], keys, rate, 3*o.lasts(), nil); err != nil {
+	var quiet *silence
+	if b.Before, quiet, err = openLoop(ctx, h.tables[0], keys, rate, 3*o.lasts(), nil); err != nil {
 		return b, err
 	}
+	b.QuietGapMillis = quiet.millis(time.Time{}, time.Time{})
 	w, cancel := watchBackup(h)
 	defer cancel()
 	ctx, stop := context.WithCancel(ctx)
@@ -128,7 +158,8 @@ func besideOne(ctx context.Context, o options, h *host, keys *bench.Keys, rate f
 			stop() // it may never be complete
 		}
 	})
-	b.During, b.GapMillis, err = openLoop(ctx, h.tables[0], keys, rate, time.Hour, w)
+	var beside *silence
+	b.During, beside, err = openLoop(ctx, h.tables[0], keys, rate, time.Hour, w)
 	if err != nil {
 		stop()
 	}
@@ -138,6 +169,12 @@ func besideOne(ctx context.Context, o options, h *host, keys *bench.Keys, rate f
 	if err != nil {
 		return b, fmt.Errorf("beside a backup: %w", err)
 	}
+	b.GapMillis = beside.millis(time.Time{}, time.Time{})
+	began, err := h.newestBegan(ctx, "t")
+	if err != nil {
+		return b, err
+	}
+	b.CutGapMillis = beside.millis(began, began.Add(cutLasts))
 	b.BackupSeconds, b.During.Seconds = w.lasted().Seconds(), w.lasted().Seconds()
 	return b, nil
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"path/filepath"
+	"runtime/pprof"
 	"time"
 
 	"github.com/gabiondb/gabion/bench"
@@ -15,6 +17,8 @@ const (
 	firstBackup = "first backup"
 	nextBackup  = "next backup, a hundredth of new rows"
 	verifyStep  = "verify"
+	coldVerify  = "verify, the page cache cold"
+	coldRestore = "restore, the page cache cold"
 	restoreStep = "restore"
 )
 
@@ -32,13 +36,25 @@ func measureBig(ctx context.Context, o options, dir string, r *results) error {
 	if err := bench.Rest(ctx); err != nil {
 		return err
 	}
-	timed := func(what string, bytes int64, f func() error) error {
+	timed := func(what string, size int64, f func() error) error {
+		var data bytes.Buffer
+		if err := pprof.StartCPUProfile(&data); err != nil {
+			return err
+		}
 		began := time.Now()
-		if err := f(); err != nil {
+		err := f()
+		took := time.Since(began)
+		pprof.StopCPUProfile()
+		if err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
-		step := timing{What: what, Seconds: time.Since(began).Seconds(), Bytes: bytes}
+		step := timing{What: what, Seconds: took.Seconds(), Bytes: size}
 		r.Big = append(r.Big, step)
+		shares, err := takeApart(data.Bytes(), backupParts)
+		if err != nil {
+			return err
+		}
+		r.BackupProfiles = append(r.BackupProfiles, apart{"big table", what, shares})
 		fmt.Printf("%d rows of 100 B: %s in %.2f s\n", o.bigRows, what, step.Seconds)
 		if err := bench.Rest(ctx); err != nil {
 			return err
@@ -71,14 +87,27 @@ func measureBig(ctx context.Context, o options, dir string, r *results) error {
 	if err := timed("cp of the backup", row.GetBytes(), func() error { return copyDir(path, filepath.Join(dir, "copy")) }); err != nil {
 		return err
 	}
-	if err := timed(verifyStep, row.GetBytes(), func() error {
+	verify := func() error {
 		_, err := h.g.VerifyBackup(ctx, "t", row.GetBackupId())
 		return err
-	}); err != nil {
-		return err
 	}
-	return timed(restoreStep, row.GetBytes(), func() error {
+	restore := func() error {
 		_, err := h.g.RestoreTable(ctx, "t")
 		return err
-	})
+	}
+	for _, step := range []struct {
+		what string
+		cold bool
+		f    func() error
+	}{{verifyStep, false, verify}, {restoreStep, false, restore}, {coldVerify, true, verify}, {coldRestore, true, restore}} {
+		if step.cold {
+			if err := evict(dir); err != nil {
+				return fmt.Errorf("evict %s: %w", dir, err)
+			}
+		}
+		if err := timed(step.what, row.GetBytes(), step.f); err != nil {
+			return err
+		}
+	}
+	return nil
 }

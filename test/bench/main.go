@@ -19,7 +19,7 @@ import (
 // options are the flags.
 type options struct {
 	rounds, rows, bigRows int
-	nineBytes             int
+	nineBytes, cutBytes   int
 	idleTables            int
 	seconds               float64
 	only                  *regexp.Regexp
@@ -49,7 +49,8 @@ func run(args []string) error {
 	flags.IntVar(&o.rounds, "rounds", 5, "how often each contender has its turn")
 	flags.IntVar(&o.rows, "rows", 100_000, "rows that are there when a load begins")
 	flags.IntVar(&o.bigRows, "big-rows", 5_000_000, "rows of the table whose backup, verify and restore are timed")
-	flags.IntVar(&o.nineBytes, "nine-bytes", 100<<20, "bytes of each of the nine big tables that are backed up beside nine small ones")
+	flags.IntVar(&o.cutBytes, "cut-bytes", 5<<30, "bytes of the table whose cut may hold up no commit for long")
+	flags.IntVar(&o.nineBytes, "nine-bytes", 1<<30, "bytes of each of the nine big tables that are backed up beside nine small ones")
 	flags.Float64Var(&o.seconds, "seconds", 1, "how long each run is measured")
 	flags.IntVar(&o.idleTables, "idle-tables", 1000, "tables that idle")
 	quick := flags.Bool("quick", false, "one round of a little, to see that all of it runs")
@@ -60,7 +61,7 @@ func run(args []string) error {
 		return err
 	}
 	if *quick {
-		o.rounds, o.rows, o.bigRows, o.nineBytes, o.idleTables, o.seconds = 1, 2000, 5000, 1<<20, 20, 0.05
+		o.rounds, o.rows, o.bigRows, o.nineBytes, o.cutBytes, o.idleTables, o.seconds = 1, 2000, 5000, 1<<20, 1<<20, 20, 0.05
 	}
 	var err error
 	if o.only, err = regexp.Compile(*only); err != nil {

@@ -39,6 +39,21 @@ var parts = []part{
 	{"the runtime's scheduler, and the benchmark", regexp.MustCompile(``)},
 }
 
+// backupParts are those of the steps of a big table, in the same way.
+var backupParts = []part{
+	{"Pebble's compactions and flushes", parts[0].functions},
+	{"SHA-256 of the files", regexp.MustCompile(`crypto/.*sha256`)},
+	{"fingerprints of the rows", regexp.MustCompile(`store\.\(\*Fingerprinter\)`)},
+	{"checksums of the blocks", regexp.MustCompile(`crc\.|crc32|block\.\(\*?Checksummer|block\.ValidateChecksum`)},
+	{"blocks: unpacked", regexp.MustCompile(`snappy|minlz|zstd|block.*[Dd]ecompress`)},
+	{"fsync", regexp.MustCompile(`\(\*File\)\.Sync|Fsync|Fdatasync|SyncTo|SyncFileRange|sync_file_range`)},
+	{"the system: reads and writes", regexp.MustCompile(`syscall\.(Syscall|Syscall6|RawSyscall|syscall|read|write|pread|pwrite|Pread|Pwrite)$`)},
+	{"Pebble's iterators: blocks and rows", regexp.MustCompile(`pebble/v2`)},
+	{"verify, beside all that", regexp.MustCompile(`gabion/(store|backup)`)},
+	{"the runtime, and all else", regexp.MustCompile(``)},
+}
+
+// part is a name for samples of a profile.
 type part struct {
 	name      string
 	functions *regexp.Regexp
@@ -80,7 +95,7 @@ func measureProfiles(ctx context.Context, o options, dir string, r *results) err
 		if err != nil {
 			return fmt.Errorf("profile, %s: %s: %w", w.name, t.name, err)
 		}
-		shares, err := takeApart(data.Bytes())
+		shares, err := takeApart(data.Bytes(), parts)
 		if err != nil {
 			return err
 		}
@@ -91,7 +106,7 @@ func measureProfiles(ctx context.Context, o options, dir string, r *results) err
 }
 
 // takeApart returns the parts that a profile has, the largest first.
-func takeApart(data []byte) ([]share, error) {
+func takeApart(data []byte, parts []part) ([]share, error) {
 	p, err := profile.ParseData(data)
 	if err != nil {
 		return nil, fmt.Errorf("parse profile: %w", err)
@@ -124,20 +139,20 @@ func takeApart(data []byte) ([]share, error) {
 	return shares, nil
 }
 
-// profiles is the table of where the time goes.
-func (r *results) profiles() string {
-	if len(r.Profiles) == 0 {
+// profiles is the table of where the time of some runs goes.
+func profiles(runs []apart, parts []part) string {
+	if len(runs) == 0 {
 		return ""
 	}
 	var b strings.Builder
-	b.WriteString("\n### Where the processor time goes\n\nPercent of the samples of one run each; - is none.\n\n| |")
-	for _, p := range r.Profiles {
+	b.WriteString("\nPercent of the samples of one run each; - is none.\n\n| |")
+	for _, p := range runs {
 		fmt.Fprintf(&b, " %s: %s |", p.Workload, p.Contender)
 	}
-	b.WriteString("\n|---|" + strings.Repeat("--:|", len(r.Profiles)) + "\n")
+	b.WriteString("\n|---|" + strings.Repeat("--:|", len(runs)) + "\n")
 	for _, part := range parts {
 		cells, any := "", false
-		for _, p := range r.Profiles {
+		for _, p := range runs {
 			i := slices.IndexFunc(p.Shares, func(s share) bool { return s.Part == part.name })
 			if i < 0 {
 				cells += " - |"

@@ -25,11 +25,14 @@ type results struct {
 	Conditions []condition    `json:"conditions"`
 	Loads      []bench.Row    `json:"loads"`
 	Beside     []besideBackup `json:"beside_backup"`
+	Cut        []besideBackup `json:"cut_of_a_big_table"`
 	Big        []timing       `json:"big_table"`
 	Nine       []nineTables   `json:"nine_tables"`
 	Profiles   []apart        `json:"profiles"`
-	Idle       *idleFigures   `json:"idle_tables,omitempty"`
-	Figures    []figure       `json:"figures"`
+	// BackupProfiles are of the steps of the big table.
+	BackupProfiles []apart      `json:"backup_profiles"`
+	Idle           *idleFigures `json:"idle_tables,omitempty"`
+	Figures        []figure     `json:"figures"`
 }
 
 // condition is what a workload met. The accounting is in the contender's name.
@@ -45,12 +48,16 @@ type condition struct {
 type besideBackup struct {
 	Rate           float64      `json:"rate"`
 	Rows           uint64       `json:"rows"`
+	ValueBytes     int          `json:"value_bytes"`
 	BackupSeconds  float64      `json:"backup_seconds"`
 	Before         bench.Sample `json:"before"`
 	During         bench.Sample `json:"during"`
 	QuietGapMillis float64      `json:"longest_without_answer_before_ms"`
 	GapMillis      float64      `json:"longest_without_answer_ms"`
+	CutGapMillis   float64      `json:"longest_without_answer_at_the_cut_ms"`
 }
+
+func (b besideBackup) bytes() uint64 { return b.Rows * uint64(b.ValueBytes+bench.KeyBytes) }
 
 // timing is one step.
 type timing struct {
@@ -63,9 +70,17 @@ type timing struct {
 type nineTables struct {
 	Bytes       int        `json:"bytes"` // of each big table
 	Rows        int        `json:"rows"`  // new ones of each table
+	Cold        bool       `json:"cold"`  // the page cache had nothing of the tables
 	Seconds     [2]float64 `json:"seconds"`
 	Copied      [2]int64   `json:"copied_bytes"`
 	CopySeconds [2]float64 `json:"cp_seconds"`
+}
+
+func (n nineTables) cache() string {
+	if n.Cold {
+		return "cold"
+	}
+	return "warm"
 }
 
 // figure is one that the design promises.
@@ -138,18 +153,25 @@ func (r *results) judge() {
 	var p99, gaps []float64
 	for _, b := range r.Beside {
 		p99 = append(p99, b.During.P99/max(1, b.Before.P99))
-		gaps = append(gaps, b.GapMillis)
 	}
 	most("p99 of puts beside a backup, at half the capacity, × that before it", 3, p99)
-	if len(r.Beside) > 0 {
-		most(fmt.Sprintf("longest time without an answer beside a backup of %d rows, its cut included, ms", r.Beside[0].Rows), 100, gaps)
+	for _, b := range r.Cut {
+		gaps = append(gaps, b.CutGapMillis)
+	}
+	if len(r.Cut) > 0 {
+		most(fmt.Sprintf("longest time without an answer at the cut of a table of %.1f GB, ms", float64(r.Cut[0].bytes())/1e9), 100, gaps)
 	}
 	r.judgeBig(most)
-	var nine []float64
+	var nine [2][]float64
 	for _, n := range r.Nine {
-		nine = append(nine, (n.Seconds[0]-max(0, n.CopySeconds[0]-n.CopySeconds[1])/0.7)/n.Seconds[1])
+		i := 0
+		if n.Cold {
+			i = 1
+		}
+		nine[i] = append(nine[i], (n.Seconds[0]-max(0, n.CopySeconds[0]-n.CopySeconds[1])/0.7)/n.Seconds[1])
 	}
-	most("a run over nine big tables, less the copy of more sstables at 0.7 × cp, × nine small ones", 1.5, nine)
+	most("a run over nine big tables, less the copy of more sstables at 0.7 × cp, × nine small ones", 1.5, nine[0])
+	most("the same, the page cache cold", 1.5, nine[1])
 	if i := r.Idle; i != nil {
 		most(fmt.Sprintf("%d idle tables: opening them again, s", i.Tables), 6, []float64{i.OpenSeconds})
 		most("the same: resident memory, MB", 400, []float64{i.ResidentMB})
@@ -221,15 +243,17 @@ func (r *results) markdown() string {
 			fmt.Fprintf(&b, "\n### %s\n\nKeys of %d B, values of %d B.\n\n%s", w.name, bench.KeyBytes, w.valueBytes, bench.Markdown(rows, w.turns[0].name))
 		}
 	}
-	b.WriteString(r.profiles())
-	if len(r.Beside) > 0 {
+	if len(r.Profiles)+len(r.BackupProfiles) > 0 {
+		b.WriteString("\n### Where the processor time goes\n" + profiles(r.Profiles, parts) + profiles(r.BackupProfiles, backupParts))
+	}
+	if beside := slices.Concat(r.Beside, r.Cut); len(beside) > 0 {
 		b.WriteString("\n### Puts that arrive at half the capacity, before a backup and from its start to its completion\n\n" +
 			"Latency counts from the arrival that was drawn. The generator's own lateness is part of it.\n\n" +
-			"| round | rows | puts/s | p99 ms before | generator late, p99 ms | p99 ms beside | generator late, p99 ms | backup s | longest silence ms before | beside |\n" +
-			"|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
-		for i, s := range r.Beside {
-			fmt.Fprintf(&b, "| %d | %d | %.0f | %.2f | %.2f | %.2f | %.2f | %.2f | %.1f | %.1f |\n", i+1, s.Rows, s.Rate, s.Before.P99/1e3, s.Before.Late/1e3,
-				s.During.P99/1e3, s.During.Late/1e3, s.BackupSeconds, s.QuietGapMillis, s.GapMillis)
+			"| rows | value B | puts/s | p99 ms before | generator late, p99 ms | p99 ms beside | generator late, p99 ms | backup s | longest silence ms before | beside | at the cut |\n" +
+			"|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+		for _, s := range beside {
+			fmt.Fprintf(&b, "| %d | %d | %.0f | %.2f | %.2f | %.2f | %.2f | %.2f | %.1f | %.1f | %.1f |\n", s.Rows, s.ValueBytes, s.Rate, s.Before.P99/1e3, s.Before.Late/1e3,
+				s.During.P99/1e3, s.During.Late/1e3, s.BackupSeconds, s.QuietGapMillis, s.GapMillis, s.CutGapMillis)
 		}
 	}
 	if i := r.Idle; i != nil {
@@ -244,10 +268,10 @@ func (r *results) markdown() string {
 		}
 	}
 	if len(r.Nine) > 0 {
-		fmt.Fprintf(&b, "\n### Runs over nine tables of %d MiB and of %.1f MiB each, with %d new rows in each\n\n| round | big s | copied MiB | cp s | small s | copied MiB | cp s |\n|---|--:|--:|--:|--:|--:|--:|\n",
+		fmt.Fprintf(&b, "\n### Runs over nine tables of %d MiB and of %.1f MiB each, with %d new rows in each\n\n| page cache | big s | copied MiB | cp s | small s | copied MiB | cp s |\n|---|--:|--:|--:|--:|--:|--:|\n",
 			r.NineBytes>>20, float64(r.NineBytes)/100/(1<<20), r.Nine[0].Rows)
-		for i, n := range r.Nine {
-			fmt.Fprintf(&b, "| %d | %.3f | %.1f | %.3f | %.3f | %.1f | %.3f |\n", i+1, n.Seconds[0], float64(n.Copied[0])/(1<<20), n.CopySeconds[0],
+		for _, n := range r.Nine {
+			fmt.Fprintf(&b, "| %s | %.3f | %.1f | %.3f | %.3f | %.1f | %.3f |\n", n.cache(), n.Seconds[0], float64(n.Copied[0])/(1<<20), n.CopySeconds[0],
 				n.Seconds[1], float64(n.Copied[1])/(1<<20), n.CopySeconds[1])
 		}
 	}
