@@ -22,6 +22,16 @@ type group struct {
 	err     error // why the group was not applied
 }
 
+// operations is how many its writes have, of those that were refused too.
+func (g *group) operations() (n int) {
+	for _, e := range g.entries {
+		if e.kind == writeEntry {
+			n += len(e.ops)
+		}
+	}
+	return n
+}
+
 // acker waits for each group's fsync, in order, and answers its requests: an acknowledgement needs the
 // fsync to have succeeded, and a store that is not frozen. It also answers what wrote nothing but depends on
 // earlier groups, in its place.

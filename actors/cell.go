@@ -36,6 +36,7 @@ type cell struct {
 	// serving is the committer of the open store; nil in every state but open.
 	serving  atomic.Pointer[committer]
 	restarts atomic.Uint32
+	stats    tableStats
 	// hidden tables are not listed, not backed up and not found by name: those not served yet. So are dropped ones, whose
 	// keeper ends.
 	hidden, dropped atomic.Bool
@@ -190,6 +191,7 @@ func (c *cell) change(to messages.TableState, reason, hint string, only ...messa
 	reason, hint = messages.Text(reason), messages.Text(hint)
 	c.state, c.reason, c.hint, c.since = to, reason, hint, time.Now()
 	if from != to {
+		c.stats.came(to)
 		// Within the lock, so that events come in the order of the changes. It never waits.
 		c.tree.publisher.publish(&messages.TableStateChanged{
 			Table: c.name, From: from, To: to, Reason: reason, Hint: hint, At: timestamppb.New(c.since)})

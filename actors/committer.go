@@ -325,10 +325,14 @@ func (m *committer) close() {
 // find in the store what was never acknowledged.
 func (m *committer) release(g *group, acknowledged bool) {
 	defer m.acking.done()
+	took := time.Since(g.taken)
+	if acknowledged && g.commit != nil {
+		m.cell.stats.committed(g.operations(), took)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.inFlight, g)
-	m.gather.answered(time.Since(g.taken))
+	m.gather.answered(took)
 	m.wake.Signal()
 	if len(m.inFlight) == 0 {
 		m.drained.Signal()

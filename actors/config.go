@@ -12,6 +12,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gabiondb/gabion/backup"
 	"github.com/gabiondb/gabion/messages"
@@ -89,6 +90,10 @@ type Config struct {
 	FS vfs.FS
 	// Logger receives structured logs. Nil means no logs.
 	Logger *slog.Logger
+	// TracerProvider makes the tracer whose spans tell of runs and, in them, of each cut and publish, and of verifies and
+	// restores: "gabion.run", "gabion.cut", "gabion.publish", "gabion.verify" and "gabion.restore". Nil means no spans. A
+	// trace that the context of Verify, VerifyEach or RestoreFollowed carries is continued.
+	TracerProvider trace.TracerProvider
 	// Spawn spawns the supervisor. Nil means under the system's root; a host that wants it under an
 	// actor of its own passes that actor's SpawnNamed. It must use the props and the name given.
 	Spawn func(props *actor.Props, name string) (*actor.PID, error)

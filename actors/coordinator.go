@@ -73,6 +73,13 @@ func (o *coordinator) Receive(c actor.Context) {
 			return
 		}
 		o.beside(r, func() proto.Message { return o.tree.listEvents(m) })
+	case *messages.ListHistory:
+		r := o.accept(c)
+		if bad := m.Check(); bad != nil {
+			r.answer(bad)
+			return
+		}
+		o.beside(r, func() proto.Message { return o.tree.listHistory(m) })
 	case *messages.HealthMetrics:
 		r := o.accept(c)
 		o.beside(r, func() proto.Message { return o.tree.health() })

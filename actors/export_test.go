@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gabiondb/gabion/messages"
 )
 
 // SetClock has the schedule read another clock than the machine's, until restore.
@@ -69,4 +71,9 @@ func (g *Gabion) Owners() int {
 	g.tree.graves.mu.Lock()
 	defer g.tree.graves.mu.Unlock()
 	return n - len(g.tree.graves.all)
+}
+
+// Thinned is thinned.
+func Thinned(points []*messages.SizePoint, now time.Time, wider time.Duration) []*messages.SizePoint {
+	return thinned(points, now, wider)
 }

@@ -26,6 +26,12 @@ type Gabion struct {
 
 // Start opens the directories, spawns the supervisor with its owners and the coordinator, and waits until every
 // table is open, or has said why it is not: a table that cannot be served is quarantined, visible to
+// History returns how large the tables were, and how the runs went, in all the time that Dir remembers: up to two years, thinner
+// the older it is. It is sugar over the message ListHistory.
+func (g *Gabion) History(ctx context.Context, m *messages.ListHistory) (*messages.History, error) {
+	return ask[*messages.History](ctx, g.tree.repliers, g.Coordinator(), m)
+}
+
 // ListTables and Health, and holds up nobody else.
 //
 // A faulty configuration is an error that names every fault, with a hint for each (messages.Hints), and
@@ -49,6 +55,7 @@ func Start(ctx context.Context, system *actor.ActorSystem, config Config) (*Gabi
 	}
 	t.scheduler.start()
 	t.drill.start()
+	t.historian.start()
 	t.aside("sweep of undo", func() {
 		if err := t.sweep(listTimeout); err != nil {
 			config.Logger.Warn("undo whose life has ended is not removed", "error", err)
@@ -68,6 +75,7 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 		repliers:  newRepliers(system, config.Name),
 		opening:   make(chan struct{}, concurrentOpens),
 		proving:   make(chan struct{}, 1),
+		tracer:    config.tracer(),
 		started:   time.Now(),
 		stopped:   make(chan struct{}),
 	}
@@ -126,6 +134,7 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 	t.runner = newRunner(t, newest)
 	t.scheduler = newScheduler(t)
 	t.drill = newDrill(t)
+	t.historian = newHistorian(t)
 	t.coordinator = newMailbox(t.outbox, coordinatorName)
 	return t, nil
 }

@@ -16,8 +16,8 @@ const (
 	staleRuns   = 2
 )
 
-// grade sums a row of health up. backups are those of the table, newest first.
-func (t *tree) grade(row *messages.TableHealth, backups []*messages.BackupInfo, suspicion suspicion, now time.Time) {
+// grade sums a row of health up. backups are those of the table, newest first; listed tells whether that is known.
+func (t *tree) grade(row *messages.TableHealth, backups []*messages.BackupInfo, listed bool, suspicion suspicion, now time.Time) {
 	var red, yellow []string
 	if !suspicion.checked.IsZero() {
 		row.LastCheck = timestamppb.New(suspicion.checked)
@@ -46,6 +46,9 @@ func (t *tree) grade(row *messages.TableHealth, backups []*messages.BackupInfo, 
 			row.LastProof = latest(row.GetLastProof(), b.GetProof().GetFinished())
 		}
 	}
+	if listed && len(backups) == 0 {
+		yellow = append(yellow, "no backup yet")
+	}
 	switch older {
 	case 0:
 	case 1:
@@ -54,9 +57,11 @@ func (t *tree) grade(row *messages.TableHealth, backups []*messages.BackupInfo, 
 		yellow = append(yellow, fmt.Sprintf("%d older backups are red", older))
 	}
 	if interval := t.scheduler.interval(); interval > 0 && overdue(row.GetLastSuccess(), staleRuns*interval, t.started, now) {
+		row.BackupOverdue = true
 		yellow = append(yellow, "backup is overdue")
 	}
 	if t.drill != nil && len(backups) > 0 && overdue(row.GetLastProof(), staleProofs*t.config.DrillEvery, t.started, now) {
+		row.ProofOverdue = true
 		yellow = append(yellow, "proof is overdue")
 	}
 	row.Concerns = append(red, yellow...)

@@ -41,7 +41,7 @@ func (t *tree) health() *messages.HealthReport {
 	t.addOnDisk(report)
 	now := time.Now()
 	for i, m := range tables {
-		t.grade(report.GetTables()[i], backups[m.name], m.suspected(), now)
+		t.grade(report.GetTables()[i], backups[m.name], backups != nil, m.suspected(), now)
 	}
 	return report
 }
@@ -68,7 +68,8 @@ func (c *cell) health() *messages.TableHealth {
 	return row
 }
 
-// addBackups fills in what the backup directory knows, and returns the backups of each table, newest first.
+// addBackups fills in what the backup directory knows, and returns the backups of each table, newest first; nil where it cannot
+// be read.
 func (t *tree) addBackups(report *messages.HealthReport) map[string][]*messages.BackupInfo {
 	list, err := patient(&t.listing, listTimeout, func() (*messages.BackupList, error) { return t.readBackups(t.served(), briefly) })
 	if err != nil {

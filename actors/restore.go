@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -38,8 +39,13 @@ func (t *tree) restoreTable(ctx context.Context, m *messages.RestoreTable) proto
 	return report
 }
 
-func (r *restore) do(ctx context.Context) (*messages.RestoreReport, error) {
+func (r *restore) do(ctx context.Context) (report *messages.RestoreReport, err error) {
 	t := r.tree
+	if !r.request.GetDryRun() {
+		var span span
+		ctx, span = t.span(ctx, "gabion.restore", tableAttribute(r.request.GetTable()), attribute.Bool("gabion.healed", r.healed))
+		defer func() { span.end(err) }()
+	}
 	if t.config.ReadOnly && !r.request.GetDryRun() {
 		return nil, readOnlyFailure()
 	}
@@ -233,10 +239,13 @@ func (r *restore) take(ctx context.Context, c *cell, s *source) (*messages.Table
 // fill copies and verifies the source.
 func (r *restore) fill(ctx context.Context, s *source, to string) error {
 	t := r.tree
+	add, end := t.underway.begin("restore", s.plan.GetTable(), s.plan.GetBackupId(), passes*s.plan.GetBytes())
+	defer end()
 	proof, err := watched(ctx, t.config.CopyTimeout, "restore", func(ctx context.Context, progress func()) (*messages.Proof, error) {
 		told := newTeller(s.plan.GetTable(), s.plan.GetBackupId(), passes*s.plan.GetBytes(), r.tell)
 		o := backup.VerifyOptions{By: "restore", Progress: func(bytes int64) {
 			progress()
+			add(bytes)
 			told.add(bytes)
 		}}
 		if s.plan.GetSource() == sourceLive {

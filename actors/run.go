@@ -2,11 +2,14 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
@@ -61,6 +64,9 @@ func (r *run) do(ctx context.Context) *messages.BackupReport {
 	r.logger.Info("backup started", "tables", len(r.tables), "label", r.label)
 	r.tree.publisher.publish(&messages.BackupStarted{
 		RunId: r.id, Label: r.label, Started: r.set.GetStarted(), Tables: slices.Clone(r.tables)})
+	ctx, span := r.tree.span(ctx, "gabion.run", attribute.String("gabion.run_id", r.id), attribute.String("gabion.label", r.label),
+		attribute.Int("gabion.tables", len(r.tables)))
+	defer func() { span.end(failedTables(r.set)) }()
 	r.set.Results = r.backUp(ctx)
 	r.set.Finished = now()
 	r.sweep()
@@ -127,6 +133,17 @@ func (r *run) retain(report *messages.BackupReport) {
 			r.logger.Error("retention failed: nothing that must stay was removed", "error", err)
 		}
 	}
+}
+
+// failedTables is what a span of a run ends with: nil where every table is backed up.
+func failedTables(set *messages.BackupSet) error {
+	var errs []error
+	for _, result := range set.GetResults() {
+		if result.GetFailure() != nil {
+			errs = append(errs, result.GetFailure())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (r *run) complete(report *messages.BackupReport) *messages.BackupComplete {

@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/gabiondb/gabion/backup"
 	"github.com/gabiondb/gabion/messages"
 )
@@ -54,7 +56,7 @@ func (r *run) capture(ctx context.Context, table string, started time.Time) (*me
 			return nil, err
 		}
 	}
-	done, err := r.cut(ctx, table, have)
+	done, err := r.cutSpanned(ctx, table, have)
 	if err != nil {
 		return nil, err
 	}
@@ -66,13 +68,20 @@ func (r *run) capture(ctx context.Context, table string, started time.Time) (*me
 			return carried, err
 		}
 		// The backup may not be carried: the table is backed up anew.
-		if done, err = r.cut(ctx, table, nil); err != nil {
+		if done, err = r.cutSpanned(ctx, table, nil); err != nil {
 			return nil, err
 		}
 	}
 	return r.publish(ctx, backup.Cut{
 		Table: table, RunID: r.id, Label: r.label, Staging: done.GetStaging(), Record: done.GetRecord(), Started: started,
 		Independent: r.independent})
+}
+
+// cutSpanned is cut within a span.
+func (r *run) cutSpanned(ctx context.Context, table string, have *messages.Position) (done *messages.CutDone, err error) {
+	ctx, span := r.tree.span(ctx, "gabion.cut", tableAttribute(table))
+	defer func() { span.end(err) }()
+	return r.cut(ctx, table, have)
 }
 
 // newestPosition is that of the table's newest backup that may be carried forward, nil when there is none.
@@ -136,8 +145,18 @@ func (r *run) discard(table string, cut any) {
 }
 
 // publish copies a cut to the backup directory, and gives up when the copy makes no progress for a while.
-func (r *run) publish(ctx context.Context, cut backup.Cut) (*messages.TableResult, error) {
+func (r *run) publish(ctx context.Context, cut backup.Cut) (result *messages.TableResult, err error) {
+	ctx, span := r.tree.span(ctx, "gabion.publish", tableAttribute(cut.Table))
+	defer func() {
+		span.SetAttributes(attribute.Int64("gabion.bytes", result.GetBytes()), attribute.Int64("gabion.copied_bytes", result.GetCopiedBytes()))
+		span.end(err)
+	}()
+	add, end := r.tree.underway.begin("backup", cut.Table, "", 0)
+	defer end()
 	return watched(ctx, r.tree.config.CopyTimeout, "copy", func(ctx context.Context, progress func()) (*messages.TableResult, error) {
-		return r.tree.backups.Publish(ctx, cut, func(int64) { progress() })
+		return r.tree.backups.Publish(ctx, cut, func(bytes int64) {
+			progress()
+			add(bytes)
+		})
 	})
 }

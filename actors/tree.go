@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gabiondb/gabion/backup"
 	"github.com/gabiondb/gabion/messages"
@@ -54,8 +55,12 @@ type tree struct {
 	// proving holds a token while a backup is verified that somebody asked for.
 	proving chan struct{}
 	drill   *drill // nil without one
-	opened  openedBackups
-	started time.Time
+	// historian notes what charts are drawn from; underway is how far the work on backups is.
+	historian *historian
+	underway  underway
+	tracer    trace.Tracer
+	opened    openedBackups
+	started   time.Time
 	// admin is what is done beside the supervisor.
 	admin admin
 
@@ -194,6 +199,7 @@ func (t *tree) stop(ctx context.Context) {
 		t.runner.wait()
 		t.scheduler.wait()
 		t.events.wait()
+		t.historian.wait()
 		t.admin.wait(context.Background())
 		err := t.release()
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/gabiondb/gabion/backup"
@@ -183,10 +184,15 @@ func (t *tree) targetsOfSet(m *messages.VerifyBackup) ([]target, error) {
 // verifyBackup verifies one backup, publishes the verdict, and has a table whose newest backup turned red backed up anew.
 func (t *tree) verifyBackup(ctx context.Context, b target, o backup.VerifyOptions) *messages.VerifyResult {
 	result := &messages.VerifyResult{Table: b.table, BackupId: b.id}
+	ctx, span := t.span(ctx, "gabion.verify", tableAttribute(b.table), attribute.String("gabion.backup_id", b.id), attribute.String("gabion.by", o.By))
+	defer func() { span.end(verdictError(result)) }()
+	add, end := t.underway.begin(workOf(o.By), b.table, b.id, passes*b.bytes)
+	defer end()
 	verified, err := watched(ctx, t.config.CopyTimeout, "verify", func(ctx context.Context, progress func()) (backup.Verified, error) {
 		limited := o.Progress
 		o.Progress = func(bytes int64) {
 			progress()
+			add(bytes)
 			if limited != nil {
 				limited(bytes)
 				progress()
@@ -207,6 +213,25 @@ func (t *tree) verifyBackup(ctx context.Context, b target, o backup.VerifyOption
 		t.announce(verified)
 	}
 	return result
+}
+
+// workOf is what Progress calls a verify that was asked for by somebody.
+func workOf(by string) string {
+	if by == "verify" {
+		return "verify"
+	}
+	return "drill"
+}
+
+// verdictError is what a span of a verify ends with: nil where the backup is proven.
+func verdictError(result *messages.VerifyResult) error {
+	switch {
+	case result.GetFailure() != nil:
+		return result.GetFailure()
+	case result.GetProof().GetVerdict() == messages.Verdict_VERDICT_RED:
+		return fmt.Errorf("backup is red: %s", result.GetProof().GetReason())
+	}
+	return nil
 }
 
 // announce tells of a verdict.

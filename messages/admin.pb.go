@@ -105,7 +105,7 @@ const (
 	Grade_GRADE_UNSPECIFIED Grade = 0
 	// GREEN: it serves, and its backups are young enough and proven.
 	Grade_GRADE_GREEN Grade = 1
-	// YELLOW: nothing is lost, but something is overdue.
+	// YELLOW: nothing is lost, but something is overdue, or was never backed up.
 	Grade_GRADE_YELLOW Grade = 2
 	// RED: it does not serve, or its newest backup, or it, is damaged.
 	Grade_GRADE_RED Grade = 3
@@ -666,7 +666,11 @@ type TableHealth struct {
 	// red_backups is how many of the backups are red.
 	RedBackups uint32 `protobuf:"varint,18,opt,name=red_backups,json=redBackups,proto3" json:"red_backups,omitempty"`
 	// last_check is when the blocks of the live table were last read through; unset before the first time.
-	LastCheck     *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=last_check,json=lastCheck,proto3" json:"last_check,omitempty"`
+	LastCheck *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=last_check,json=lastCheck,proto3" json:"last_check,omitempty"`
+	// backup_overdue and proof_overdue are set when the last success, or the last proof, is more than twice as old as the
+	// schedule, or the drill, lets it become.
+	BackupOverdue bool `protobuf:"varint,20,opt,name=backup_overdue,json=backupOverdue,proto3" json:"backup_overdue,omitempty"`
+	ProofOverdue  bool `protobuf:"varint,21,opt,name=proof_overdue,json=proofOverdue,proto3" json:"proof_overdue,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -832,6 +836,20 @@ func (x *TableHealth) GetLastCheck() *timestamppb.Timestamp {
 		return x.LastCheck
 	}
 	return nil
+}
+
+func (x *TableHealth) GetBackupOverdue() bool {
+	if x != nil {
+		return x.BackupOverdue
+	}
+	return false
+}
+
+func (x *TableHealth) GetProofOverdue() bool {
+	if x != nil {
+		return x.ProofOverdue
+	}
+	return false
 }
 
 // HealthReport answers HealthMetrics, by name.
@@ -1056,6 +1074,61 @@ func (x *Undo) GetBytes() uint64 {
 	return 0
 }
 
+// ListHistory asks the coordinator how large the tables were, and how the runs went. Answered by History.
+type ListHistory struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// tables whose points are wanted. Empty: all that have any.
+	Tables []string `protobuf:"bytes,1,rep,name=tables,proto3" json:"tables,omitempty"`
+	// since leaves out what is older. Unset leaves out nothing.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHistory) Reset() {
+	*x = ListHistory{}
+	mi := &file_gabion_v1_admin_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHistory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHistory) ProtoMessage() {}
+
+func (x *ListHistory) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_admin_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHistory.ProtoReflect.Descriptor instead.
+func (*ListHistory) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListHistory) GetTables() []string {
+	if x != nil {
+		return x.Tables
+	}
+	return nil
+}
+
+func (x *ListHistory) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 var File_gabion_v1_admin_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_admin_proto_rawDesc = "" +
@@ -1088,7 +1161,7 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\funconfigured\x18\a \x01(\bR\funconfigured\"9\n" +
 	"\tTableList\x12,\n" +
 	"\x06tables\x18\x01 \x03(\v2\x14.gabion.v1.TableInfoR\x06tables\"\x0f\n" +
-	"\rHealthMetrics\"\xd7\x05\n" +
+	"\rHealthMetrics\"\xa3\x06\n" +
 	"\vTableHealth\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12+\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x15.gabion.v1.TableStateR\x05state\x12\x16\n" +
@@ -1115,7 +1188,9 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\vred_backups\x18\x12 \x01(\rR\n" +
 	"redBackups\x129\n" +
 	"\n" +
-	"last_check\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\tlastCheckB\x10\n" +
+	"last_check\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\tlastCheck\x12%\n" +
+	"\x0ebackup_overdue\x18\x14 \x01(\bR\rbackupOverdue\x12#\n" +
+	"\rproof_overdue\x18\x15 \x01(\bR\fproofOverdueB\x10\n" +
 	"\x0e_fragmentation\"\xf4\x03\n" +
 	"\fHealthReport\x12.\n" +
 	"\x06tables\x18\x01 \x03(\v2\x16.gabion.v1.TableHealthR\x06tables\x12/\n" +
@@ -1137,7 +1212,10 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x120\n" +
 	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
-	"\x05bytes\x18\x06 \x01(\x04R\x05bytes*\xf2\x01\n" +
+	"\x05bytes\x18\x06 \x01(\x04R\x05bytes\"W\n" +
+	"\vListHistory\x12\x16\n" +
+	"\x06tables\x18\x01 \x03(\tR\x06tables\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since*\xf2\x01\n" +
 	"\n" +
 	"TableState\x12\x1b\n" +
 	"\x17TABLE_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -1168,7 +1246,7 @@ func file_gabion_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_gabion_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_gabion_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_gabion_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_gabion_v1_admin_proto_goTypes = []any{
 	(TableState)(0),               // 0: gabion.v1.TableState
 	(Grade)(0),                    // 1: gabion.v1.Grade
@@ -1184,37 +1262,39 @@ var file_gabion_v1_admin_proto_goTypes = []any{
 	(*TableHealth)(nil),           // 11: gabion.v1.TableHealth
 	(*HealthReport)(nil),          // 12: gabion.v1.HealthReport
 	(*Undo)(nil),                  // 13: gabion.v1.Undo
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*Position)(nil),              // 15: gabion.v1.Position
-	(*BackupSet)(nil),             // 16: gabion.v1.BackupSet
-	(*Failure)(nil),               // 17: gabion.v1.Failure
+	(*ListHistory)(nil),           // 14: gabion.v1.ListHistory
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*Position)(nil),              // 16: gabion.v1.Position
+	(*BackupSet)(nil),             // 17: gabion.v1.BackupSet
+	(*Failure)(nil),               // 18: gabion.v1.Failure
 }
 var file_gabion_v1_admin_proto_depIdxs = []int32{
-	14, // 0: gabion.v1.DropTable.deadline:type_name -> google.protobuf.Timestamp
+	15, // 0: gabion.v1.DropTable.deadline:type_name -> google.protobuf.Timestamp
 	0,  // 1: gabion.v1.TableInfo.state:type_name -> gabion.v1.TableState
-	14, // 2: gabion.v1.TableInfo.since:type_name -> google.protobuf.Timestamp
-	15, // 3: gabion.v1.TableInfo.position:type_name -> gabion.v1.Position
+	15, // 2: gabion.v1.TableInfo.since:type_name -> google.protobuf.Timestamp
+	16, // 3: gabion.v1.TableInfo.position:type_name -> gabion.v1.Position
 	8,  // 4: gabion.v1.TableList.tables:type_name -> gabion.v1.TableInfo
 	0,  // 5: gabion.v1.TableHealth.state:type_name -> gabion.v1.TableState
-	14, // 6: gabion.v1.TableHealth.last_attempt:type_name -> google.protobuf.Timestamp
-	14, // 7: gabion.v1.TableHealth.last_success:type_name -> google.protobuf.Timestamp
-	14, // 8: gabion.v1.TableHealth.last_proof:type_name -> google.protobuf.Timestamp
+	15, // 6: gabion.v1.TableHealth.last_attempt:type_name -> google.protobuf.Timestamp
+	15, // 7: gabion.v1.TableHealth.last_success:type_name -> google.protobuf.Timestamp
+	15, // 8: gabion.v1.TableHealth.last_proof:type_name -> google.protobuf.Timestamp
 	1,  // 9: gabion.v1.TableHealth.grade:type_name -> gabion.v1.Grade
-	14, // 10: gabion.v1.TableHealth.last_check:type_name -> google.protobuf.Timestamp
+	15, // 10: gabion.v1.TableHealth.last_check:type_name -> google.protobuf.Timestamp
 	11, // 11: gabion.v1.HealthReport.tables:type_name -> gabion.v1.TableHealth
-	16, // 12: gabion.v1.HealthReport.last_run:type_name -> gabion.v1.BackupSet
-	17, // 13: gabion.v1.HealthReport.faults:type_name -> gabion.v1.Failure
-	14, // 14: gabion.v1.HealthReport.next_run:type_name -> google.protobuf.Timestamp
+	17, // 12: gabion.v1.HealthReport.last_run:type_name -> gabion.v1.BackupSet
+	18, // 13: gabion.v1.HealthReport.faults:type_name -> gabion.v1.Failure
+	15, // 14: gabion.v1.HealthReport.next_run:type_name -> google.protobuf.Timestamp
 	13, // 15: gabion.v1.HealthReport.undo:type_name -> gabion.v1.Undo
-	14, // 16: gabion.v1.HealthReport.last_attempt:type_name -> google.protobuf.Timestamp
-	14, // 17: gabion.v1.HealthReport.last_success:type_name -> google.protobuf.Timestamp
-	14, // 18: gabion.v1.Undo.since:type_name -> google.protobuf.Timestamp
-	14, // 19: gabion.v1.Undo.until:type_name -> google.protobuf.Timestamp
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	15, // 16: gabion.v1.HealthReport.last_attempt:type_name -> google.protobuf.Timestamp
+	15, // 17: gabion.v1.HealthReport.last_success:type_name -> google.protobuf.Timestamp
+	15, // 18: gabion.v1.Undo.since:type_name -> google.protobuf.Timestamp
+	15, // 19: gabion.v1.Undo.until:type_name -> google.protobuf.Timestamp
+	15, // 20: gabion.v1.ListHistory.since:type_name -> google.protobuf.Timestamp
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_admin_proto_init() }
@@ -1231,7 +1311,7 @@ func file_gabion_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_admin_proto_rawDesc), len(file_gabion_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

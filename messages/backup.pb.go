@@ -847,9 +847,11 @@ type Progress struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Table    string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
 	BackupId string                 `protobuf:"bytes,2,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
-	// bytes of total are read; total is what is known of it beforehand.
-	Bytes         int64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	Total         int64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
+	// bytes of total are read; total is what is known of it beforehand, 0 where nothing is.
+	Bytes int64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Total int64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
+	// what is the work: "backup", "verify", "restore" or "drill".
+	What          string `protobuf:"bytes,5,opt,name=what,proto3" json:"what,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -910,6 +912,13 @@ func (x *Progress) GetTotal() int64 {
 		return x.Total
 	}
 	return 0
+}
+
+func (x *Progress) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
 }
 
 // VerifyUpdate is one of the answers to a VerifyBackup that is followed.
@@ -1926,12 +1935,13 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\afailure\x18\x04 \x01(\v2\x12.gabion.v1.FailureR\afailure\x12\x1e\n" +
 	"\n" +
 	"neighbours\x18\x05 \x03(\tR\n" +
-	"neighbours\"i\n" +
+	"neighbours\"}\n" +
 	"\bProgress\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
 	"\tbackup_id\x18\x02 \x01(\tR\bbackupId\x12\x14\n" +
 	"\x05bytes\x18\x03 \x01(\x03R\x05bytes\x12\x14\n" +
-	"\x05total\x18\x04 \x01(\x03R\x05total\"~\n" +
+	"\x05total\x18\x04 \x01(\x03R\x05total\x12\x12\n" +
+	"\x04what\x18\x05 \x01(\tR\x04what\"~\n" +
 	"\fVerifyUpdate\x121\n" +
 	"\bprogress\x18\x01 \x01(\v2\x13.gabion.v1.ProgressH\x00R\bprogress\x121\n" +
 	"\x06result\x18\x02 \x01(\v2\x17.gabion.v1.VerifyResultH\x00R\x06resultB\b\n" +

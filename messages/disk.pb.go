@@ -1479,6 +1479,303 @@ func (x *Proof) GetSharedWith() string {
 	return ""
 }
 
+// History is DIR/history.json: how large the tables were, and how the runs went, thinner the older it is. It is a cache:
+// one that is lost begins anew.
+type History struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FormatVersion uint32                 `protobuf:"varint,1,opt,name=format_version,json=formatVersion,proto3" json:"format_version,omitempty"`
+	// tables are by name. One that is dropped stays as long as its points do.
+	Tables []*TableHistory `protobuf:"bytes,2,rep,name=tables,proto3" json:"tables,omitempty"`
+	// runs are the newest 1,000, oldest first.
+	Runs          []*RunHistory `protobuf:"bytes,3,rep,name=runs,proto3" json:"runs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *History) Reset() {
+	*x = History{}
+	mi := &file_gabion_v1_disk_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *History) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*History) ProtoMessage() {}
+
+func (x *History) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_disk_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use History.ProtoReflect.Descriptor instead.
+func (*History) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *History) GetFormatVersion() uint32 {
+	if x != nil {
+		return x.FormatVersion
+	}
+	return 0
+}
+
+func (x *History) GetTables() []*TableHistory {
+	if x != nil {
+		return x.Tables
+	}
+	return nil
+}
+
+func (x *History) GetRuns() []*RunHistory {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+// TableHistory is how large a table was, oldest point first.
+type TableHistory struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Table         string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
+	Points        []*SizePoint           `protobuf:"bytes,2,rep,name=points,proto3" json:"points,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TableHistory) Reset() {
+	*x = TableHistory{}
+	mi := &file_gabion_v1_disk_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TableHistory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TableHistory) ProtoMessage() {}
+
+func (x *TableHistory) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_disk_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TableHistory.ProtoReflect.Descriptor instead.
+func (*TableHistory) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *TableHistory) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *TableHistory) GetPoints() []*SizePoint {
+	if x != nil {
+		return x.Points
+	}
+	return nil
+}
+
+// SizePoint is how large a table was at one time. The fields are those of TableHealth.
+type SizePoint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	Count         uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	LiveBytes     uint64                 `protobuf:"varint,3,opt,name=live_bytes,json=liveBytes,proto3" json:"live_bytes,omitempty"`
+	DiskBytes     uint64                 `protobuf:"varint,4,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SizePoint) Reset() {
+	*x = SizePoint{}
+	mi := &file_gabion_v1_disk_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SizePoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SizePoint) ProtoMessage() {}
+
+func (x *SizePoint) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_disk_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SizePoint.ProtoReflect.Descriptor instead.
+func (*SizePoint) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SizePoint) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *SizePoint) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *SizePoint) GetLiveBytes() uint64 {
+	if x != nil {
+		return x.LiveBytes
+	}
+	return 0
+}
+
+func (x *SizePoint) GetDiskBytes() uint64 {
+	if x != nil {
+		return x.DiskBytes
+	}
+	return 0
+}
+
+// RunHistory is one run, summed up.
+type RunHistory struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	RunId    string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	Label    string                 `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
+	Started  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=started,proto3" json:"started,omitempty"`
+	Finished *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=finished,proto3" json:"finished,omitempty"`
+	// backed_up, carried_forward and failed count tables.
+	BackedUp       uint32 `protobuf:"varint,5,opt,name=backed_up,json=backedUp,proto3" json:"backed_up,omitempty"`
+	CarriedForward uint32 `protobuf:"varint,6,opt,name=carried_forward,json=carriedForward,proto3" json:"carried_forward,omitempty"`
+	Failed         uint32 `protobuf:"varint,7,opt,name=failed,proto3" json:"failed,omitempty"`
+	// bytes is the size of all backups of the run, copied_bytes what it copied.
+	Bytes         int64 `protobuf:"varint,8,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	CopiedBytes   int64 `protobuf:"varint,9,opt,name=copied_bytes,json=copiedBytes,proto3" json:"copied_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunHistory) Reset() {
+	*x = RunHistory{}
+	mi := &file_gabion_v1_disk_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunHistory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunHistory) ProtoMessage() {}
+
+func (x *RunHistory) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_disk_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunHistory.ProtoReflect.Descriptor instead.
+func (*RunHistory) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *RunHistory) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *RunHistory) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *RunHistory) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *RunHistory) GetFinished() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Finished
+	}
+	return nil
+}
+
+func (x *RunHistory) GetBackedUp() uint32 {
+	if x != nil {
+		return x.BackedUp
+	}
+	return 0
+}
+
+func (x *RunHistory) GetCarriedForward() uint32 {
+	if x != nil {
+		return x.CarriedForward
+	}
+	return 0
+}
+
+func (x *RunHistory) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *RunHistory) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *RunHistory) GetCopiedBytes() int64 {
+	if x != nil {
+		return x.CopiedBytes
+	}
+	return 0
+}
+
 var File_gabion_v1_disk_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_disk_proto_rawDesc = "" +
@@ -1601,7 +1898,32 @@ const file_gabion_v1_disk_proto_rawDesc = "" +
 	"\x04rows\x18\v \x01(\x04R\x04rows\x12\x0e\n" +
 	"\x02by\x18\f \x01(\tR\x02by\x12\x1f\n" +
 	"\vshared_with\x18\r \x01(\tR\n" +
-	"sharedWith*U\n" +
+	"sharedWith\"\x8c\x01\n" +
+	"\aHistory\x12%\n" +
+	"\x0eformat_version\x18\x01 \x01(\rR\rformatVersion\x12/\n" +
+	"\x06tables\x18\x02 \x03(\v2\x17.gabion.v1.TableHistoryR\x06tables\x12)\n" +
+	"\x04runs\x18\x03 \x03(\v2\x15.gabion.v1.RunHistoryR\x04runs\"R\n" +
+	"\fTableHistory\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12,\n" +
+	"\x06points\x18\x02 \x03(\v2\x14.gabion.v1.SizePointR\x06points\"\x8f\x01\n" +
+	"\tSizePoint\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x1d\n" +
+	"\n" +
+	"live_bytes\x18\x03 \x01(\x04R\tliveBytes\x12\x1d\n" +
+	"\n" +
+	"disk_bytes\x18\x04 \x01(\x04R\tdiskBytes\"\xbe\x02\n" +
+	"\n" +
+	"RunHistory\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x14\n" +
+	"\x05label\x18\x02 \x01(\tR\x05label\x124\n" +
+	"\astarted\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
+	"\bfinished\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12\x1b\n" +
+	"\tbacked_up\x18\x05 \x01(\rR\bbackedUp\x12'\n" +
+	"\x0fcarried_forward\x18\x06 \x01(\rR\x0ecarriedForward\x12\x16\n" +
+	"\x06failed\x18\a \x01(\rR\x06failed\x12\x14\n" +
+	"\x05bytes\x18\b \x01(\x03R\x05bytes\x12!\n" +
+	"\fcopied_bytes\x18\t \x01(\x03R\vcopiedBytes*U\n" +
 	"\n" +
 	"Accounting\x12\x1a\n" +
 	"\x16ACCOUNTING_UNSPECIFIED\x10\x00\x12\x14\n" +
@@ -1630,7 +1952,7 @@ func file_gabion_v1_disk_proto_rawDescGZIP() []byte {
 }
 
 var file_gabion_v1_disk_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_gabion_v1_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_gabion_v1_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_gabion_v1_disk_proto_goTypes = []any{
 	(Accounting)(0),               // 0: gabion.v1.Accounting
 	(Outcome)(0),                  // 1: gabion.v1.Outcome
@@ -1649,43 +1971,53 @@ var file_gabion_v1_disk_proto_goTypes = []any{
 	(*TableResult)(nil),           // 14: gabion.v1.TableResult
 	(*BackupSet)(nil),             // 15: gabion.v1.BackupSet
 	(*Proof)(nil),                 // 16: gabion.v1.Proof
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*Failure)(nil),               // 18: gabion.v1.Failure
+	(*History)(nil),               // 17: gabion.v1.History
+	(*TableHistory)(nil),          // 18: gabion.v1.TableHistory
+	(*SizePoint)(nil),             // 19: gabion.v1.SizePoint
+	(*RunHistory)(nil),            // 20: gabion.v1.RunHistory
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*Failure)(nil),               // 22: gabion.v1.Failure
 }
 var file_gabion_v1_disk_proto_depIdxs = []int32{
 	3,  // 0: gabion.v1.TableRecord.position:type_name -> gabion.v1.Position
 	3,  // 1: gabion.v1.TableRecord.parent:type_name -> gabion.v1.Position
 	0,  // 2: gabion.v1.TableRecord.accounting:type_name -> gabion.v1.Accounting
-	17, // 3: gabion.v1.StoreInfo.created:type_name -> google.protobuf.Timestamp
-	17, // 4: gabion.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	17, // 5: gabion.v1.ScheduleState.last_attempt:type_name -> google.protobuf.Timestamp
-	17, // 6: gabion.v1.ScheduleState.last_success:type_name -> google.protobuf.Timestamp
+	21, // 3: gabion.v1.StoreInfo.created:type_name -> google.protobuf.Timestamp
+	21, // 4: gabion.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	21, // 5: gabion.v1.ScheduleState.last_attempt:type_name -> google.protobuf.Timestamp
+	21, // 6: gabion.v1.ScheduleState.last_success:type_name -> google.protobuf.Timestamp
 	8,  // 7: gabion.v1.ScheduleState.retries:type_name -> gabion.v1.TableRetry
-	17, // 8: gabion.v1.TableRetry.last_attempt:type_name -> google.protobuf.Timestamp
-	17, // 9: gabion.v1.UndoRecord.since:type_name -> google.protobuf.Timestamp
-	17, // 10: gabion.v1.UndoRecord.until:type_name -> google.protobuf.Timestamp
-	17, // 11: gabion.v1.Pin.since:type_name -> google.protobuf.Timestamp
+	21, // 8: gabion.v1.TableRetry.last_attempt:type_name -> google.protobuf.Timestamp
+	21, // 9: gabion.v1.UndoRecord.since:type_name -> google.protobuf.Timestamp
+	21, // 10: gabion.v1.UndoRecord.until:type_name -> google.protobuf.Timestamp
+	21, // 11: gabion.v1.Pin.since:type_name -> google.protobuf.Timestamp
 	11, // 12: gabion.v1.FileEntry.live:type_name -> gabion.v1.FileIdentity
 	4,  // 13: gabion.v1.Manifest.record:type_name -> gabion.v1.TableRecord
-	17, // 14: gabion.v1.Manifest.started:type_name -> google.protobuf.Timestamp
-	17, // 15: gabion.v1.Manifest.finished:type_name -> google.protobuf.Timestamp
+	21, // 14: gabion.v1.Manifest.started:type_name -> google.protobuf.Timestamp
+	21, // 15: gabion.v1.Manifest.finished:type_name -> google.protobuf.Timestamp
 	12, // 16: gabion.v1.Manifest.files:type_name -> gabion.v1.FileEntry
 	1,  // 17: gabion.v1.TableResult.outcome:type_name -> gabion.v1.Outcome
 	3,  // 18: gabion.v1.TableResult.position:type_name -> gabion.v1.Position
-	17, // 19: gabion.v1.TableResult.started:type_name -> google.protobuf.Timestamp
-	17, // 20: gabion.v1.TableResult.finished:type_name -> google.protobuf.Timestamp
-	18, // 21: gabion.v1.TableResult.failure:type_name -> gabion.v1.Failure
-	17, // 22: gabion.v1.BackupSet.started:type_name -> google.protobuf.Timestamp
-	17, // 23: gabion.v1.BackupSet.finished:type_name -> google.protobuf.Timestamp
+	21, // 19: gabion.v1.TableResult.started:type_name -> google.protobuf.Timestamp
+	21, // 20: gabion.v1.TableResult.finished:type_name -> google.protobuf.Timestamp
+	22, // 21: gabion.v1.TableResult.failure:type_name -> gabion.v1.Failure
+	21, // 22: gabion.v1.BackupSet.started:type_name -> google.protobuf.Timestamp
+	21, // 23: gabion.v1.BackupSet.finished:type_name -> google.protobuf.Timestamp
 	14, // 24: gabion.v1.BackupSet.results:type_name -> gabion.v1.TableResult
 	2,  // 25: gabion.v1.Proof.verdict:type_name -> gabion.v1.Verdict
-	17, // 26: gabion.v1.Proof.started:type_name -> google.protobuf.Timestamp
-	17, // 27: gabion.v1.Proof.finished:type_name -> google.protobuf.Timestamp
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	21, // 26: gabion.v1.Proof.started:type_name -> google.protobuf.Timestamp
+	21, // 27: gabion.v1.Proof.finished:type_name -> google.protobuf.Timestamp
+	18, // 28: gabion.v1.History.tables:type_name -> gabion.v1.TableHistory
+	20, // 29: gabion.v1.History.runs:type_name -> gabion.v1.RunHistory
+	19, // 30: gabion.v1.TableHistory.points:type_name -> gabion.v1.SizePoint
+	21, // 31: gabion.v1.SizePoint.time:type_name -> google.protobuf.Timestamp
+	21, // 32: gabion.v1.RunHistory.started:type_name -> google.protobuf.Timestamp
+	21, // 33: gabion.v1.RunHistory.finished:type_name -> google.protobuf.Timestamp
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_disk_proto_init() }
@@ -1700,7 +2032,7 @@ func file_gabion_v1_disk_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_disk_proto_rawDesc), len(file_gabion_v1_disk_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   14,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

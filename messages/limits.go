@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // The limits of a request.
@@ -250,9 +252,16 @@ func (m *PinBackup) Check() *Failure {
 
 // Check returns what is wrong with the request, or nil.
 func (m *ListEvents) Check() *Failure {
-	if m.GetSince() == nil || m.GetSince().IsValid() {
+	return checkSince(m.GetSince())
+}
+
+// Check returns what is wrong with the request, or nil.
+func (m *ListHistory) Check() *Failure { return checkSince(m.GetSince()) }
+
+func checkSince(since *timestamppb.Timestamp) *Failure {
+	if since == nil || since.IsValid() {
 		return nil
 	}
-	return Failf(Code_CODE_INVALID_ARGUMENT, "since is no time: %v", m.GetSince().CheckValid()).
-		Advise("leave since unset for all events")
+	return Failf(Code_CODE_INVALID_ARGUMENT, "since is no time: %v", since.CheckValid()).
+		Advise("leave since unset for all there is")
 }

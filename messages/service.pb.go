@@ -679,7 +679,7 @@ var File_gabion_v1_service_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"\x17gabion/v1/service.proto\x12\tgabion.v1\x1a\x15gabion/v1/admin.proto\x1a\x16gabion/v1/backup.proto\x1a\x15gabion/v1/event.proto\x1a\x15gabion/v1/table.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\r\n" +
+	"\x17gabion/v1/service.proto\x12\tgabion.v1\x1a\x15gabion/v1/admin.proto\x1a\x16gabion/v1/backup.proto\x1a\x14gabion/v1/disk.proto\x1a\x15gabion/v1/event.proto\x1a\x15gabion/v1/table.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\r\n" +
 	"\vInfoRequest\"\xdd\x01\n" +
 	"\fInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12%\n" +
@@ -723,7 +723,7 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\rR\x05limit2\x87\v\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit2\xd1\v\n" +
 	"\rGabionService\x12<\n" +
 	"\x04Info\x12\x16.gabion.v1.InfoRequest\x1a\x17.gabion.v1.InfoResponse\"\x03\x90\x02\x01\x122\n" +
 	"\x03Put\x12\x15.gabion.v1.PutRequest\x1a\x14.gabion.v1.Committed\x128\n" +
@@ -731,8 +731,8 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"\vDeleteRange\x12\x1d.gabion.v1.DeleteRangeRequest\x1a\x14.gabion.v1.Committed\x126\n" +
 	"\x05Write\x12\x17.gabion.v1.WriteRequest\x1a\x14.gabion.v1.Committed\x123\n" +
 	"\x03Get\x12\x15.gabion.v1.GetRequest\x1a\x10.gabion.v1.Value\"\x03\x90\x02\x01\x124\n" +
-	"\x04Scan\x12\x16.gabion.v1.ScanRequest\x1a\x0f.gabion.v1.Page\"\x03\x90\x02\x01\x121\n" +
-	"\x04Walk\x12\x16.gabion.v1.WalkRequest\x1a\x0f.gabion.v1.Page0\x01\x12>\n" +
+	"\x04Scan\x12\x16.gabion.v1.ScanRequest\x1a\x0f.gabion.v1.Page\"\x03\x90\x02\x01\x126\n" +
+	"\x04Walk\x12\x16.gabion.v1.WalkRequest\x1a\x0f.gabion.v1.Page\"\x03\x90\x02\x010\x01\x12>\n" +
 	"\n" +
 	"ListTables\x12\x15.gabion.v1.ListTables\x1a\x14.gabion.v1.TableList\"\x03\x90\x02\x01\x127\n" +
 	"\tOpenTable\x12\x14.gabion.v1.OpenTable\x1a\x14.gabion.v1.TableList\x129\n" +
@@ -748,10 +748,11 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"ShowBackup\x12\x15.gabion.v1.ShowBackup\x1a\x17.gabion.v1.BackupDetail\"\x03\x90\x02\x01\x12B\n" +
 	"\fVerifyBackup\x12\x17.gabion.v1.VerifyBackup\x1a\x17.gabion.v1.VerifyUpdate0\x01\x12C\n" +
 	"\fRestoreTable\x12\x17.gabion.v1.RestoreTable\x1a\x18.gabion.v1.RestoreUpdate0\x01\x12G\n" +
-	"\rHealthMetrics\x12\x18.gabion.v1.HealthMetrics\x1a\x17.gabion.v1.HealthReport\"\x03\x90\x02\x01\x12<\n" +
-	"\x06Events\x12\x18.gabion.v1.EventsRequest\x1a\x16.gabion.v1.LoggedEvent0\x01\x12?\n" +
+	"\rHealthMetrics\x12\x18.gabion.v1.HealthMetrics\x1a\x17.gabion.v1.HealthReport\"\x03\x90\x02\x01\x12A\n" +
+	"\x06Events\x12\x18.gabion.v1.EventsRequest\x1a\x16.gabion.v1.LoggedEvent\"\x03\x90\x02\x010\x01\x12?\n" +
 	"\fPruneBackups\x12\x17.gabion.v1.PruneBackups\x1a\x16.gabion.v1.PruneReport\x128\n" +
-	"\tPinBackup\x12\x14.gabion.v1.PinBackup\x1a\x15.gabion.v1.BackupInfoB%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
+	"\tPinBackup\x12\x14.gabion.v1.PinBackup\x1a\x15.gabion.v1.BackupInfo\x12>\n" +
+	"\vListHistory\x12\x16.gabion.v1.ListHistory\x1a\x12.gabion.v1.History\"\x03\x90\x02\x01B%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
 
 var (
 	file_gabion_v1_service_proto_rawDescOnce sync.Once
@@ -799,19 +800,21 @@ var file_gabion_v1_service_proto_goTypes = []any{
 	(*HealthMetrics)(nil),         // 29: gabion.v1.HealthMetrics
 	(*PruneBackups)(nil),          // 30: gabion.v1.PruneBackups
 	(*PinBackup)(nil),             // 31: gabion.v1.PinBackup
-	(*Committed)(nil),             // 32: gabion.v1.Committed
-	(*Value)(nil),                 // 33: gabion.v1.Value
-	(*Page)(nil),                  // 34: gabion.v1.Page
-	(*TableList)(nil),             // 35: gabion.v1.TableList
-	(*BackupReport)(nil),          // 36: gabion.v1.BackupReport
-	(*BackupList)(nil),            // 37: gabion.v1.BackupList
-	(*BackupDetail)(nil),          // 38: gabion.v1.BackupDetail
-	(*VerifyUpdate)(nil),          // 39: gabion.v1.VerifyUpdate
-	(*RestoreUpdate)(nil),         // 40: gabion.v1.RestoreUpdate
-	(*HealthReport)(nil),          // 41: gabion.v1.HealthReport
-	(*LoggedEvent)(nil),           // 42: gabion.v1.LoggedEvent
-	(*PruneReport)(nil),           // 43: gabion.v1.PruneReport
-	(*BackupInfo)(nil),            // 44: gabion.v1.BackupInfo
+	(*ListHistory)(nil),           // 32: gabion.v1.ListHistory
+	(*Committed)(nil),             // 33: gabion.v1.Committed
+	(*Value)(nil),                 // 34: gabion.v1.Value
+	(*Page)(nil),                  // 35: gabion.v1.Page
+	(*TableList)(nil),             // 36: gabion.v1.TableList
+	(*BackupReport)(nil),          // 37: gabion.v1.BackupReport
+	(*BackupList)(nil),            // 38: gabion.v1.BackupList
+	(*BackupDetail)(nil),          // 39: gabion.v1.BackupDetail
+	(*VerifyUpdate)(nil),          // 40: gabion.v1.VerifyUpdate
+	(*RestoreUpdate)(nil),         // 41: gabion.v1.RestoreUpdate
+	(*HealthReport)(nil),          // 42: gabion.v1.HealthReport
+	(*LoggedEvent)(nil),           // 43: gabion.v1.LoggedEvent
+	(*PruneReport)(nil),           // 44: gabion.v1.PruneReport
+	(*BackupInfo)(nil),            // 45: gabion.v1.BackupInfo
+	(*History)(nil),               // 46: gabion.v1.History
 }
 var file_gabion_v1_service_proto_depIdxs = []int32{
 	11, // 0: gabion.v1.InfoResponse.started:type_name -> google.protobuf.Timestamp
@@ -849,31 +852,33 @@ var file_gabion_v1_service_proto_depIdxs = []int32{
 	10, // 32: gabion.v1.GabionService.Events:input_type -> gabion.v1.EventsRequest
 	30, // 33: gabion.v1.GabionService.PruneBackups:input_type -> gabion.v1.PruneBackups
 	31, // 34: gabion.v1.GabionService.PinBackup:input_type -> gabion.v1.PinBackup
-	1,  // 35: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
-	32, // 36: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
-	32, // 37: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
-	32, // 38: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
-	32, // 39: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
-	33, // 40: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
-	34, // 41: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
-	34, // 42: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
-	35, // 43: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
-	35, // 44: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
-	35, // 45: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
-	35, // 46: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
-	35, // 47: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
-	35, // 48: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
-	36, // 49: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
-	37, // 50: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
-	38, // 51: gabion.v1.GabionService.ShowBackup:output_type -> gabion.v1.BackupDetail
-	39, // 52: gabion.v1.GabionService.VerifyBackup:output_type -> gabion.v1.VerifyUpdate
-	40, // 53: gabion.v1.GabionService.RestoreTable:output_type -> gabion.v1.RestoreUpdate
-	41, // 54: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
-	42, // 55: gabion.v1.GabionService.Events:output_type -> gabion.v1.LoggedEvent
-	43, // 56: gabion.v1.GabionService.PruneBackups:output_type -> gabion.v1.PruneReport
-	44, // 57: gabion.v1.GabionService.PinBackup:output_type -> gabion.v1.BackupInfo
-	35, // [35:58] is the sub-list for method output_type
-	12, // [12:35] is the sub-list for method input_type
+	32, // 35: gabion.v1.GabionService.ListHistory:input_type -> gabion.v1.ListHistory
+	1,  // 36: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
+	33, // 37: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
+	33, // 38: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
+	33, // 39: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
+	33, // 40: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
+	34, // 41: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
+	35, // 42: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
+	35, // 43: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
+	36, // 44: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
+	36, // 45: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
+	36, // 46: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
+	36, // 47: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
+	36, // 48: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
+	36, // 49: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
+	37, // 50: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
+	38, // 51: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
+	39, // 52: gabion.v1.GabionService.ShowBackup:output_type -> gabion.v1.BackupDetail
+	40, // 53: gabion.v1.GabionService.VerifyBackup:output_type -> gabion.v1.VerifyUpdate
+	41, // 54: gabion.v1.GabionService.RestoreTable:output_type -> gabion.v1.RestoreUpdate
+	42, // 55: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
+	43, // 56: gabion.v1.GabionService.Events:output_type -> gabion.v1.LoggedEvent
+	44, // 57: gabion.v1.GabionService.PruneBackups:output_type -> gabion.v1.PruneReport
+	45, // 58: gabion.v1.GabionService.PinBackup:output_type -> gabion.v1.BackupInfo
+	46, // 59: gabion.v1.GabionService.ListHistory:output_type -> gabion.v1.History
+	36, // [36:60] is the sub-list for method output_type
+	12, // [12:36] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
 	12, // [12:12] is the sub-list for extension extendee
 	0,  // [0:12] is the sub-list for field type_name
@@ -886,6 +891,7 @@ func file_gabion_v1_service_proto_init() {
 	}
 	file_gabion_v1_admin_proto_init()
 	file_gabion_v1_backup_proto_init()
+	file_gabion_v1_disk_proto_init()
 	file_gabion_v1_event_proto_init()
 	file_gabion_v1_table_proto_init()
 	type x struct{}

@@ -301,8 +301,8 @@ func (p protocolOf) WrapStreamingClient(next connect.StreamingClientFunc) connec
 
 // A request on which the service panics is answered, and the next one too.
 func TestPanic(t *testing.T) {
-	dir := fake(t, handler(&service{logger: (&Config{LogLevel: "error"}).Logger(discard{}), info: &messages.InfoResponse{ProtocolMajor: 1}},
-		bounds{request: maxRequest}))
+	s := &service{logger: (&Config{LogLevel: "error"}).Logger(discard{}), info: &messages.InfoResponse{ProtocolMajor: 1}}
+	dir := fake(t, s.handler(bounds{request: maxRequest}))
 	c := dial(t, dir)
 	for range 2 {
 		if _, err := c.Table("fruit").Put(t.Context(), []byte("k"), nil); !errors.Is(err, messages.ErrInternal) {

@@ -20,6 +20,8 @@ type Config struct {
 	StopTimeout time.Duration
 	// DisableSocket leaves Dir/gabion.sock out.
 	DisableSocket bool
+	// Web is where and to whom the server answers HTTP.
+	Web WebConfig
 	// LogFormat is LogText or LogJSON. Empty means LogText.
 	LogFormat string
 	// LogLevel is debug, info, warn or error. Empty means info.

@@ -37,6 +37,8 @@ var samples = map[string]string{
 	"limits.concurrent_backups": "9", "limits.cut_timeout": "2m", "limits.copy_timeout": "1.5s",
 	"undo_life": "1h", "limits.freeze_after": "1m", "limits.stall_after": "1m", "limits.min_free_bytes": "5MiB",
 	"disable_drill": "true", "drill_every": "1h", "self_heal": "true", "limits.drill_bytes": "2MiB",
+	"http": "127.0.0.1:7070", "http_admin_token_file": "a", "http_read_token_file": "r", "http_cert_file": "c", "http_key_file": "k",
+	"http_plain": "true", "http_read_only": "true", "ready_backup_age": "50h", "ready_proof_age": "340h",
 	"limits.cache_bytes": "1000B", "limits.memtable_bytes": "1MiB",
 }
 
@@ -109,7 +111,7 @@ func TestPrecedence(t *testing.T) {
 func TestEveryFieldIsASetting(t *testing.T) {
 	inCodeOnly := []string{
 		"ReadOnly", // a server that only reads would still write its socket
-		"FS", "Logger", "Spawn", "Middleware", "Schemas", "Visit",
+		"FS", "Logger", "Spawn", "Middleware", "Schemas", "Visit", "TracerProvider",
 	}
 	c := &Config{}
 	fields := map[any]bool{}

@@ -30,10 +30,10 @@ func (pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 func overPipe(t *testing.T, answer http.HandlerFunc) (*Socket, net.Conn) {
 	t.Helper()
 	ending, end := context.WithCancel(t.Context())
-	s := &Socket{dir: t.TempDir(), end: end}
 	b := bounds{request: 1 << 20, header: headerTimeout, stall: stallTimeout}
 	listener := make(pipes)
-	s.serve(listener, bounded(ending, b, answer), SocketOptions{Logger: slog.New(slog.DiscardHandler), bounds: b})
+	s := &Socket{dir: t.TempDir(), end: end,
+		endpoint: serve("socket", listener, &http.Server{Handler: bounded(ending, b, answer)}, b, slog.New(slog.DiscardHandler))}
 	conn, served := net.Pipe()
 	listener <- served
 	t.Cleanup(func() {
@@ -105,7 +105,7 @@ func TestStopLetsAnAnswerThrough(t *testing.T) {
 			over, cancel := context.WithCancel(t.Context())
 			cancel()
 			start, closed := time.Now(), make(chan error, 1)
-			go func() { closed <- (&Server{socket: s}).closeSocket(over) }()
+			go func() { closed <- (&Server{socket: s}).closeFaces(over) }()
 			if !lost {
 				if status, _ := answer(t, conn); status != http.StatusOK {
 					t.Errorf("status is %d", status)

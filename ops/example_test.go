@@ -3,7 +3,10 @@ package ops_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -42,4 +45,63 @@ func ExampleListenSocket() {
 	// Output:
 	// put: 1 <nil>
 	// get: water the plants, <nil>
+}
+
+// A host mounts the handler in a mux of its own, behind its own auth.
+func ExampleNewHandler() {
+	ctx := context.Background()
+	dir, _ := os.MkdirTemp("", "gabion-example-")
+	defer os.RemoveAll(dir)
+	system := actor.NewActorSystem()
+	defer system.Shutdown()
+	g, err := actors.Start(ctx, system, actors.Config{Dir: dir, Tables: []string{"tasks"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer g.Stop(ctx)
+	signedIn := func(next http.Handler) http.Handler { return next } // the host's auth
+
+	handler, err := ops.NewHandler(g, ops.HandlerOptions{Prefix: "/ops/gabion", ReadOnly: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/ops/gabion/", signedIn(handler))
+	server := httptest.NewUnstartedServer(mux)
+	server.Config.RegisterOnShutdown(handler.Close) // streams of events would hold it up
+	server.Start()
+	defer server.Close()
+	defer handler.Close()
+
+	response, err := http.Get(server.URL + "/ops/gabion/readyz")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	fmt.Println(response.Status, err)
+	fmt.Println(string(body))
+	// Output:
+	// 200 OK <nil>
+	// {
+	//   "ready": true,
+	//   "checks": [
+	//     {
+	//       "name": "tables",
+	//       "ok": true
+	//     },
+	//     {
+	//       "name": "health",
+	//       "ok": true
+	//     },
+	//     {
+	//       "name": "backups",
+	//       "ok": true
+	//     },
+	//     {
+	//       "name": "proofs",
+	//       "ok": true
+	//     }
+	//   ]
+	// }
 }

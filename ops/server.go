@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -19,12 +20,17 @@ type Server struct {
 	system *actor.ActorSystem
 	gabion *actors.Gabion
 	socket *Socket // nil when it is disabled
+	web    *Web    // nil without an address
 }
 
 // Start starts a server and waits until every table is open, or has said why not. When ctx ends first, it stops what
 // it began. logger receives everything that is logged; nil means no logs.
 func Start(ctx context.Context, config *Config, logger *slog.Logger) (*Server, error) {
 	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
+	// Before anything is made: a fault there leaves no directory behind.
+	if _, _, err := config.Web.read(logger); config.Web.Address != "" && err != nil {
+		return nil, err
+	}
 	s := &Server{logger: logger}
 	s.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return systemLogger(logger)
@@ -40,16 +46,29 @@ func Start(ctx context.Context, config *Config, logger *slog.Logger) (*Server, e
 		s.system.Shutdown()
 		return nil, err
 	}
-	if config.DisableSocket {
-		return s, nil
-	}
-	if s.socket, err = ListenSocket(ctx, s.gabion, SocketOptions{Logger: logger}); err != nil {
+	if err := s.listen(ctx, config); err != nil {
 		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(config.StopTimeout, 30*time.Second))
 		defer cancel()
 		return nil, errors.Join(err, s.Stop(stopping))
 	}
 	return s, nil
 }
+
+// listen opens the faces that the configuration asks for.
+func (s *Server) listen(ctx context.Context, config *Config) (err error) {
+	if !config.DisableSocket {
+		if s.socket, err = ListenSocket(ctx, s.gabion, SocketOptions{Logger: s.logger}); err != nil {
+			return err
+		}
+	}
+	if config.Web.Address != "" {
+		s.web, err = ListenWeb(ctx, s.gabion, config.Web, s.logger)
+	}
+	return err
+}
+
+// Web answers HTTP; nil where the configuration has no address.
+func (s *Server) Web() *Web { return s.web }
 
 // Gabion is what the server runs.
 func (s *Server) Gabion() *actors.Gabion { return s.gabion }
@@ -59,7 +78,7 @@ func (s *Server) Gabion() *actors.Gabion { return s.gabion }
 func (s *Server) Stop(ctx context.Context) error {
 	start := time.Now()
 	closed := make(chan error, 1)
-	go func() { closed <- s.closeSocket(ctx) }()
+	go func() { closed <- s.closeFaces(ctx) }()
 	err := s.gabion.Stop(ctx)
 	if err != nil {
 		err = fmt.Errorf("stop gabion: %w", err)
@@ -72,14 +91,20 @@ func (s *Server) Stop(ctx context.Context) error {
 	return nil
 }
 
-// closeSocket closes the socket beside the tables: a request that waits for a disk is answered when the stop gives
-// up on that disk, and gets its answer through a little later than ctx ends.
-func (s *Server) closeSocket(ctx context.Context) error {
-	if s.socket == nil {
-		return nil
-	}
+// closeFaces closes the socket and the web beside the tables: a request that waits for a disk is answered when the stop
+// gives up on that disk, and gets its answer through a little later than ctx ends.
+func (s *Server) closeFaces(ctx context.Context) error {
 	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(endGrace, cancel) })()
-	return s.socket.Close(later)
+	errs := make([]error, 2)
+	var wg sync.WaitGroup
+	if s.socket != nil {
+		wg.Go(func() { errs[0] = s.socket.Close(later) })
+	}
+	if s.web != nil {
+		wg.Go(func() { errs[1] = s.web.Close(later) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime/debug"
 	"slices"
 
@@ -28,6 +29,26 @@ type service struct {
 }
 
 var _ messagesconnect.GabionServiceHandler = (*service)(nil)
+
+// newService makes the service of a Gabion, which begins now.
+func newService(ending context.Context, g *actors.Gabion, logger *slog.Logger) *service {
+	return &service{gabion: g, logger: logger, ending: ending, info: &messages.InfoResponse{
+		Version: moduleVersion(), ProtocolMajor: protocolMajor, ProtocolMinor: protocolMinor,
+		Dir: messages.Text(g.Dir()), BackupDir: messages.Text(g.BackupDir()), Started: timestamppb.Now(),
+	}}
+}
+
+// handler answers the RPCs.
+func (s *service) handler(b bounds) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(messagesconnect.NewGabionServiceHandler(s,
+		connect.WithReadMaxBytes(int(b.request)), // also of what is compressed
+		connect.WithInterceptors(protocolInterceptor{}),
+		connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, reason any) error {
+			return toConnect(s.recovered(spec.Procedure, reason))
+		})))
+	return mux
+}
 
 // Info implements messagesconnect.GabionServiceHandler.
 func (s *service) Info(context.Context, *messages.InfoRequest) (*messages.InfoResponse, error) {
@@ -199,6 +220,11 @@ func (s *service) PruneBackups(ctx context.Context, m *messages.PruneBackups) (*
 	defer cancel()
 	report, err := s.gabion.PruneBackups(ctx, m)
 	return report, s.orEnding(err)
+}
+
+// ListHistory implements messagesconnect.GabionServiceHandler.
+func (s *service) ListHistory(ctx context.Context, m *messages.ListHistory) (*messages.History, error) {
+	return s.gabion.History(ctx, m)
 }
 
 // PinBackup implements messagesconnect.GabionServiceHandler.

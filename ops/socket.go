@@ -5,19 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"sync"
-	"sync/atomic"
-	"time"
-
-	"connectrpc.com/connect"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/messages"
-	"github.com/gabiondb/gabion/ops/messagesconnect"
 )
 
 // SocketOptions configures ListenSocket. The zero value is ready to use.
@@ -31,14 +24,12 @@ type SocketOptions struct {
 
 // Socket answers GabionService on DIR/gabion.sock for a Gabion of this process.
 type Socket struct {
-	dir      string
-	info     os.FileInfo
-	server   *http.Server
-	requests atomic.Int64 // under way
-	end      context.CancelFunc
-	served   chan struct{}
-	closing  sync.Once
-	closed   error
+	dir     string
+	info    os.FileInfo
+	end     context.CancelFunc
+	closing sync.Once
+	closed  error
+	*endpoint
 }
 
 // ListenSocket opens DIR/gabion.sock, with the directory of g, and answers GabionService on it, so that the command
@@ -64,14 +55,9 @@ func ListenSocket(ctx context.Context, g *actors.Gabion, o SocketOptions) (*Sock
 	if err != nil {
 		return nil, fmt.Errorf("listen on socket: %w", err)
 	}
-	start := time.Now()
 	ending, end := context.WithCancel(context.WithoutCancel(ctx))
-	answering := &service{gabion: g, logger: o.Logger, ending: ending, info: &messages.InfoResponse{
-		Version: moduleVersion(), ProtocolMajor: protocolMajor, ProtocolMinor: protocolMinor,
-		Dir: messages.Text(g.Dir()), BackupDir: messages.Text(g.BackupDir()), Started: timestamppb.New(start),
-	}}
-	s := &Socket{dir: g.Dir(), info: info, end: end}
-	s.serve(listener, bounded(ending, o.bounds, handler(answering, o.bounds)), o)
+	answer := bounded(ending, o.bounds, newService(ending, g, o.Logger).handler(o.bounds))
+	s := &Socket{dir: g.Dir(), info: info, end: end, endpoint: serve("socket", listener, &http.Server{Handler: answer}, o.bounds, o.Logger)}
 	o.Logger.Info("listening", "socket", path)
 	return s, nil
 }
@@ -93,45 +79,6 @@ func unserved(ctx context.Context, path string) error {
 		"stop the program that listens there, or, where there is none, remove the socket")
 }
 
-// serve answers on listener until the server is closed.
-func (s *Socket) serve(listener net.Listener, answer http.Handler, o SocketOptions) {
-	s.served = make(chan struct{})
-	s.server = &http.Server{
-		Handler:           s.counted(answer),
-		ReadHeaderTimeout: o.bounds.header,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
-	}
-	go func() {
-		defer close(s.served)
-		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			o.Logger.Error("socket is no longer served", "socket", listener.Addr(), "error", err)
-		}
-	}()
-}
-
-// handler answers the RPCs.
-func handler(s *service, b bounds) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle(messagesconnect.NewGabionServiceHandler(s,
-		connect.WithReadMaxBytes(int(b.request)), // also of what is compressed
-		connect.WithInterceptors(protocolInterceptor{}),
-		connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, reason any) error {
-			return toConnect(s.recovered(spec.Procedure, reason))
-		})))
-	return mux
-}
-
-// counted counts the requests under way.
-func (s *Socket) counted(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.requests.Add(1)
-		defer s.requests.Add(-1)
-		next.ServeHTTP(w, r)
-	})
-}
-
 // Close removes the socket, refuses new requests, ends walks, waits for runs and streams of events with UNAVAILABLE,
 // and waits for the other answers. When ctx ends first, it cuts their connections and returns an error. Calling it
 // again returns what the first call did.
@@ -143,9 +90,5 @@ func (s *Socket) Close(ctx context.Context) error {
 func (s *Socket) close(ctx context.Context) error {
 	err := unbind(s.dir, s.info)
 	s.end()
-	if shutdown := s.server.Shutdown(ctx); shutdown != nil {
-		err = errors.Join(err, fmt.Errorf("close socket: %d requests are unanswered: %w", s.requests.Load(), shutdown), s.server.Close())
-	}
-	<-s.served
-	return err
+	return errors.Join(err, s.endpoint.close(ctx))
 }

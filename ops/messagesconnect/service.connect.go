@@ -90,6 +90,9 @@ const (
 	GabionServicePruneBackupsProcedure = "/gabion.v1.GabionService/PruneBackups"
 	// GabionServicePinBackupProcedure is the fully-qualified name of the GabionService's PinBackup RPC.
 	GabionServicePinBackupProcedure = "/gabion.v1.GabionService/PinBackup"
+	// GabionServiceListHistoryProcedure is the fully-qualified name of the GabionService's ListHistory
+	// RPC.
+	GabionServiceListHistoryProcedure = "/gabion.v1.GabionService/ListHistory"
 )
 
 // GabionServiceClient is a client for the gabion.v1.GabionService service.
@@ -128,6 +131,8 @@ type GabionServiceClient interface {
 	// PruneBackups answers when retention is done. It goes on when the client goes away.
 	PruneBackups(context.Context, *messages.PruneBackups) (*messages.PruneReport, error)
 	PinBackup(context.Context, *messages.PinBackup) (*messages.BackupInfo, error)
+	// ListHistory answers what charts are drawn from.
+	ListHistory(context.Context, *messages.ListHistory) (*messages.History, error)
 }
 
 // NewGabionServiceClient constructs a client for the gabion.v1.GabionService service. By default,
@@ -190,6 +195,7 @@ func NewGabionServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			httpClient,
 			baseURL+GabionServiceWalkProcedure,
 			connect.WithSchema(gabionServiceMethods.ByName("Walk")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		listTables: connect.NewClient[messages.ListTables, messages.TableList](
@@ -272,6 +278,7 @@ func NewGabionServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			httpClient,
 			baseURL+GabionServiceEventsProcedure,
 			connect.WithSchema(gabionServiceMethods.ByName("Events")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		pruneBackups: connect.NewClient[messages.PruneBackups, messages.PruneReport](
@@ -284,6 +291,13 @@ func NewGabionServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			httpClient,
 			baseURL+GabionServicePinBackupProcedure,
 			connect.WithSchema(gabionServiceMethods.ByName("PinBackup")),
+			connect.WithClientOptions(opts...),
+		),
+		listHistory: connect.NewClient[messages.ListHistory, messages.History](
+			httpClient,
+			baseURL+GabionServiceListHistoryProcedure,
+			connect.WithSchema(gabionServiceMethods.ByName("ListHistory")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 	}
@@ -314,6 +328,7 @@ type gabionServiceClient struct {
 	events        *connect.Client[messages.EventsRequest, messages.LoggedEvent]
 	pruneBackups  *connect.Client[messages.PruneBackups, messages.PruneReport]
 	pinBackup     *connect.Client[messages.PinBackup, messages.BackupInfo]
+	listHistory   *connect.Client[messages.ListHistory, messages.History]
 }
 
 // Info calls gabion.v1.GabionService.Info.
@@ -507,6 +522,15 @@ func (c *gabionServiceClient) PinBackup(ctx context.Context, req *messages.PinBa
 	return nil, err
 }
 
+// ListHistory calls gabion.v1.GabionService.ListHistory.
+func (c *gabionServiceClient) ListHistory(ctx context.Context, req *messages.ListHistory) (*messages.History, error) {
+	response, err := c.listHistory.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // GabionServiceHandler is an implementation of the gabion.v1.GabionService service.
 type GabionServiceHandler interface {
 	// Info tells who answers.
@@ -543,6 +567,8 @@ type GabionServiceHandler interface {
 	// PruneBackups answers when retention is done. It goes on when the client goes away.
 	PruneBackups(context.Context, *messages.PruneBackups) (*messages.PruneReport, error)
 	PinBackup(context.Context, *messages.PinBackup) (*messages.BackupInfo, error)
+	// ListHistory answers what charts are drawn from.
+	ListHistory(context.Context, *messages.ListHistory) (*messages.History, error)
 }
 
 // NewGabionServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -601,6 +627,7 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 		GabionServiceWalkProcedure,
 		svc.Walk,
 		connect.WithSchema(gabionServiceMethods.ByName("Walk")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	gabionServiceListTablesHandler := connect.NewUnaryHandlerSimple(
@@ -683,6 +710,7 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 		GabionServiceEventsProcedure,
 		svc.Events,
 		connect.WithSchema(gabionServiceMethods.ByName("Events")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	gabionServicePruneBackupsHandler := connect.NewUnaryHandlerSimple(
@@ -695,6 +723,13 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 		GabionServicePinBackupProcedure,
 		svc.PinBackup,
 		connect.WithSchema(gabionServiceMethods.ByName("PinBackup")),
+		connect.WithHandlerOptions(opts...),
+	)
+	gabionServiceListHistoryHandler := connect.NewUnaryHandlerSimple(
+		GabionServiceListHistoryProcedure,
+		svc.ListHistory,
+		connect.WithSchema(gabionServiceMethods.ByName("ListHistory")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	return "/gabion.v1.GabionService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -745,6 +780,8 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 			gabionServicePruneBackupsHandler.ServeHTTP(w, r)
 		case GabionServicePinBackupProcedure:
 			gabionServicePinBackupHandler.ServeHTTP(w, r)
+		case GabionServiceListHistoryProcedure:
+			gabionServiceListHistoryHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -844,4 +881,8 @@ func (UnimplementedGabionServiceHandler) PruneBackups(context.Context, *messages
 
 func (UnimplementedGabionServiceHandler) PinBackup(context.Context, *messages.PinBackup) (*messages.BackupInfo, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.PinBackup is not implemented"))
+}
+
+func (UnimplementedGabionServiceHandler) ListHistory(context.Context, *messages.ListHistory) (*messages.History, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.ListHistory is not implemented"))
 }

@@ -1,0 +1,188 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+const (
+	// historyFirst is when after a start the tables are measured first, and historyEvery how often from then on.
+	historyFirst = time.Minute
+	historyEvery = 10 * time.Minute
+	// runsQueued bounds the runs that wait to be noted: a disk that hangs costs the history some.
+	runsQueued = 16
+)
+
+// historian notes how large the tables are and how the runs went. It holds up nobody: all it does happens on a goroutine
+// of its own, which a disk that hangs holds up alone.
+type historian struct {
+	tree *tree
+	// runs are those that have ended and are to be noted.
+	runs chan *messages.BackupComplete
+	// gone is closed when the goroutine has ended; nil before start, and where nothing is noted.
+	gone chan struct{}
+	// reading is of those who ask while the file was not read yet, or nothing is noted.
+	reading patience
+
+	mu      sync.Mutex
+	history *messages.History // nil until the file was read
+}
+
+func newHistorian(t *tree) *historian {
+	return &historian{tree: t, runs: make(chan *messages.BackupComplete, runsQueued)}
+}
+
+// start begins to note.
+func (h *historian) start() {
+	if c := h.tree.config; c.ReadOnly || c.Visit {
+		return
+	}
+	h.gone = make(chan struct{})
+	s, _ := h.tree.publisher.follow(func(e published) {
+		if run, ok := e.event.(*messages.BackupComplete); ok {
+			select {
+			case h.runs <- run:
+			default:
+			}
+		}
+	}, func() {})
+	go h.work(s.gone)
+}
+
+// wait returns when nothing is noted any more; called when the publisher was told to stop.
+func (h *historian) wait() {
+	if h.gone != nil {
+		<-h.gone
+	}
+}
+
+// work is the goroutine. It ends, with the last runs noted, when nothing is published any more.
+func (h *historian) work(over <-chan struct{}) {
+	defer close(h.gone)
+	saves := h.load()
+	timer := time.NewTimer(historyFirst)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			timer.Reset(historyEvery)
+		case run := <-h.runs:
+			h.note(run)
+		case <-over:
+			if saves && h.noteLast() {
+				h.save()
+			}
+			return
+		}
+		h.measure()
+		if saves {
+			h.save()
+		}
+	}
+}
+
+// load reads the file. It returns false where that must not be replaced.
+func (h *historian) load() (saves bool) {
+	history, err := h.tree.directory.ReadHistory()
+	if err != nil {
+		h.tree.config.Logger.Warn("history cannot be read: charts begin anew", "error", err)
+	}
+	if history == nil {
+		history = &messages.History{FormatVersion: store.FormatVersion}
+	}
+	h.mu.Lock()
+	h.history = history
+	h.mu.Unlock()
+	return !errors.Is(err, store.ErrNewer)
+}
+
+// noteLast adds the runs that wait, and tells whether there were any.
+func (h *historian) noteLast() (any bool) {
+	for {
+		select {
+		case run := <-h.runs:
+			h.note(run)
+			any = true
+		default:
+			return any
+		}
+	}
+}
+
+// note adds a run that has ended.
+func (h *historian) note(run *messages.BackupComplete) {
+	set := &messages.BackupSet{RunId: run.GetRunId(), Label: run.GetLabel(), Started: run.GetStarted(), Finished: run.GetFinished(),
+		Results: slices.Concat(run.GetBackedUp(), run.GetFailed())}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	addRun(h.history, runOf(set))
+}
+
+// measure adds a point for each table that is open.
+func (h *historian) measure() {
+	at := timestamppb.Now()
+	var points []*messages.TableHistory
+	for _, m := range h.tree.members.shown() {
+		row := m.health()
+		if row.GetState() != messages.TableState_TABLE_STATE_OPEN || row.GetDiskBytes() == 0 {
+			continue // nothing is known of its files
+		}
+		points = append(points, &messages.TableHistory{Table: m.name, Points: []*messages.SizePoint{{
+			Time: at, Count: row.GetCount(), LiveBytes: row.GetLiveBytes(), DiskBytes: row.GetDiskBytes()}}})
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, p := range points {
+		addPoint(h.history, p)
+	}
+	thinOut(h.history, at.AsTime())
+}
+
+// save writes the file. A crash costs what was noted since the last time.
+func (h *historian) save() {
+	h.mu.Lock()
+	history := proto.CloneOf(h.history)
+	h.mu.Unlock()
+	if err := h.tree.directory.WriteHistory(history); err != nil {
+		h.tree.config.Logger.Warn("history is not written", "error", err)
+	}
+}
+
+// listHistory answers ListHistory.
+func (t *tree) listHistory(m *messages.ListHistory) proto.Message {
+	history, err := t.historian.current()
+	if err != nil {
+		return messages.FailureOf(fmt.Errorf("read history: %w", err))
+	}
+	since := asTime(m.GetSince())
+	history.Tables = slices.DeleteFunc(history.Tables, func(h *messages.TableHistory) bool {
+		h.Points = slices.DeleteFunc(h.Points, func(p *messages.SizePoint) bool { return p.GetTime().AsTime().Before(since) })
+		return len(h.Points) == 0 || len(m.GetTables()) > 0 && !slices.Contains(m.GetTables(), h.GetTable())
+	})
+	history.Runs = slices.DeleteFunc(history.Runs, func(r *messages.RunHistory) bool { return r.GetFinished().AsTime().Before(since) })
+	return history
+}
+
+// current returns a copy of the history: the file's where nothing is noted, or it was not read yet.
+func (h *historian) current() (*messages.History, error) {
+	h.mu.Lock()
+	known := proto.CloneOf(h.history)
+	h.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	read, err := patient(&h.reading, listTimeout, h.tree.directory.ReadHistory)
+	if read == nil {
+		read = &messages.History{}
+	}
+	return read, err
+}

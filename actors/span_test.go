@@ -1,0 +1,66 @@
+package actors_test
+
+import (
+	"testing"
+
+	"go.opentelemetry.io/otel/codes"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/gabiondb/gabion/actors"
+)
+
+// TestSpans: a run is a trace with each cut and publish in it, a verify and a restore are spans, and what fails says so.
+func TestSpans(t *testing.T) {
+	recorder := tracetest.NewSpanRecorder()
+	config := actors.Config{Tables: []string{"a", "b"}, TracerProvider: sdk.NewTracerProvider(sdk.WithSpanProcessor(recorder))}
+	bubble(t, config, func(h *host) {
+		h.put("a", "key", "value")
+		if err := h.g.CloseTable(h.Context(), "b"); err != nil {
+			t.Fatal(err)
+		}
+		h.backup()
+		ended := recorder.Ended()
+		find := func(name, table string) sdk.ReadOnlySpan {
+			t.Helper()
+			for _, s := range recorder.Ended() {
+				of := ""
+				for _, a := range s.Attributes() {
+					if a.Key == "gabion.table" {
+						of = a.Value.AsString()
+					}
+				}
+				if s.Name() == name && of == table {
+					return s
+				}
+			}
+			t.Fatalf("no span %s of %q in %v", name, table, ended)
+			return nil
+		}
+		run := find("gabion.run", "")
+		for _, s := range []sdk.ReadOnlySpan{find("gabion.cut", "a"), find("gabion.cut", "b"), find("gabion.publish", "a")} {
+			if s.Parent().SpanID() != run.SpanContext().SpanID() || s.SpanContext().TraceID() != run.SpanContext().TraceID() {
+				t.Errorf("%s is not in the run", s.Name())
+			}
+		}
+		if s := find("gabion.cut", "b"); s.Status().Code != codes.Error || s.Status().Description == "" {
+			t.Errorf("the cut that failed: %v", s.Status())
+		}
+		if run.Status().Code != codes.Error || find("gabion.publish", "a").Status().Code != codes.Unset {
+			t.Errorf("the run: %v", run.Status())
+		}
+		if _, err := h.g.VerifyBackup(h.Context(), "a", ""); err != nil {
+			t.Fatal(err)
+		}
+		if s := find("gabion.verify", "a"); s.Status().Code != codes.Unset {
+			t.Errorf("the verify: %v", s.Status())
+		}
+		if _, err := h.g.RestoreTable(h.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		find("gabion.restore", "a")
+		if len(recorder.Started()) != len(recorder.Ended()) {
+			t.Errorf("%d spans began, %d ended", len(recorder.Started()), len(recorder.Ended()))
+		}
+	})
+}

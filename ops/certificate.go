@@ -1,0 +1,75 @@
+package ops
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
+)
+
+// certificateLook is how often the files are looked at, while connections come.
+const certificateLook = time.Second
+
+// certificate is one that is read anew when its files change: those who renew it need no restart.
+type certificate struct {
+	certFile, keyFile string
+	logger            *slog.Logger
+
+	mu     sync.Mutex
+	now    *tls.Certificate
+	of     [2]time.Time // when the files changed last
+	looked time.Time
+}
+
+// loadCertificate reads the files; empty paths are none.
+func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificate, error) {
+	if certFile == "" || keyFile == "" {
+		return nil, nil
+	}
+	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger}
+	if err := c.load(c.changed()); err != nil {
+		return nil, messages.WithHint(fmt.Errorf("read certificate: %w", err),
+			"--http-cert-file and --http-key-file name a certificate and its key, in PEM")
+	}
+	return c, nil
+}
+
+func (c *certificate) changed() (at [2]time.Time) {
+	for i, path := range []string{c.certFile, c.keyFile} {
+		if info, err := store.RealFS().Stat(path); err == nil {
+			at[i] = info.ModTime()
+		}
+	}
+	return at
+}
+
+func (c *certificate) load(of [2]time.Time) error {
+	loaded, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return err
+	}
+	c.now, c.of = &loaded, of
+	return nil
+}
+
+// get is for tls.Config.GetCertificate. Files that cannot be read, as while they are being replaced, leave the old one.
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.looked) < certificateLook {
+		return c.now, nil
+	}
+	c.looked = time.Now()
+	if of := c.changed(); of != c.of {
+		if err := c.load(of); err != nil {
+			c.logger.Warn("certificate cannot be read anew: the old one serves", "error", err)
+		} else {
+			c.logger.Info("certificate read anew", "file", c.certFile)
+		}
+	}
+	return c.now, nil
+}

@@ -1,0 +1,46 @@
+// What keeps a page up to date.
+import {act} from './actions.js';
+import {charts} from './charts.js';
+import {refresh, work} from './page.js';
+
+const {root, page} = document.body.dataset;
+const live = document.getElementById('live');
+
+/** soon calls f once for all that happens within a moment. */
+function soon(f, wait) {
+  let timer;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => f().catch(() => {}), wait); // the next event tries again
+  };
+}
+
+if (page !== 'login' && page !== 'problem') {
+  document.addEventListener('click', event => {
+    const button = event.target.closest('[data-action]');
+    if (button) act(button);
+  });
+  const anew = soon(refresh, 200), redraw = soon(charts, 1000);
+  const source = new EventSource(`${root}v1/events`);
+  const state = (text, kind) => {
+    live.textContent = text;
+    live.className = `live ${kind}`;
+  };
+  source.addEventListener('open', () => {
+    state('live', 'on');
+    anew(); // what happened before the stream began
+  });
+  source.addEventListener('error', () => state('reconnecting…', 'off'));
+  source.addEventListener('Progress', event => work(JSON.parse(event.data)));
+  for (const kind of ['BackupStarted', 'TableBackedUp', 'BackupComplete', 'TableStateChanged', 'BackupVerified', 'TableRestored', 'Unknown']) {
+    source.addEventListener(kind, () => {
+      anew();
+      if (kind === 'BackupComplete' || kind === 'TableRestored') redraw();
+    });
+  }
+  setInterval(() => {
+    if (!document.hidden) anew();
+  }, 15000);
+  setInterval(redraw, 600000);
+  charts().catch(() => {});
+}

@@ -1,0 +1,161 @@
+package dashboard
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops/show"
+)
+
+const (
+	// shownRows is how many rows a page shows, and shownBytes how much of a value.
+	shownRows  = 50
+	shownBytes = 4 << 10
+)
+
+// tablePage shows one table: how it is, its backups, and its rows.
+type tablePage struct {
+	Row         *messages.TableHealth
+	Backups     []*messages.BackupInfo
+	BackupFault string
+	Browse      browse
+	Work        []*messages.Progress
+}
+
+// browse is a page of rows.
+type browse struct {
+	Prefix, After, As string
+	Rows              []row
+	// Next is the key at which the next page begins, as a person writes it; empty at the end.
+	Next  string
+	Fault string
+}
+
+type row struct {
+	Key   string
+	Value string
+	// Short is how a long value begins; empty for a short one.
+	Short string
+	// Size is the value's length in bytes; what is shown may be less.
+	Size int
+	Cut  bool
+}
+
+// Table shows the table that the wildcard {table} names.
+func (d *Dashboard) Table(w http.ResponseWriter, r *http.Request, v Viewer) {
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	name := r.PathValue("table")
+	if err := messages.CheckTableName(name); err != nil {
+		d.problemOf(w, err, v)
+		return
+	}
+	page := tablePage{Row: d.rowOf(ctx, name)}
+	if page.Row == nil {
+		d.problemOf(w, messages.Failf(messages.Code_CODE_NOT_FOUND, "no table %q", name).Advise("the overview lists the tables"), v)
+		return
+	}
+	for _, p := range d.gabion.Progress() {
+		if p.GetTable() == name {
+			page.Work = append(page.Work, p)
+		}
+	}
+	list, err := d.gabion.ListBackups(ctx, name)
+	if err != nil {
+		page.BackupFault = err.Error()
+	}
+	page.Backups = list.GetBackups()
+	page.Browse = d.browse(ctx, name, r)
+	d.render(w, http.StatusOK, "table", name, v, page)
+}
+
+// rowOf is a table's row of the health, or of the list of tables while there is no health.
+func (d *Dashboard) rowOf(ctx context.Context, name string) *messages.TableHealth {
+	report, _ := d.latest(ctx)
+	for _, row := range report.GetTables() {
+		if row.GetTable() == name {
+			return row
+		}
+	}
+	tables, err := d.gabion.ListTables(ctx)
+	if err != nil {
+		return nil
+	}
+	for _, t := range tables {
+		if t.GetTable() == name && !t.GetUnconfigured() {
+			return &messages.TableHealth{Table: name, State: t.GetState(), Reason: t.GetReason(), Hint: t.GetHint()}
+		}
+	}
+	return nil
+}
+
+// browse reads the rows that the query asks for: ?prefix=, ?after= and ?as=.
+func (d *Dashboard) browse(ctx context.Context, name string, r *http.Request) browse {
+	query := r.URL.Query()
+	b := browse{Prefix: query.Get("prefix"), After: query.Get("after"), As: query.Get("as")}
+	if b.As != "json" && b.As != "hex" {
+		b.As = "text"
+	}
+	scan := &messages.Scan{Limit: shownRows}
+	var err error
+	if scan.Prefix, err = show.ParseKey(b.Prefix); err == nil {
+		scan.Start, err = show.ParseKey(b.After)
+	}
+	if err != nil {
+		b.Fault = err.Error()
+		return b
+	}
+	page, err := d.gabion.Table(name).Scan(ctx, scan)
+	if err != nil {
+		b.Fault = err.Error()
+		return b
+	}
+	for _, e := range page.GetEntries() {
+		value, cut := shownValue(e.GetValue(), b.As)
+		b.Rows = append(b.Rows, row{Key: show.Key(e.GetKey()), Value: value, Short: beginning(value), Size: len(e.GetValue()), Cut: cut})
+	}
+	if next := page.GetNext(); len(next) > 0 {
+		b.Next = show.Key(next)
+	}
+	return b
+}
+
+// shortText is how many characters of a value a row shows at first.
+const shortText = 120
+
+// beginning is how a text begins that is longer than a row shows, or has several lines.
+func beginning(text string) string {
+	if line, _, more := strings.Cut(text, "\n"); more {
+		text = line
+	} else if utf8.RuneCountInString(text) <= shortText {
+		return ""
+	}
+	runes := []rune(text)
+	return string(runes[:min(len(runes), shortText)])
+}
+
+// shownValue is a value as text, as indented JSON where it is any, or as a dump in hex; cut says that it is longer.
+func shownValue(value []byte, as string) (text string, cut bool) {
+	if cut = len(value) > shownBytes; cut {
+		value = value[:shownBytes]
+	}
+	switch as {
+	case "hex":
+		return hex.Dump(value), cut
+	case "json":
+		var b bytes.Buffer
+		if json.Indent(&b, value, "", "  ") == nil {
+			return b.String(), cut
+		}
+	}
+	if !utf8.Valid(value) && cut {
+		value = bytes.ToValidUTF8(value, nil)
+	}
+	return show.Printable(string(value)), cut
+}

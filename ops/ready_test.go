@@ -1,0 +1,113 @@
+package ops
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// ready asks /readyz.
+func (f *face) ready() (int, readiness, string) {
+	f.Helper()
+	got := f.ask("GET", "/readyz", "")
+	var state readiness
+	if err := json.Unmarshal([]byte(got.body), &state); err != nil {
+		f.Fatalf("%s: %v", got.body, err)
+	}
+	return got.StatusCode, state, got.body
+}
+
+// faults are those of a check.
+func (r readiness) faults(name string) string {
+	for _, c := range r.Checks {
+		if c.Name == name {
+			return strings.Join(c.Faults, "; ")
+		}
+	}
+	return "no such check"
+}
+
+// TestReady: 200 while all is well; 503, with the reason, for a table that is not open.
+func TestReady(t *testing.T) {
+	f := newFace(t, HandlerOptions{}, nil)
+	if status, state, text := f.ready(); status != 200 || !state.Ready || len(state.Checks) != 4 {
+		t.Errorf("at first: %d %s", status, text)
+	}
+	if err := f.CloseTable(t.Context(), "other"); err != nil {
+		t.Fatal(err)
+	}
+	if status, state, text := f.ready(); status != 503 || state.Ready || !strings.Contains(state.faults("tables"), "other is closed") {
+		t.Errorf("a closed table: %d %s", status, text)
+	}
+	if got := f.ask("GET", "/healthz", ""); got.StatusCode != 200 || got.body != "ok\n" {
+		t.Errorf("alive: %s %s", got.Status, got.body)
+	}
+}
+
+// TestReadyAges: the limits are the host's, and what never was is as old as the handler.
+func TestReadyAges(t *testing.T) {
+	f := newFace(t, HandlerOptions{BackupAge: time.Hour, ProofAge: time.Hour}, nil)
+	if status, _, text := f.ready(); status != 200 {
+		t.Errorf("an hour is not over: %d %s", status, text)
+	}
+	f.handler.started = time.Now().Add(-2 * time.Hour)
+	if status, state, text := f.ready(); status != 503 || !strings.Contains(state.faults("backups"), "fruit: last backup: none") || !strings.Contains(state.faults("proofs"), "other: last proof: none") {
+		t.Errorf("never backed up: %d %s", status, text)
+	}
+	if _, err := f.BackupAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Verify(t.Context(), &messages.VerifyBackup{}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { status, _, _ := f.ready(); return status == 200 })
+	f.handler.ages.backup = time.Nanosecond
+	if status, state, text := f.ready(); status != 503 || !strings.Contains(state.faults("backups"), "1ns is allowed") {
+		t.Errorf("too old: %d %s", status, text)
+	}
+}
+
+// TestReadyWhileDiskHangs: health that does not answer holds up nobody for long, is asked for once, and counts as long as it
+// is young.
+func TestReadyWhileDiskHangs(t *testing.T) {
+	f := newFace(t, HandlerOptions{}, nil)
+	hang, asked := make(chan struct{}), atomic.Int32{}
+	ask := f.handler.monitor.ask
+	f.handler.monitor.ask = func(ctx context.Context) (*messages.HealthReport, error) {
+		asked.Add(1)
+		<-hang
+		return ask(ctx)
+	}
+	began := time.Now()
+	for range 3 {
+		if status, state, text := f.ready(); status != 503 || !strings.Contains(state.faults("health"), "no answer yet") {
+			t.Errorf("while it hangs: %d %s", status, text)
+		}
+	}
+	if took := time.Since(began); took > 3*(healthPatience+readyPatience) {
+		t.Errorf("three answers took %v", took)
+	}
+	if got := f.ask("GET", "/metrics", ""); got.StatusCode != 200 || !strings.Contains(got.body, "gabion_health_timestamp_seconds 0\n") {
+		t.Errorf("metrics: %s", got.Status)
+	}
+	if got := f.ask("GET", "/", "", asPage); got.StatusCode != 200 || !strings.Contains(got.body, "not known") {
+		t.Errorf("page: %s", got.Status)
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	close(hang)
+	waitFor(t, func() bool { status, _, _ := f.ready(); return status == 200 })
+	f.handler.monitor.mu.Lock()
+	f.handler.monitor.at = time.Now().Add(-2 * staleHealth)
+	f.handler.monitor.ask = func(context.Context) (*messages.HealthReport, error) { return nil, context.DeadlineExceeded }
+	f.handler.monitor.mu.Unlock()
+	if status, state, text := f.ready(); status != 503 || !strings.Contains(state.faults("health"), "no answer for 2m") {
+		t.Errorf("what is known is old: %d %s", status, text)
+	}
+}

@@ -1,0 +1,128 @@
+package ops
+
+import (
+	"net/http"
+	"strings"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops/dashboard"
+)
+
+// routes says what is where, and who may have it.
+func (h *Handler) routes(b bounds) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/gabion.v1.GabionService/", h.rpc(newService(h.ending, h.gabion, h.logger).handler(b)))
+	mux.HandleFunc("GET /healthz", healthz)
+	mux.HandleFunc("GET /readyz", h.readyz)
+	mux.Handle("GET /metrics", h.allowed(reader, h.metrics))
+	mux.Handle("GET /v1/events", h.allowed(reader, http.HandlerFunc(h.events)))
+	mux.Handle("GET /assets/{file}", dashboard.Assets())
+	mux.Handle("GET /{$}", h.page(h.pages.Overview))
+	mux.Handle("GET /tables/{table}", h.page(h.pages.Table))
+	mux.Handle("GET /backups/{table}/{id}", h.page(h.pages.Backup))
+	mux.HandleFunc("GET /login", h.login)
+	mux.HandleFunc("POST /login", h.signIn)
+	mux.HandleFunc("POST /logout", h.signOut)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		h.refuse(w, r, &refused{http.StatusNotFound, messages.Failf(messages.Code_CODE_NOT_FOUND, "no such page").
+			Advise("the dashboard is at the root; docs/operate.md lists what else is served")})
+	})
+	return mux
+}
+
+// allowed answers those who may.
+func (h *Handler) allowed(needed access, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if no := h.guard.check(r, needed); no != nil {
+			h.refuse(w, r, no)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// page answers those who may read, and has the others sign in.
+func (h *Handler) page(show func(http.ResponseWriter, *http.Request, dashboard.Viewer)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.guard.of(r) == nobody {
+			w.Header().Set("Location", root(r)+"login")
+			w.WriteHeader(http.StatusSeeOther)
+			return
+		}
+		show(w, r, h.viewer(r))
+	})
+}
+
+func (h *Handler) viewer(r *http.Request) dashboard.Viewer {
+	got := h.guard.of(r)
+	return dashboard.Viewer{Root: root(r), Admin: got == admin, SignedIn: h.guard.asks() && got != nobody}
+}
+
+// root is the relative URL of the root of the handler.
+func root(r *http.Request) string {
+	if depth := strings.Count(r.URL.Path, "/") - 1; depth > 0 {
+		return strings.Repeat("../", depth)
+	}
+	return "./"
+}
+
+// needs is what each procedure needs, by its path: those that the service definition calls free of side effects, reading.
+var needs = func() map[string]access {
+	all := make(map[string]access)
+	services := messages.File_gabion_v1_service_proto.Services()
+	for i := range services.Len() {
+		methods := services.Get(i).Methods()
+		for j := range methods.Len() {
+			m := methods.Get(j)
+			options, _ := m.Options().(*descriptorpb.MethodOptions)
+			need := admin
+			if options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS {
+				need = reader
+			}
+			all["/"+string(services.Get(i).FullName())+"/"+string(m.Name())] = need
+		}
+	}
+	return all
+}()
+
+// rpc answers the procedures to those who may call them.
+func (h *Handler) rpc(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		need, known := needs[r.URL.Path]
+		if !known {
+			need = reader // the service says that there is no such procedure
+		}
+		if no := h.guard.check(r, need); no != nil {
+			h.refuse(w, r, no)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// refuse answers a request that is not carried out, in the way in which it was made.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, no *refused) {
+	if no.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="gabion"`)
+	}
+	if writer := connect.NewErrorWriter(); r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/gabion.v1.") && writer.IsSupported(r) {
+		_ = writer.Write(w, r, toConnect(no.failure)) // who went away is told nothing
+		return
+	}
+	if strings.Contains(r.Header.Get("Accept"), "text/html") {
+		h.pages.Problem(w, no.status, no.failure, h.viewer(r))
+		return
+	}
+	data, err := protojson.Marshal(no.failure)
+	if err != nil {
+		http.Error(w, no.failure.GetMessage(), no.status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(no.status)
+	_, _ = w.Write(append(data, '\n'))
+}

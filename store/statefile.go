@@ -1,0 +1,51 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gabiondb/gabion/messages"
+)
+
+// state is what a file of DIR holds as a whole, as JSON.
+type state interface {
+	proto.Message
+	// GetFormatVersion is that of the format in which the file was written.
+	GetFormatVersion() uint32
+}
+
+// readState reads the file name of DIR into m. It returns false where there is no such file.
+func (d *Directory) readState(name string, m state) (bool, error) {
+	path := d.fs.PathJoin(d.path, name)
+	data, err := ReadFile(d.fs, path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, m); err != nil {
+		return false, fmt.Errorf("parse %s: %w: %w", path, err, messages.ErrDataLoss)
+	}
+	if m.GetFormatVersion() != FormatVersion {
+		return false, fmt.Errorf("%s: format version is %d, this version knows %d: %w",
+			path, m.GetFormatVersion(), FormatVersion, ErrNewer)
+	}
+	return true, nil
+}
+
+// writeState durably replaces the file name of DIR: a crash leaves the old one or the new one.
+func (d *Directory) writeState(name string, m state) error {
+	if d.readOnly {
+		return fmt.Errorf("write %s: directory is open for reading only: %w", name, messages.ErrInvalid)
+	}
+	data, err := protojson.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("marshal %s: %w", name, err)
+	}
+	return WriteDurably(d.fs, d.fs.PathJoin(d.path, name), data)
+}
