@@ -14,7 +14,7 @@ func TestReadmeShowsCodeThatRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	rest := string(readme)
-	for _, path := range []string{"../actors/example_test.go", "../actors/example_typed_test.go", "../gabiontest/example_test.go"} {
+	for _, path := range []string{"../actors/example_test.go", "../actors/example_typed_test.go", "../gabiontest/example_test.go", "../ops/example_test.go"} {
 		_, after, found := strings.Cut(rest, "```go\n")
 		shown, after, closed := strings.Cut(after, "```")
 		if !found || !closed {

@@ -17,10 +17,14 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the transcripts of docs anew, as they come out now")
 
-// TestRunbook replays docs/runbook.md: every command of its transcripts, in one shell, must print what stands there, but for
-// times, sizes and names that are new each time. With -rewrite it writes down what comes.
-func TestRunbook(t *testing.T) {
-	const path = "../../docs/runbook.md"
+// TestRunbook replays docs/runbook.md.
+func TestRunbook(t *testing.T) { replay(t, "../../docs/runbook.md") }
+
+// replay runs every command of the transcripts of a page, in one shell: it must print what stands there, but for times, sizes
+// and names that are new each time. A line that begins with "> " goes on with the command. With -rewrite what comes is written
+// down.
+func replay(t *testing.T, path string) {
+	t.Helper()
 	doc, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -39,6 +43,11 @@ func TestRunbook(t *testing.T) {
 		if !inside || !ok {
 			continue
 		}
+		for i+1 < len(lines) && strings.HasPrefix(lines[i+1], "> ") {
+			i++
+			written.WriteString(lines[i])
+			command += strings.TrimPrefix(lines[i], "> ")
+		}
 		var want strings.Builder
 		for i+1 < len(lines) && !strings.HasPrefix(lines[i+1], "$ ") && !strings.HasPrefix(lines[i+1], "```") {
 			i++
@@ -47,7 +56,7 @@ func TestRunbook(t *testing.T) {
 		got := s.run(strings.TrimSpace(command), want.String())
 		written.WriteString(got)
 		if !*rewrite && steady(got) != steady(want.String()) {
-			t.Errorf("runbook.md: $ %sprints\n%swhere the runbook says\n%s", command, got, want.String())
+			t.Errorf("%s: $ %sprints\n%swhere the page says\n%s", path, command, got, want.String())
 		}
 	}
 	if *rewrite {
