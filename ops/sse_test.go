@@ -4,11 +4,16 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gabiondb/gabion/messages"
 )
 
 // sseEvent is one event of a stream.
@@ -162,32 +167,67 @@ func TestStreamResumes(t *testing.T) {
 	}
 }
 
-// TestSlowStream: a client that takes nothing holds up no commit and no run, and is cut off.
+// TestSlowStream: a client that takes nothing holds up no commit and no run, for as long as it likes, and gets every event once
+// when it goes on.
 func TestSlowStream(t *testing.T) {
-	f := newFace(t, HandlerOptions{bounds: bounds{request: maxRequest, header: headerTimeout, stall: 300 * time.Millisecond}}, nil)
-	request, err := http.NewRequestWithContext(t.Context(), "GET", f.url+"/v1/events?after=1", nil)
+	h := newHost(t, t.TempDir()+"/d")
+	handler, err := NewHandler(h.Gabion, HandlerOptions{bounds: bounds{request: maxRequest, header: headerTimeout, stall: time.Hour}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, ReadBufferSize: 1}}
-	response, err := client.Do(request)
+	defer handler.Close()
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		if err := conn.(*net.TCPConn).SetWriteBuffer(4 << 10); err != nil {
+			t.Error(err)
+		}
+		return ctx
+	}
+	server.Start()
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	// Far more than the buffers of the connection hold.
-	began := time.Now()
-	for i := range 400 {
-		if _, err := f.Table("fruit").Put(t.Context(), fmt.Append(nil, i), []byte("v")); err != nil {
-			t.Fatal(err)
+	defer func() { _ = conn.Close() }()
+	if err := conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(conn, "GET /v1/events?after=1 HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	const runs = 150 // of some hundred kilobytes of events
+	for i := range runs {
+		if _, err := h.Table("fruit").Put(ctx, fmt.Append(nil, i), []byte("v")); err != nil {
+			t.Fatalf("put %d beside a client that takes nothing: %v", i, err)
 		}
-		if i%4 == 0 {
-			if _, err := f.BackupAll(t.Context(), "fruit"); err != nil {
-				t.Fatal(err)
-			}
+		if _, err := h.BackupAll(ctx, "fruit"); err != nil {
+			t.Fatalf("run %d beside a client that takes nothing: %v", i, err)
 		}
 	}
-	t.Logf("400 puts and 100 runs in %v", time.Since(began))
+	var last uint64
+	complete := 0
+	lines := bufio.NewScanner(conn)
+	lines.Buffer(nil, 1<<20)
+	for complete < runs && lines.Scan() {
+		if lines.Text() == "event: BackupComplete" {
+			complete++
+		}
+		text, ok := strings.CutPrefix(lines.Text(), "id: ")
+		if !ok {
+			continue
+		}
+		id, err := strconv.ParseUint(text, 10, 64)
+		if err != nil || last != 0 && id != last+1 {
+			t.Fatalf("event %s follows %d: %v", text, last, err)
+		}
+		last = id
+	}
+	if complete != runs {
+		t.Errorf("%d of %d runs came: %v", complete, runs, lines.Err())
+	}
 }
 
 // TestStreamEnds with the handler.
@@ -208,4 +248,47 @@ func TestStreamEnds(t *testing.T) {
 	if got := f.ask("HEAD", "/v1/events", ""); got.StatusCode != 200 {
 		t.Errorf("HEAD: %s", got.Status)
 	}
+}
+
+// TestStreamOfProgress: work that goes on is told, and that it is over, without an id to resume by.
+func TestStreamOfProgress(t *testing.T) {
+	f := newFace(t, HandlerOptions{}, nil)
+	value := make([]byte, 1<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(value)
+	for i := range 3 {
+		if _, err := f.Table("fruit").Put(t.Context(), fmt.Append(nil, i), value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.BackupAll(t.Context(), "fruit"); err != nil {
+		t.Fatal(err)
+	}
+	events, end := f.listen(0)
+	defer end()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	over := make(chan error, 1)
+	go func() {
+		// As slow as can be, so that it goes on until it is told of.
+		over <- f.VerifyEach(ctx, &messages.VerifyBackup{Tables: []string{"fruit"}, BytesPerSecond: 1 << 20}, func(*messages.VerifyUpdate) error { return nil })
+	}()
+	until := func(what string, is func(data string) bool) {
+		t.Helper()
+		for deadline := time.After(20 * time.Second); ; {
+			select {
+			case e := <-events:
+				if e.name == "Progress" && e.id == "" && is(e.data) {
+					return
+				}
+			case <-deadline:
+				t.Fatalf("%s is not told", what)
+			}
+		}
+	}
+	until("the work", func(data string) bool {
+		return strings.Contains(data, `"verify"`) && strings.Contains(data, `"fruit"`) && strings.Contains(data, `"total"`)
+	})
+	cancel()
+	<-over
+	until("the end", func(data string) bool { return data == "[]" })
 }
