@@ -1,11 +1,11 @@
 package ops
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/gabiondb/gabion/messages"
@@ -117,12 +117,12 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, no *refused) {
 		h.pages.Problem(w, no.status, no.failure, h.viewer(r))
 		return
 	}
-	data, err := protojson.Marshal(no.failure)
-	if err != nil {
-		http.Error(w, no.failure.GetMessage(), no.status)
-		return
-	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(no.status)
-	_, _ = w.Write(append(data, '\n'))
+	// As Connect writes errors, with the hint beside.
+	_ = json.NewEncoder(w).Encode(struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+		Hint    string `json:"hint,omitempty"`
+	}{connect.Code(no.failure.GetCode()).String(), no.failure.GetMessage(), no.failure.GetHint()})
 }

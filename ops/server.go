@@ -27,11 +27,15 @@ type Server struct {
 // it began. logger receives everything that is logged; nil means no logs.
 func Start(ctx context.Context, config *Config, logger *slog.Logger) (*Server, error) {
 	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
-	// Before anything is made: a fault there leaves no directory behind.
-	if _, _, err := config.Web.read(logger); config.Web.Address != "" && err != nil {
-		return nil, err
-	}
 	s := &Server{logger: logger}
+	// Before anything is made: a fault there leaves no directory behind.
+	var web *openedWeb
+	if config.Web.Address != "" {
+		var err error
+		if web, err = config.Web.open(ctx, logger); err != nil {
+			return nil, err
+		}
+	}
 	s.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return systemLogger(logger)
 	}))
@@ -44,9 +48,12 @@ func Start(ctx context.Context, config *Config, logger *slog.Logger) (*Server, e
 	})
 	if err != nil {
 		s.system.Shutdown()
+		if web != nil {
+			err = errors.Join(err, web.close())
+		}
 		return nil, err
 	}
-	if err := s.listen(ctx, config); err != nil {
+	if err := s.listen(ctx, config, web); err != nil {
 		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(config.StopTimeout, 30*time.Second))
 		defer cancel()
 		return nil, errors.Join(err, s.Stop(stopping))
@@ -55,14 +62,14 @@ func Start(ctx context.Context, config *Config, logger *slog.Logger) (*Server, e
 }
 
 // listen opens the faces that the configuration asks for.
-func (s *Server) listen(ctx context.Context, config *Config) (err error) {
-	if !config.DisableSocket {
-		if s.socket, err = ListenSocket(ctx, s.gabion, SocketOptions{Logger: s.logger}); err != nil {
+func (s *Server) listen(ctx context.Context, config *Config, web *openedWeb) (err error) {
+	if web != nil {
+		if s.web, err = web.serve(s.gabion); err != nil {
 			return err
 		}
 	}
-	if config.Web.Address != "" {
-		s.web, err = ListenWeb(ctx, s.gabion, config.Web, s.logger)
+	if !config.DisableSocket {
+		s.socket, err = ListenSocket(ctx, s.gabion, SocketOptions{Logger: s.logger})
 	}
 	return err
 }

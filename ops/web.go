@@ -124,36 +124,58 @@ type Web struct {
 
 // ListenWeb answers at c.Address. Close it before g stops, or beside it. An error names every fault of c.
 func ListenWeb(ctx context.Context, g *actors.Gabion, c WebConfig, logger *slog.Logger) (*Web, error) {
-	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
+	opened, err := c.open(ctx, cmp.Or(logger, slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return nil, fmt.Errorf("listen on http: %w", err)
+	}
+	return opened.serve(g)
+}
+
+// openedWeb has its address, and answers nobody yet.
+type openedWeb struct {
+	options     HandlerOptions
+	certificate *certificate
+	listener    net.Listener
+}
+
+// open takes the address. Nothing is made before all that can be at fault was looked at.
+func (c WebConfig) open(ctx context.Context, logger *slog.Logger) (*openedWeb, error) {
 	o, certificate, err := c.read(logger)
 	if err != nil {
-		return nil, fmt.Errorf("listen on http: %w", err)
+		return nil, err
 	}
 	o.bounds = bounds{request: maxRequest, header: headerTimeout, stall: stallTimeout}
-	handler, err := NewHandler(g, o)
-	if err != nil {
-		return nil, fmt.Errorf("listen on http: %w", err)
-	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Address)
 	if err != nil {
-		handler.Close()
-		return nil, messages.WithHint(fmt.Errorf("listen on http: %w", err), "choose another port, or stop the program that listens there")
+		return nil, messages.WithHint(err, "choose another port, or stop the program that listens there")
+	}
+	return &openedWeb{o, certificate, listener}, nil
+}
+
+// close gives the address free, where nothing was served.
+func (w *openedWeb) close() error { return w.listener.Close() }
+
+// serve answers for g.
+func (w *openedWeb) serve(g *actors.Gabion) (*Web, error) {
+	handler, err := NewHandler(g, w.options)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("listen on http: %w", err), w.close())
 	}
 	server := &http.Server{Handler: handler, Protocols: new(http.Protocols)}
 	server.Protocols.SetHTTP1(true)
-	scheme := "http"
-	if certificate == nil {
+	scheme, listener := "http", w.listener
+	if w.certificate == nil {
 		server.Protocols.SetUnencryptedHTTP2(true) // gRPC speaks nothing else
 	} else {
 		scheme = "https"
 		server.Protocols.SetHTTP2(true)
-		server.TLSConfig = &tls.Config{GetCertificate: certificate.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+		server.TLSConfig = &tls.Config{GetCertificate: w.certificate.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 		listener = tls.NewListener(listener, server.TLSConfig)
 	}
-	w := &Web{handler: handler, address: listener.Addr().String()}
-	w.endpoint = serve("http", listener, server, o.bounds, logger)
-	logger.Info("listening", "http", scheme+"://"+w.address+"/")
-	return w, nil
+	web := &Web{handler: handler, address: listener.Addr().String()}
+	web.endpoint = serve("http", listener, server, w.options.bounds, w.options.Logger)
+	w.options.Logger.Info("listening", "http", scheme+"://"+web.address+"/")
+	return web, nil
 }
 
 // Address is HOST:PORT, with the port that was taken where none was given.

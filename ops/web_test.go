@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/messages"
 )
 
@@ -178,6 +179,34 @@ func TestWebFaults(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// TestStartWithWebFaults: a server that cannot answer HTTP makes no directory, and gives its address free where the tables are
+// at fault.
+func TestStartWithWebFaults(t *testing.T) {
+	taken := listenWeb(t, newHost(t, t.TempDir()+"/d"), WebConfig{Address: "127.0.0.1:0"})
+	dir := filepath.Join(t.TempDir(), "d")
+	for _, c := range []WebConfig{{Address: taken.Address()}, {Address: "0.0.0.0:0"}, {Address: "127.0.0.1:0", AdminTokenFile: "none"}} {
+		_, err := Start(t.Context(), &Config{Gabion: actors.Config{Dir: dir, Tables: []string{"a"}}, Web: c}, nil)
+		if _, statErr := os.Stat(dir); err == nil || statErr == nil {
+			t.Errorf("%+v: %v, and the directory: %v", c, err, statErr)
+		}
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(t.Context(), &Config{Gabion: actors.Config{Dir: dir, Tables: []string{"BAD"}}, Web: WebConfig{Address: address}}, nil); err == nil {
+		t.Error("a bad name was taken")
+	}
+	if listener, err = net.Listen("tcp", address); err != nil {
+		t.Fatal(err)
+	}
+	_ = listener.Close()
 }
 
 // TestHeaderBomb: a head that does not end is cut off, and the next client is answered.
