@@ -43,7 +43,7 @@ func newHistorian(t *tree) *historian {
 
 // start begins to note.
 func (h *historian) start() {
-	if c := h.tree.config; c.ReadOnly || c.Visit {
+	if h.tree.config.ReadOnly {
 		return
 	}
 	h.gone = make(chan struct{})

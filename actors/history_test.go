@@ -158,12 +158,16 @@ func TestHistoryThins(t *testing.T) {
 	}
 }
 
-// TestHistoryOfVisit is what the directory has; nothing is noted.
-func TestHistoryOfVisit(t *testing.T) {
+// TestHistoryOfVisits: the run of a visit is noted; who only reads is told what the directory has, and notes nothing.
+func TestHistoryOfVisits(t *testing.T) {
 	bubble(t, actors.Config{Tables: []string{"a"}}, func(h *host) {
+		h.stop()
+		h.config.Visit = true
+		h.start()
 		h.backup()
 		h.settle()
 		h.stop()
+		h.config.Visit = false
 		h.config.ReadOnly = true
 		h.start()
 		pass(time.Hour)
