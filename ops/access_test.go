@@ -77,6 +77,11 @@ func TestSession(t *testing.T) {
 	if got := f.ask("GET", "/login", "", asPage); got.StatusCode != 200 || !strings.Contains(got.body, `action="login"`) {
 		t.Errorf("form: %s", got.Status)
 	}
+	for _, path := range []string{"/login", "/nope"} {
+		if got := f.ask("GET", path, "", asPage); strings.Contains(got.body, f.dir) {
+			t.Errorf("%s tells strangers of %s", path, f.dir)
+		}
+	}
 	if got := f.ask("POST", "/login", "token=wrong", form, asPage); got.StatusCode != 401 || got.Header.Get("Set-Cookie") != "" || !strings.Contains(got.body, "not known") {
 		t.Errorf("wrong token: %s %v", got.Status, got.Header)
 	}

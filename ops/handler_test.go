@@ -2,12 +2,15 @@ package ops
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -346,5 +349,44 @@ func TestPanickingPage(t *testing.T) {
 	f.handler.answer = f.handler.recovering(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oh") }))
 	if got := f.ask("GET", "/", "", asPage); got.StatusCode != 500 || strings.Contains(got.body, "oh</p>") {
 		t.Errorf("%s %s", got.Status, got.body)
+	}
+}
+
+// TestKeptConnection: a connection that is kept serves what comes later, of the handler and of the host's own routes: the time that
+// a client had to take an answer ends with that answer.
+func TestKeptConnection(t *testing.T) {
+	const stall = 50 * time.Millisecond
+	f := newFace(t, HandlerOptions{Prefix: "/gabion", bounds: bounds{request: maxRequest, header: headerTimeout, stall: stall}}, func(h http.Handler) http.Handler {
+		mux := http.NewServeMux()
+		mux.Handle("/gabion/", h)
+		mux.HandleFunc("/other", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
+		return mux
+	})
+	host := strings.TrimSuffix(f.url, "/gabion")
+	dials := 0
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		dials++
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
+	for _, path := range []string{"/gabion/healthz", "/other", "/gabion/", "/gabion//", "/gabion/v1/events", "/gabion/healthz"} {
+		response, err := client.Get(host + path)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if path == "/gabion/v1/events" {
+			_ = response.Body.Close()
+			continue
+		}
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		_ = response.Body.Close()
+		began := time.Now()
+		waitFor(t, func() bool { return time.Since(began) > 2*stall })
+	}
+	if dials > 2 { // the stream of events costs one
+		t.Errorf("%d connections", dials)
 	}
 }

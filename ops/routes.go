@@ -59,7 +59,7 @@ func (h *Handler) page(show func(http.ResponseWriter, *http.Request, dashboard.V
 
 func (h *Handler) viewer(r *http.Request) dashboard.Viewer {
 	got := h.guard.of(r)
-	return dashboard.Viewer{Root: root(r), Admin: got == admin, SignedIn: h.guard.asks() && got != nobody}
+	return dashboard.Viewer{Root: root(r), Known: got != nobody, Admin: got == admin, SignedIn: h.guard.asks() && got != nobody}
 }
 
 // root is the relative URL of the root of the handler.

@@ -39,6 +39,8 @@ func New(g *actors.Gabion, latest Latest, logger *slog.Logger) *Dashboard {
 type Viewer struct {
 	// Root is the relative URL of the handler's root, with a slash at its end.
 	Root string
+	// Known may read: others are not told even whose page it is.
+	Known bool
 	// Admin may press the buttons.
 	Admin bool
 	// SignedIn is set where there are tokens, and so a way to sign out.
@@ -76,7 +78,10 @@ type frame struct {
 // render writes a page. A template that fails is a fault of this package, and shows as a page without its rest.
 func (d *Dashboard) render(w http.ResponseWriter, status int, name, title string, v Viewer, page any) {
 	v.Root = cmp.Or(v.Root, "./")
-	f := frame{Viewer: v, Title: title, Section: name, Now: time.Now(), Host: d.gabion.Dir(), Page: page}
+	f := frame{Viewer: v, Title: title, Section: name, Now: time.Now(), Page: page}
+	if v.Known {
+		f.Host = d.gabion.Dir()
+	}
 	var b bytes.Buffer
 	if err := pages[name].Execute(&b, f); err != nil {
 		d.logger.Error("page cannot be rendered", "page", name, "error", err)
