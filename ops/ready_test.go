@@ -49,6 +49,37 @@ func TestReady(t *testing.T) {
 	}
 }
 
+// TestHealthAfterEvents: what is shown once an event was published is from after it, however young what is known is; and what is
+// young serves everybody.
+func TestHealthAfterEvents(t *testing.T) {
+	h := newHost(t, t.TempDir()+"/d")
+	m := newMonitor(h.Gabion)
+	defer m.leave()
+	asked := 0
+	m.ask = func(context.Context) (*messages.HealthReport, error) {
+		asked++
+		return &messages.HealthReport{}, nil
+	}
+	for range 3 {
+		m.latest(t.Context())
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times within a moment", asked)
+	}
+	if err := h.CloseTable(t.Context(), "other"); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.changes > 0
+	})
+	m.latest(t.Context())
+	if asked != 2 {
+		t.Errorf("asked %d times after an event", asked)
+	}
+}
+
 // TestReadyAges: the limits are the host's, and what never was is as old as the handler.
 func TestReadyAges(t *testing.T) {
 	f := newFace(t, HandlerOptions{BackupAge: time.Hour, ProofAge: time.Hour}, nil)
@@ -105,9 +136,16 @@ func TestReadyWhileDiskHangs(t *testing.T) {
 	waitFor(t, func() bool { status, _, _ := f.ready(); return status == 200 })
 	f.handler.monitor.mu.Lock()
 	f.handler.monitor.at = time.Now().Add(-2 * staleHealth)
-	f.handler.monitor.ask = func(context.Context) (*messages.HealthReport, error) { return nil, context.DeadlineExceeded }
+	asked.Store(0)
+	f.handler.monitor.ask = func(context.Context) (*messages.HealthReport, error) {
+		asked.Add(1)
+		return nil, context.DeadlineExceeded
+	}
 	f.handler.monitor.mu.Unlock()
 	if status, state, text := f.ready(); status != 503 || !strings.Contains(state.faults("health"), "no answer for 2m") {
 		t.Errorf("what is known is old: %d %s", status, text)
+	}
+	if n := asked.Load(); n > 2 {
+		t.Errorf("asked %d times for one request", n)
 	}
 }
