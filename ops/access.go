@@ -56,7 +56,7 @@ func newGuard(o HandlerOptions) (*guard, error) {
 		}
 	}
 	if o.AdminToken != "" && o.AdminToken == o.ReadToken {
-		faults = append(faults, messages.WithHint(errors.New("admin token and read token are the same"), "make two tokens"))
+		faults = append(faults, messages.WithHint(fmt.Errorf("admin token and read token are the same: %w", messages.ErrInvalid), "make two tokens"))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
@@ -75,11 +75,11 @@ func newGuard(o HandlerOptions) (*guard, error) {
 func checkToken(name, token string) error {
 	switch {
 	case len(token) < minToken:
-		return messages.WithHint(fmt.Errorf("%s has %d B, minimum is %d B", name, len(token), minToken), "make one with: openssl rand -hex 32")
+		return messages.WithHint(fmt.Errorf("%s has %d B, minimum is %d B: %w", name, len(token), minToken, messages.ErrInvalid), "make one with: openssl rand -hex 32")
 	case len(token) > maxToken:
-		return messages.WithHint(fmt.Errorf("%s has %d B, maximum is %d B", name, len(token), maxToken), "make one with: openssl rand -hex 32")
+		return messages.WithHint(fmt.Errorf("%s has %d B, maximum is %d B: %w", name, len(token), maxToken, messages.ErrInvalid), "make one with: openssl rand -hex 32")
 	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return messages.WithHint(fmt.Errorf("%s holds a space, or something else than ASCII", name), "make one with: openssl rand -hex 32")
+		return messages.WithHint(fmt.Errorf("%s holds a space, or something else than ASCII: %w", name, messages.ErrInvalid), "make one with: openssl rand -hex 32")
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package ops
 import (
 	"context"
 	"encoding/json"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -35,6 +36,13 @@ func (r readiness) faults(name string) string {
 // TestReady: 200 while all is well; 503, with the reason, for a table that is not open.
 func TestReady(t *testing.T) {
 	f := newFace(t, HandlerOptions{}, nil)
+	// A table that nobody asked to serve keeps nobody from being ready.
+	if err := os.MkdirAll(f.dir+"/tables/stranger/01ARZ3NDEKTSV4RRFFQ69G5FAV", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if infos, err := f.ListTables(t.Context()); err != nil || len(infos) != 3 {
+		t.Fatalf("tables %v, %v", infos, err)
+	}
 	if status, state, text := f.ready(); status != 200 || !state.Ready || len(state.Checks) != 4 {
 		t.Errorf("at first: %d %s", status, text)
 	}
