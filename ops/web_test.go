@@ -235,6 +235,21 @@ func TestHeaderBomb(t *testing.T) {
 	}
 }
 
+// TestWebHosts: where no token is asked for, a name of another site is refused; where one is, a proxy may use any.
+func TestWebHosts(t *testing.T) {
+	h := newHost(t, t.TempDir()+"/d")
+	token := writeFile(t, filepath.Join(t.TempDir(), "token"), adminToken)
+	for _, c := range []struct {
+		config WebConfig
+		want   int
+	}{{WebConfig{Address: "127.0.0.1:0"}, 421}, {WebConfig{Address: "127.0.0.1:0", AdminTokenFile: token}, 401}} {
+		w := listenWeb(t, h, c.config)
+		if got := askURL(t, "GET", "http://"+w.Address()+"/metrics", "", "Host: evil.example"); got.StatusCode != c.want {
+			t.Errorf("%+v: %s", c.config, got.Status)
+		}
+	}
+}
+
 // TestWebCloses with a stream of events open.
 func TestWebCloses(t *testing.T) {
 	h := newHost(t, t.TempDir()+"/d")
