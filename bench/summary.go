@@ -71,10 +71,18 @@ func Markdown(rows []Row, base string) string {
 			ratio := Ratio(r, rows[baseAt])
 			fmt.Fprintf(&b, " %.2f (%.2f to %.2f) |", ratio.Median, ratio.Min, ratio.Max)
 		}
-		fmt.Fprintf(&b, " %.1f | %.1f | %.2f | %.1f | %.1f |\n", r.Of(func(s Sample) float64 { return s.P50 }).Median,
-			r.Of(func(s Sample) float64 { return s.P99 }).Median, r.Of(func(s Sample) float64 { return s.CPU }).Median,
+		fmt.Fprintf(&b, " %s | %s | %.2f | %.1f | %.1f |\n", latency(r.Of(func(s Sample) float64 { return s.P50 }).Median),
+			latency(r.Of(func(s Sample) float64 { return s.P99 }).Median), r.Of(func(s Sample) float64 { return s.CPU }).Median,
 			r.Of(func(s Sample) float64 { return s.Allocs }).Median,
 			r.Of(func(s Sample) float64 { return s.Written }).Median)
 	}
 	return b.String()
+}
+
+// latency is a time in µs; a load whose operations are not timed one by one has none.
+func latency(micros float64) string {
+	if micros == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f", micros)
 }
