@@ -73,6 +73,14 @@ func (g *Gabion) Owners() int {
 	return n - len(g.tree.graves.all)
 }
 
+// ThinOut is thinOut, after AddRun of each run.
+func ThinOut(history *messages.History, now time.Time, runs ...*messages.RunHistory) {
+	for _, run := range runs {
+		addRun(history, run)
+	}
+	thinOut(history, now)
+}
+
 // Thinned is thinned.
 func Thinned(points []*messages.SizePoint, now time.Time, wider time.Duration) []*messages.SizePoint {
 	return thinned(points, now, wider)

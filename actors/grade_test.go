@@ -29,6 +29,9 @@ func TestOverdueIsYellow(t *testing.T) {
 				t.Helper()
 				h.settle()
 				row := h.health("tasks")
+				if row.GetBackupOverdue() != slices.Contains(row.GetConcerns(), "backup is overdue") || row.GetProofOverdue() != slices.Contains(row.GetConcerns(), "proof is overdue") {
+					t.Errorf("%s: %v", concern, row)
+				}
 				if row.GetGrade() != grade || slices.Contains(row.GetConcerns(), concern) != (grade == messages.Grade_GRADE_YELLOW) {
 					t.Errorf("%s: %v", concern, row)
 				}
@@ -44,6 +47,25 @@ func TestOverdueIsYellow(t *testing.T) {
 			want(messages.Grade_GRADE_GREEN)
 		})
 	}
+}
+
+// TestNeverBackedUpIsYellow, as far as that is known.
+func TestNeverBackedUpIsYellow(t *testing.T) {
+	bubble(t, actors.Config{}, func(h *host) {
+		const concern = "no backup yet"
+		if row := h.health("tasks"); row.GetGrade() != messages.Grade_GRADE_YELLOW || !slices.Contains(row.GetConcerns(), concern) {
+			t.Errorf("at first %v", row)
+		}
+		heal := h.fs.on(under(backups, "list"), func(fileOp) error { return syscall.EIO })
+		if row := h.health("tasks"); slices.Contains(row.GetConcerns(), concern) {
+			t.Errorf("when backups cannot be listed %v", row)
+		}
+		heal()
+		h.backup()
+		if row := h.health("tasks"); row.GetGrade() != messages.Grade_GRADE_GREEN {
+			t.Errorf("after a backup %v", row)
+		}
+	})
 }
 
 // TestUnreadableProofsAreShown: a backup whose proofs the disk does not give is taken for a red one, and health says so.

@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
 )
 
 // history asks for all of it.
@@ -156,6 +158,54 @@ func TestHistoryThins(t *testing.T) {
 	if last := left[len(left)-1]; !last.GetTime().AsTime().Equal(now) {
 		t.Errorf("the newest is %v", last)
 	}
+}
+
+// TestHistoryStaysSmall: of many runs the newest stay, and of many tables fewer points each.
+func TestHistoryStaysSmall(t *testing.T) {
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	points := func(tables int) (n int) {
+		history := &messages.History{}
+		for i := range tables {
+			table := &messages.TableHistory{Table: fmt.Sprintf("t%03d", i)}
+			for at := now.Add(-24 * time.Hour); at.Before(now); at = at.Add(10 * time.Minute) {
+				table.Points = append(table.Points, &messages.SizePoint{Time: timestamppb.New(at)})
+			}
+			history.Tables = append(history.Tables, table)
+		}
+		actors.ThinOut(history, now)
+		return len(history.GetTables()[0].GetPoints())
+	}
+	if few, many := points(100), points(1000); few < 140 || many > few/9 {
+		t.Errorf("%d points of each of 100 tables, %d of 1,000", few, many)
+	}
+	var runs []*messages.RunHistory
+	for i := range 1500 {
+		runs = append(runs, &messages.RunHistory{RunId: fmt.Sprintf("%04d", (i*7)%1500)}) // in any order
+	}
+	history := &messages.History{}
+	actors.ThinOut(history, now, append(runs, runs[0])...)
+	if got := history.GetRuns(); len(got) != 1000 || got[0].GetRunId() != "0500" || got[999].GetRunId() != "1499" {
+		t.Errorf("%d runs, from %v", len(got), got[0])
+	}
+}
+
+// TestNewerHistory is left alone.
+func TestNewerHistory(t *testing.T) {
+	bubble(t, actors.Config{Tables: []string{"a"}}, func(h *host) {
+		h.stop()
+		const newer = `{"formatVersion":2}`
+		if err := store.WriteDurably(h.fs.FS, dir+"/history.json", []byte(newer)); err != nil {
+			t.Fatal(err)
+		}
+		h.start()
+		h.backup()
+		pass(time.Hour)
+		h.stop()
+		if got, err := store.ReadFile(h.fs.FS, dir+"/history.json"); err != nil || string(got) != newer {
+			t.Errorf("history.json is %s, %v", got, err)
+		}
+		h.start()
+	})
 }
 
 // TestHistoryOfVisits: the run of a visit is noted; who only reads is told what the directory has, and notes nothing.

@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -27,7 +28,17 @@ func TestTableStats(t *testing.T) {
 		if _, err := h.g.Table("a").Get(h.Context(), []byte("x")); err != nil { // no commit
 			t.Fatal(err)
 		}
-		h.settle()
+		// Neither a write that is refused nor one that is never durable is a commit.
+		refused := &messages.Write{Ops: w.GetOps(), Conditions: []*messages.Condition{messages.IfAbsent([]byte("x"))}}
+		if _, err := h.g.Table("a").Write(h.Context(), refused); !errors.Is(err, messages.ErrConditionFailed) {
+			t.Errorf("refused: %v", err)
+		}
+		heal := h.fs.on(under(dir+"/tables/b", "sync"), func(fileOp) error { return errInjected })
+		if _, err := h.g.Table("b").Put(h.Context(), []byte("k"), []byte("v")); err == nil {
+			t.Error("a write that is not durable was acknowledged")
+		}
+		heal()
+		pass(time.Minute) // until it is open again
 		if err := h.g.CloseTable(h.Context(), "b"); err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +54,7 @@ func TestTableStats(t *testing.T) {
 		if c := a.CommitSeconds; c.Count != 2 || c.Sum < .3 || c.Sum > .4 || c.Counts[0] != 1 || at(c, .25) != 1 || at(c, .5) != 2 {
 			t.Errorf("commits %v", c)
 		}
-		if b.CommitSeconds.Count != 0 || b.Became[closed] != 1 || b.Became[open] != 1 || a.Became[closed] != 0 {
+		if b.CommitSeconds.Count != 0 || b.Became[closed] != 1 || b.Became[open] != 2 || b.Became[messages.TableState_TABLE_STATE_REOPENING] != 1 || a.Became[closed] != 0 {
 			t.Errorf("of b: %v", b)
 		}
 		if n := len(b.Became); n != len(messages.TableState_name)-1 {
