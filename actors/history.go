@@ -3,6 +3,7 @@ package actors
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -34,7 +35,10 @@ type historian struct {
 	reading patience
 
 	mu      sync.Mutex
-	history *messages.History // nil until the file was read
+	history *messages.History // nil until the file was read, or could not be
+
+	// saves is set once what is there is known and may be replaced. The goroutine's alone, like newer.
+	saves, newer bool
 }
 
 func newHistorian(t *tree) *historian {
@@ -68,7 +72,12 @@ func (h *historian) wait() {
 // work is the goroutine. It ends, with the last runs noted, when nothing is published any more.
 func (h *historian) work(over <-chan struct{}) {
 	defer close(h.gone)
-	saves := h.load()
+	defer func() {
+		if reason := recover(); reason != nil {
+			h.tree.config.Logger.Error("history panicked: nothing is noted any more", "reason", reason, "stack", string(debug.Stack()))
+		}
+	}()
+	h.load()
 	timer := time.NewTimer(historyFirst)
 	defer timer.Stop()
 	for {
@@ -78,21 +87,22 @@ func (h *historian) work(over <-chan struct{}) {
 		case run := <-h.runs:
 			h.note(run)
 		case <-over:
-			if saves && h.noteLast() {
+			if h.noteLast() {
 				h.save()
 			}
 			return
 		}
 		h.measure()
-		if saves {
-			h.save()
-		}
+		h.save()
 	}
 }
 
-// load reads the file. It returns false where that must not be replaced.
-func (h *historian) load() (saves bool) {
+// load reads the file, and adds to it what was noted without it. A file that is damaged counts as none; one that the disk does not
+// give is asked for again before anything takes its place, and one of a newer format is left alone.
+func (h *historian) load() {
 	history, err := h.tree.directory.ReadHistory()
+	h.newer = errors.Is(err, store.ErrNewer)
+	h.saves = err == nil || errors.Is(err, messages.ErrDataLoss)
 	if err != nil {
 		h.tree.config.Logger.Warn("history cannot be read: charts begin anew", "error", err)
 	}
@@ -100,9 +110,14 @@ func (h *historian) load() (saves bool) {
 		history = &messages.History{FormatVersion: store.FormatVersion}
 	}
 	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, table := range h.history.GetTables() {
+		addPoint(history, table)
+	}
+	for _, run := range h.history.GetRuns() {
+		addRun(history, run)
+	}
 	h.history = history
-	h.mu.Unlock()
-	return !errors.Is(err, store.ErrNewer)
 }
 
 // noteLast adds the runs that wait, and tells whether there were any.
@@ -149,6 +164,12 @@ func (h *historian) measure() {
 
 // save writes the file. A crash costs what was noted since the last time.
 func (h *historian) save() {
+	if !h.saves && !h.newer {
+		h.load()
+	}
+	if !h.saves {
+		return
+	}
 	h.mu.Lock()
 	history := proto.CloneOf(h.history)
 	h.mu.Unlock()

@@ -3,6 +3,7 @@ package actors_test
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -187,6 +188,47 @@ func TestHistoryStaysSmall(t *testing.T) {
 	if got := history.GetRuns(); len(got) != 1000 || got[0].GetRunId() != "0500" || got[999].GetRunId() != "1499" {
 		t.Errorf("%d runs, from %v", len(got), got[0])
 	}
+}
+
+// TestHistoryThatIsNotGiven: a disk that does not give the file at a start costs none of it; what is damaged begins anew.
+func TestHistoryThatIsNotGiven(t *testing.T) {
+	bubble(t, actors.Config{Tables: []string{"a"}}, func(h *host) {
+		h.backup()
+		h.settle()
+		h.stop()
+		heal := h.fs.on(func(o fileOp) bool { return o.kind == "open" && strings.HasSuffix(o.path, "/history.json") }, func(fileOp) error { return syscall.EMFILE })
+		h.start()
+		h.put("a", "key", "value")
+		h.backup()
+		h.settle()
+		if got := h.history(); len(got.GetRuns()) != 1 {
+			t.Errorf("without the file %v", got)
+		}
+		heal()
+		pass(time.Minute + time.Second)
+		if got := h.history(); len(got.GetRuns()) != 2 {
+			t.Errorf("with it %v", got)
+		}
+		h.stop()
+		h.start()
+		h.settle()
+		if got := h.history(); len(got.GetRuns()) != 2 {
+			t.Errorf("after a restart %v", got)
+		}
+		h.stop()
+		if err := store.WriteDurably(h.fs.FS, dir+"/history.json", []byte("{")); err != nil {
+			t.Fatal(err)
+		}
+		h.start()
+		h.put("a", "other", "value")
+		h.backup()
+		h.stop()
+		h.start()
+		h.settle()
+		if got := h.history(); len(got.GetRuns()) != 1 {
+			t.Errorf("after damage %v", got)
+		}
+	})
 }
 
 // TestNewerHistory is left alone.
