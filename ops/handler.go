@@ -124,18 +124,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Location", "./"+path.Base(where)+"/")
 		w.WriteHeader(http.StatusPermanentRedirect)
 		return
-	case !under || at == "" || at[0] != '/' || !clean(at):
-		h.refuse(w, r, &refused{http.StatusNotFound, messages.Failf(messages.Code_CODE_NOT_FOUND, "no such page")})
-		return
-	}
-	if no := h.guard.checkSource(r); no != nil {
-		h.refuse(w, r, no)
+	case !under || at == "" || at[0] != '/':
+		http.NotFound(w, r) // the host has sent what is not ours
 		return
 	}
 	if h.prefix != "" {
 		// As http.StripPrefix does: the caller's request stays as it is.
 		r = r.Clone(r.Context())
 		r.URL.Path, r.URL.RawPath = at, ""
+	}
+	if !clean(at) {
+		h.refuse(w, r, &refused{http.StatusNotFound, messages.Failf(messages.Code_CODE_NOT_FOUND, "no such page")})
+		return
+	}
+	if no := h.guard.checkSource(r); no != nil {
+		h.refuse(w, r, no)
+		return
 	}
 	h.answer.ServeHTTP(w, r)
 }

@@ -187,6 +187,13 @@ func TestPrefix(t *testing.T) {
 		if asset := askURL(t, "GET", base+"/assets/style.css", ""); asset.StatusCode != 200 || !strings.HasPrefix(asset.Header.Get("Content-Type"), "text/css") {
 			t.Errorf("%s: asset %s", name, asset.Status)
 		}
+		// What is refused is refused in the same way, and its page finds its assets too.
+		if got := askURL(t, "POST", base+"/gabion.v1.GabionService/Put", `{}`, asJSON, "Sec-Fetch-Site: cross-site"); got.StatusCode != 403 || !strings.Contains(got.body, `"code":"permission_denied"`) {
+			t.Errorf("%s: from another site %s %s", name, got.Status, got.body)
+		}
+		if got := askURL(t, "POST", base+"/logout", "", asPage, "Sec-Fetch-Site: cross-site"); got.StatusCode != 403 || !strings.Contains(got.body, `href="./assets/style.css`) {
+			t.Errorf("%s: from another site %s %s", name, got.Status, got.body)
+		}
 		if name == "given" {
 			if got := askURL(t, "GET", strings.TrimSuffix(base, "/"), ""); got.StatusCode != 308 || got.Header.Get("Location") != "./gabion/" {
 				t.Errorf("without the slash: %s to %q", got.Status, got.Header.Get("Location"))

@@ -6,13 +6,26 @@ import {refresh, work} from './page.js';
 const {root, page} = document.body.dataset;
 const live = document.getElementById('live');
 
-/** soon calls f once for all that happens within a moment. */
+/** soon calls f a moment after it is asked to, once for all that asks until f is done, and once more for what asked meanwhile. */
 function soon(f, wait) {
-  let timer;
-  return () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => f().catch(() => {}), wait); // the next event tries again
+  let timer, again = false;
+  const ask = () => {
+    if (timer) {
+      again = true;
+      return;
+    }
+    timer = setTimeout(async () => {
+      again = false;
+      try {
+        await f();
+      } catch {
+        // The next event tries again.
+      }
+      timer = undefined;
+      if (again) ask();
+    }, wait);
   };
+  return ask;
 }
 
 if (page !== 'login' && page !== 'problem') {
