@@ -23,6 +23,19 @@ func TestDocsNameMetricsThatExist(t *testing.T) {
 	if len(expressions) < 25 {
 		t.Fatalf("%d expressions", len(expressions))
 	}
+	page, err := os.ReadFile("../../docs/operate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := regexp.MustCompile("`gabion_[a-z_]+`").FindAllString(string(page), -1)
+	if len(listed) < 20 {
+		t.Errorf("operate.md lists %q", listed)
+	}
+	for _, name := range listed {
+		if _, ok := known[strings.Trim(name, "`")]; !ok {
+			t.Errorf("operate.md names %s, which is not exported", name)
+		}
+	}
 	used := make(map[string]bool)
 	for _, expression := range expressions {
 		for _, found := range regexp.MustCompile(`\b(gabion_[a-z_]+)(\{[^}]*\})?`).FindAllStringSubmatch(expression, -1) {
