@@ -36,7 +36,7 @@ func TestDashboardPages(t *testing.T) {
 	for path, wants := range map[string][]string{
 		"/":                             {"All 2 tables are safe", "row-fruit", "first &lt;label&gt;", "Back up now", "2 tables"},
 		"/tables/fruit":                 {"&lt;script&gt;", "&lt;b&gt;", "hex:0001", "5\u202f120", "proven", id, "pinned"},
-		"/tables/fruit?as=json":         {"&#34;a&#34;: [\n    1,"},
+		"/tables/fruit?as=json":         {"&#34;a&#34;: [\n    1,", "{ &#34;a&#34;: [ 1, 2 ] }…"},
 		"/tables/fruit?as=hex":          {"00 ff", "|..|"},
 		"/tables/fruit?prefix=js":       {"json"},
 		"/tables/fruit?prefix=hex:0001": {"xxxx", "…"},

@@ -131,8 +131,8 @@ const shortText = 120
 
 // beginning is how a text begins that is longer than a row shows, or has several lines.
 func beginning(text string) string {
-	if line, _, more := strings.Cut(text, "\n"); more {
-		text = line
+	if strings.Contains(text, "\n") {
+		text = strings.Join(strings.Fields(text), " ")
 	} else if utf8.RuneCountInString(text) <= shortText {
 		return ""
 	}
