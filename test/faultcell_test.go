@@ -104,7 +104,7 @@ func recordPhase(t *testing.T, images matrixImages, phase string) map[diskCall]i
 func cells(least map[diskCall]int) (all []cell) {
 	for call, n := range least {
 		for _, fault := range faultKinds {
-			if n == 0 || !befalls(fault, call.op) {
+			if n == 0 || byChance(call) || !befalls(fault, call.op) {
 				continue
 			}
 			all = append(all, cell{fault, call, firstCall, 1}, cell{fault, call, everyCalls, 1})
@@ -122,6 +122,13 @@ func cells(least map[diskCall]int) (all []cell) {
 			cmp.Compare(a.which, b.which))
 	})
 	return all
+}
+
+// byChance tells whether a phase ends without the call in some runs, though each recording may have it. A close flushes,
+// and the compaction that this asks for either begins before the store takes no more work, and replaces sstables, or
+// never: the other phases are waited for until a call comes.
+func byChance(call diskCall) bool {
+	return call == diskCall{file: sstableFile, op: removeOp, phase: closePhase}
 }
 
 // middle is which of n calls is in the middle; 0 where there is none, or another run of the phase may make fewer.
