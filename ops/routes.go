@@ -27,11 +27,27 @@ func (h *Handler) routes(b bounds) http.Handler {
 	mux.HandleFunc("GET /login", h.login)
 	mux.HandleFunc("POST /login", h.signIn)
 	mux.HandleFunc("POST /logout", h.signOut)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { h.unrouted(w, r, mux) })
+	return mux
+}
+
+// unrouted answers what no route takes: a method that a page does not have, or a path without a page. A mux answers the first
+// itself only where it has no "/".
+func (h *Handler) unrouted(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) {
+	var allow []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		if _, pattern := mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL}); pattern != "/" {
+			allow = append(allow, method)
+		}
+	}
+	if allow == nil {
 		h.refuse(w, r, &refused{http.StatusNotFound, messages.Failf(messages.Code_CODE_NOT_FOUND, "no such page").
 			Advise("the dashboard is at the root; docs/operate.md lists what else is served")})
-	})
-	return mux
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allow, ", "))
+	h.refuse(w, r, &refused{http.StatusMethodNotAllowed, messages.Failf(messages.Code_CODE_UNIMPLEMENTED, "page does not take %s", r.Method).
+		Advise("use " + strings.Join(allow, " or "))})
 }
 
 // allowed answers those who may.
