@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"regexp"
+	"runtime"
 	"testing"
 	"time"
 
@@ -59,6 +60,20 @@ func families(t *testing.T, m *metrics.Metrics) map[string]*dto.MetricFamily {
 	return byName
 }
 
+// counted gathers once a run has been counted: its event comes beside.
+func counted(t *testing.T, m *metrics.Metrics) map[string]*dto.MetricFamily {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		if all := families(t, m); all["gabion_table_backup_outcomes_total"] != nil {
+			return all
+		}
+		runtime.Gosched()
+	}
+	t.Fatal("the run was not counted")
+	return nil
+}
+
 // value is that of the one metric of a family that has all these labels, each name and value; NaN where there is none.
 func value(f *dto.MetricFamily, labels ...string) float64 {
 metrics:
@@ -95,7 +110,7 @@ func TestNames(t *testing.T) {
 	}
 	var all []*dto.MetricFamily
 	ours := 0
-	for name, f := range families(t, m) {
+	for name, f := range counted(t, m) {
 		all = append(all, f)
 		if regexp.MustCompile(`^gabion_[a-z_]+$`).MatchString(name) {
 			ours++
@@ -162,6 +177,7 @@ func TestValues(t *testing.T) {
 			break
 		}
 	}
+	after = families(t, m) // what was counted in the middle of a scrape
 	for _, c := range []struct {
 		name   string
 		want   float64
