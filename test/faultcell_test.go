@@ -137,6 +137,8 @@ func middle(call diskCall, n int) int {
 	switch {
 	case n < 2, n < 4 && background:
 		return 0
+	case call.file == stagingFile && call.op == linkOp:
+		return 0 // how many sstables a cut links is for compaction to say
 	case call.file == sstableFile && call.op == readOp:
 		return 2 // how many depends on what is cached
 	case background:
