@@ -34,7 +34,7 @@ func (u *uncounted) count(ctx context.Context) error {
 		func(ctx context.Context, progress func()) (store.Sums, error) {
 			// Here, because a scan that hangs is left behind with it.
 			defer func() { _ = u.snapshot.Close() }()
-			return u.snapshot.Sums(func() error {
+			return u.snapshot.Sums(1, func() error {
 				progress()
 				return context.Cause(ctx)
 			})

@@ -200,7 +200,7 @@ func countNow(ctx context.Context, s *store.Store, record *messages.TableRecord)
 	if err != nil {
 		return err
 	}
-	found, err := snapshot.Sums(func() error { return context.Cause(ctx) })
+	found, err := snapshot.Sums(1, func() error { return context.Cause(ctx) })
 	found.Label(record)
 	return errors.Join(err, snapshot.Close())
 }

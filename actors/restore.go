@@ -243,7 +243,7 @@ func (r *restore) fill(ctx context.Context, s *source, to string) error {
 	defer end()
 	proof, err := watched(ctx, t.config.CopyTimeout, "restore", func(ctx context.Context, progress func()) (*messages.Proof, error) {
 		told := newTeller(s.plan.GetTable(), s.plan.GetBackupId(), passes*s.plan.GetBytes(), r.tell)
-		o := backup.VerifyOptions{By: "restore", Progress: func(bytes int64) {
+		o := backup.VerifyOptions{By: "restore", Workers: eagerWorkers(), Progress: func(bytes int64) {
 			progress()
 			add(bytes)
 			told.add(bytes)

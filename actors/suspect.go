@@ -47,7 +47,7 @@ func (t *tree) checkTable(ctx context.Context, c *cell, spend func(bytes int64))
 	}
 	defer c.checking.Store(false)
 	_, err := watched(ctx, t.config.CopyTimeout, "check of the table's blocks", func(ctx context.Context, progress func()) (any, error) {
-		return nil, m.store.CheckBlocks(func(bytes int64) error {
+		return nil, m.store.CheckBlocks(1, func(bytes int64) error {
 			progress()
 			spend(bytes)
 			progress()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -59,15 +60,16 @@ func (t *tree) verifyEach(ctx context.Context, m *messages.VerifyBackup, each fu
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		progress := tell.add
+		progress, workers := tell.add, eagerWorkers()
 		if rate := m.GetBytesPerSecond(); rate > 0 {
 			pace := newPace(ctx, int64(min(rate, math.MaxInt64)))
 			progress = func(bytes int64) {
 				tell.add(bytes)
 				pace.spend(bytes)
 			}
+			workers = 1
 		}
-		result := t.verifyBackup(ctx, target, backup.VerifyOptions{By: "verify", Progress: progress})
+		result := t.verifyBackup(ctx, target, backup.VerifyOptions{By: "verify", Progress: progress, Workers: workers})
 		<-t.proving
 		tell.hush()
 		if ctx.Err() != nil {
@@ -82,6 +84,10 @@ func (t *tree) verifyEach(ctx context.Context, m *messages.VerifyBackup, each fu
 
 // passes is how often the bytes of a backup are read by a verify, or read and written by a restore: files, then blocks.
 const passes = 2
+
+// eagerWorkers is on how many goroutines a backup is read that somebody waits for, with the table down perhaps. More than a few
+// would read no faster, and leave the other tables nothing.
+func eagerWorkers() int { return min(runtime.GOMAXPROCS(0), 4) }
 
 // teller tells progress, not more often than a person sees.
 type teller struct {

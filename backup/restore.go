@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/gabiondb/gabion/messages"
@@ -158,8 +159,8 @@ func (d *Directory) restore(ctx context.Context, b Backup, to string, red bool, 
 	if err := d.checkRoomAt(to, b); err != nil {
 		return nil, err
 	}
-	copyFile := func(name string) (int64, string, error) {
-		return v.copier.copy(ctx, d.fs.PathJoin(from, name), d.fs.PathJoin(to, name))
+	copyFile := func(c *copier, name string) (int64, string, error) {
+		return c.copy(ctx, d.fs.PathJoin(from, name), d.fs.PathJoin(to, name))
 	}
 	if red {
 		return nil, v.salvage(to, copyFile)
@@ -191,15 +192,15 @@ func (d *Directory) CopyOwn(ctx context.Context, record *messages.TableRecord, f
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
-	for _, name := range names {
-		if name == pebbleLock {
-			continue
-		}
-		if _, _, err := v.copier.copy(ctx, d.fs.PathJoin(from, name), d.fs.PathJoin(to, name)); err != nil {
-			return fmt.Errorf("copy %s: %w", from, err)
-		}
+	names = slices.DeleteFunc(names, func(name string) bool { return name == pebbleLock })
+	err = store.Parallel(len(v.copiers), len(names), func(worker, i int) error {
+		_, _, err := v.copiers[worker].copy(ctx, d.fs.PathJoin(from, names[i]), d.fs.PathJoin(to, names[i]))
+		return err
+	})
+	if err == nil {
+		err = v.database(ctx, to)
 	}
-	if err := v.database(ctx, to); err != nil {
+	if err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
 	return nil
@@ -221,7 +222,7 @@ func (v *verification) copied(ctx context.Context, from, to string) error {
 }
 
 // salvage copies what can be read of a red backup. A file that cannot be read to its end is left out.
-func (v *verification) salvage(to string, copyFile func(name string) (int64, string, error)) error {
+func (v *verification) salvage(to string, copyFile func(c *copier, name string) (int64, string, error)) error {
 	fs := v.d.fs
 	names, err := list(fs, fs.PathJoin(v.b.Path, dbDir))
 	if err != nil {
@@ -231,7 +232,7 @@ func (v *verification) salvage(to string, copyFile func(name string) (int64, str
 		if v.b.entry(dbDir+"/"+name) == nil {
 			continue
 		}
-		_, _, err := copyFile(name)
+		_, _, err := copyFile(v.copiers[0], name)
 		var target *targetError
 		if errors.As(err, &target) || err != nil && !store.Unreadable(err) && !errors.Is(err, os.ErrNotExist) && !store.WrongKind(err) {
 			return err

@@ -38,7 +38,7 @@ func TestRestoreIsDurable(t *testing.T) {
 		s, err := dir.Open(table, store.OpenOptions{})
 		must(t, err)
 		sameRows(t, rowsOf(t, s), want)
-		must(t, s.CheckBlocks(nil))
+		must(t, s.CheckBlocks(1, nil))
 		must(t, s.Close())
 		lineages, err := dir.Lineages(table)
 		must(t, err)

@@ -112,7 +112,7 @@ func (l *servedTable) cut() backup.Cut {
 	if l.mode == messages.Accounting_ACCOUNTING_AT_CUT {
 		n, err := l.s.Snapshot()
 		must(l.t, err)
-		sums, err := n.Sums(nil)
+		sums, err := n.Sums(1, nil)
 		must(l.t, err)
 		must(l.t, n.Close())
 		sums.Label(record)

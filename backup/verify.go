@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -19,9 +20,12 @@ import (
 type VerifyOptions struct {
 	// By says what asked, and is kept in the proof: "verify", "drill", "restore". Empty means "verify".
 	By string
-	// Progress, unless nil, is called on the calling goroutine with the bytes read since the last call, at least once per
-	// MiB or 100 rows. It may block, to limit the rate.
+	// Progress, unless nil, is called with the bytes read since the last call, at least once per MiB or 100 rows, by one
+	// goroutine at a time. It may block, to limit the rate.
 	Progress func(bytes int64)
+	// Workers is on how many goroutines files are read, and rows counted, at once. Zero means one, the calling one: what is read
+	// beside a table's own work should leave it the processors.
+	Workers int
 }
 
 // Verified is what a Verify came to.
@@ -84,13 +88,16 @@ func (d *Directory) reread(b Backup) (Backup, error) {
 	return d.read(b.Table, b.ID), nil
 }
 
-// verification is one Verify, or the part of a Restore that is one. Used by one goroutine.
+// verification is one Verify, or the part of a Restore that is one.
 type verification struct {
-	d      *Directory
-	b      Backup
-	proof  *messages.Proof
-	copier *copier
-	tell   func(int64)
+	d     *Directory
+	b     Backup
+	proof *messages.Proof
+	// copiers are one for each worker.
+	copiers []*copier
+
+	mu   sync.Mutex // held to count bytes, and to tell of them
+	tell func(int64)
 }
 
 func (d *Directory) newVerification(b Backup, o VerifyOptions) *verification {
@@ -103,24 +110,28 @@ func (d *Directory) newVerification(b Backup, o VerifyOptions) *verification {
 	}
 	v.proof = &messages.Proof{FormatVersion: store.FormatVersion, Table: b.Table, BackupId: b.ID, By: o.By,
 		Started: timestamppb.Now()}
-	v.copier = &copier{fs: d.fs, progress: v.progress}
+	for range max(1, o.Workers) {
+		v.copiers = append(v.copiers, &copier{fs: d.fs, progress: v.progress})
+	}
 	return v
 }
 
 func (v *verification) progress(bytes int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.proof.Bytes += bytes
 	v.tell(bytes)
 }
 
 // files hashes every file of the backup, and looks for one too many.
 func (v *verification) files(ctx context.Context) error {
-	return v.each(func(name string) (int64, string, error) {
-		return v.copier.hash(ctx, v.d.fs.PathJoin(v.b.Path, dbDir, name))
+	return v.each(func(c *copier, name string) (int64, string, error) {
+		return c.hash(ctx, v.d.fs.PathJoin(v.b.Path, dbDir, name))
 	})
 }
 
 // each has read go through every file of the backup, and compares what it returns with the manifest.
-func (v *verification) each(read func(name string) (size int64, sum string, err error)) error {
+func (v *verification) each(read func(c *copier, name string) (size int64, sum string, err error)) error {
 	db := v.d.fs.PathJoin(v.b.Path, dbDir)
 	names, err := list(v.d.fs, db)
 	switch {
@@ -132,35 +143,45 @@ func (v *verification) each(read func(name string) (size int64, sum string, err 
 	if err != nil {
 		return err
 	}
-	for _, entry := range v.b.Manifest.GetFiles() {
-		name := entry.GetName()
-		file := dbDir + "/" + name
+	files := v.b.Manifest.GetFiles()
+	err = store.Parallel(len(v.copiers), len(files), func(worker, i int) error {
+		name := files[i].GetName()
 		if !slices.Contains(names, name) {
-			return damaged(file, "it is missing")
+			return damaged(dbDir+"/"+name, "it is missing")
 		}
-		size, sum, err := read(name)
-		var target *targetError
-		switch {
-		case errors.As(err, &target):
-			return err
-		case store.WrongKind(err):
-			return damaged(file, "it is a directory")
-		case store.Unreadable(err):
-			return damaged(file, "it cannot be read: %w", err)
-		case errors.Is(err, os.ErrNotExist):
-			return damaged(file, "it is missing")
-		case err != nil:
-			return err
-		case size != entry.GetSize():
-			return damaged(file, "it has %d B, the manifest says %d B", size, entry.GetSize())
-		case sum != entry.GetSha256():
-			return damaged(file, "its hash is %s, the manifest says %s", short(sum), short(entry.GetSha256()))
-		}
+		size, sum, err := read(v.copiers[worker], name)
+		return compareFile(files[i], size, sum, err)
+	})
+	if err != nil {
+		return err
 	}
 	for _, name := range names {
 		if name != pebbleLock && !slices.ContainsFunc(v.b.Manifest.GetFiles(), func(e *messages.FileEntry) bool { return e.GetName() == name }) {
 			return damaged(dbDir+"/"+name, "it is not in the manifest")
 		}
+	}
+	return nil
+}
+
+// compareFile returns what is wrong with a file that was read.
+func compareFile(entry *messages.FileEntry, size int64, sum string, err error) error {
+	file := dbDir + "/" + entry.GetName()
+	var target *targetError
+	switch {
+	case errors.As(err, &target):
+		return err
+	case store.WrongKind(err):
+		return damaged(file, "it is a directory")
+	case store.Unreadable(err):
+		return damaged(file, "it cannot be read: %w", err)
+	case errors.Is(err, os.ErrNotExist):
+		return damaged(file, "it is missing")
+	case err != nil:
+		return err
+	case size != entry.GetSize():
+		return damaged(file, "it has %d B, the manifest says %d B", size, entry.GetSize())
+	case sum != entry.GetSha256():
+		return damaged(file, "its hash is %s, the manifest says %s", short(sum), short(entry.GetSha256()))
 	}
 	return nil
 }
@@ -182,7 +203,7 @@ func (v *verification) database(ctx context.Context, path string) (err error) {
 		return damaged("", "it holds table %q at %s, the manifest says table %q at %s",
 			record.GetTable(), store.PositionText(have), want.GetTable(), store.PositionText(want.GetPosition()))
 	}
-	err = s.CheckBlocks(func(bytes int64) error {
+	err = s.CheckBlocks(len(v.copiers), func(bytes int64) error {
 		v.progress(bytes)
 		return ctx.Err()
 	})
@@ -193,7 +214,7 @@ func (v *verification) database(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	sums, err := n.Sums(func() error {
+	sums, err := n.Sums(len(v.copiers), func() error {
 		v.progress(0)
 		return ctx.Err()
 	})

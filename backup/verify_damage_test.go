@@ -86,19 +86,19 @@ func (g *gallery) check(t *testing.T, i int, file string) {
 			want[id] = true
 		}
 	}
-	ctx := t.Context()
+	ctx, o := t.Context(), backup.VerifyOptions{Workers: i} // one, or several
 	for _, by := range []string{"restore", "verify"} {
 		must(t, os.RemoveAll(filepath.Join(g.path, table, "proofs")))
 		var neighbours []string
 		if by == "verify" {
-			v, err := g.d.Verify(ctx, table, g.ids[i], backup.VerifyOptions{})
+			v, err := g.d.Verify(ctx, table, g.ids[i], o)
 			must(t, err)
 			neighbours = v.Neighbours
 		} else {
 			b, err := g.d.Find(table, g.ids[i])
 			must(t, err)
 			faulty := b.Fault != nil
-			_, err = g.d.Restore(ctx, b, t.TempDir(), false, backup.VerifyOptions{})
+			_, err = g.d.Restore(ctx, b, t.TempDir(), false, o)
 			if !errors.Is(err, messages.ErrDataLoss) && !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("Restore = %v, want ErrDataLoss", err)
 			}
@@ -210,7 +210,7 @@ func TestDamageMatrix(t *testing.T) {
 			}
 		}
 	}
-	must(t, g.live.s.CheckBlocks(nil))
+	must(t, g.live.s.CheckBlocks(1, nil))
 	for _, id := range g.ids {
 		v, err := g.d.Verify(context.Background(), table, id, backup.VerifyOptions{})
 		if err != nil || v.Proof.GetVerdict() != messages.Verdict_VERDICT_PROVEN {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -44,9 +45,10 @@ func verifyOrRestore(t *testing.T, d *backup.Directory, disk *hookFS, id string,
 // TestVerifyUnderFaults fails each operation of a Verify and of a Restore once. Too many open files are nobody's fault, and
 // leave no verdict. What exists and cannot be read makes a backup red, but not where the copy is what cannot be written or read.
 func TestVerifyUnderFaults(t *testing.T) {
-	for _, fault := range []syscall.Errno{syscall.EMFILE, syscall.EIO} {
+	for i, fault := range []syscall.Errno{syscall.EMFILE, syscall.EIO, syscall.EMFILE, syscall.EIO} {
 		for _, restore := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%v,restore=%v", fault, restore), func(t *testing.T) {
+			o := backup.VerifyOptions{Workers: i / 2 * 3}
+			t.Run(fmt.Sprintf("%v,restore=%v,workers=%d", fault, restore, o.Workers), func(t *testing.T) {
 				disk, d, _, ids := pairOnDisk(t)
 				id := ids[1]
 				red, failed := 0, 0
@@ -54,8 +56,11 @@ func TestVerifyUnderFaults(t *testing.T) {
 					must(t, disk.mem.RemoveAll("/data/to"))
 					must(t, disk.mem.MkdirAll("/data/to", 0o755))
 					must(t, disk.mem.RemoveAll(disk.PathJoin(backupsPath, table, "proofs")))
+					var mu sync.Mutex
 					ops, hit := 0, ""
 					disk.hook(func(op, path string) error {
+						mu.Lock()
+						defer mu.Unlock()
 						defer func() { ops++ }()
 						if ops != at {
 							return nil
@@ -63,7 +68,7 @@ func TestVerifyUnderFaults(t *testing.T) {
 						hit = op + " " + path
 						return fault
 					}, nil)
-					proof, err := verifyOrRestore(t, d, disk, id, restore, backup.VerifyOptions{})
+					proof, err := verifyOrRestore(t, d, disk, id, restore, o)
 					disk.hook(nil, nil)
 					b, found := d.Find(table, id)
 					must(t, found)
@@ -102,9 +107,10 @@ func TestVerifyUnderFaults(t *testing.T) {
 
 // TestVerifyWithoutVerdict: who gives up, or whose disk goes away, learns nothing of the backup, and nothing is kept.
 func TestVerifyWithoutVerdict(t *testing.T) {
-	for _, what := range []string{"given up", "backup gone", "directory gone"} {
+	for i, what := range []string{"given up", "backup gone", "directory gone", "given up", "backup gone", "directory gone"} {
 		for _, restore := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s,restore=%v", what, restore), func(t *testing.T) {
+			workers := i / 3 * 3
+			t.Run(fmt.Sprintf("%s,restore=%v,workers=%d", what, restore, workers), func(t *testing.T) {
 				disk, d, _, ids := pairOnDisk(t)
 				moved := backupsPath
 				if what == "backup gone" {
@@ -119,7 +125,7 @@ func TestVerifyWithoutVerdict(t *testing.T) {
 					calls := 0
 					b, err := d.Find(table, ids[0])
 					must(t, err)
-					o := backup.VerifyOptions{Progress: func(int64) {
+					o := backup.VerifyOptions{Workers: workers, Progress: func(int64) {
 						if calls++; calls != after+1 {
 							return
 						}

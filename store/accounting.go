@@ -75,7 +75,7 @@ func (s *Store) Recount() error {
 	if r == nil {
 		return nil
 	}
-	found, err := r.snapshot.Sums(nil)
+	found, err := r.snapshot.Sums(1, nil)
 	if err := errors.Join(err, r.snapshot.Close()); err != nil {
 		r.failed.Store(true)
 		return fmt.Errorf("recount: %w", err)
@@ -119,41 +119,4 @@ func (a *accounting) settle(g *Group) {
 	if found := a.scanned.Swap(nil); found != nil {
 		found.Label(g.next)
 	}
-}
-
-// A scan tells its progress for so many rows, or bytes: for every few blocks, since each may be a read of a slow disk.
-const (
-	progressRows  = 100
-	progressBytes = 32 << 10
-)
-
-// Sums counts the rows of the snapshot. progress, unless nil, is called once for every 100 rows or 32 KiB, and at the
-// end; an error that it returns ends the scan. It returns ErrClosed when the store is closed, or closes meanwhile.
-func (n *Snapshot) Sums(progress func() error) (Sums, error) {
-	var sums Sums
-	var fingerprint Fingerprinter
-	if progress == nil {
-		progress = func() error { return nil }
-	}
-	var stopped error
-	rows, bytes := 0, 0
-	err := n.walk(&messages.Scan{}, func(key, value []byte) bool {
-		size := len(key) + len(value)
-		sums.Count++
-		sums.LiveBytes += uint64(size)
-		sums.Fingerprint += fingerprint.Row(key, value)
-		rows, bytes = rows+1, bytes+size
-		if rows >= progressRows || bytes >= progressBytes {
-			rows, bytes = 0, 0
-			stopped = progress()
-		}
-		return stopped == nil
-	})
-	if err == nil && stopped == nil {
-		stopped = progress()
-	}
-	if err := errors.Join(err, stopped); err != nil {
-		return Sums{}, fmt.Errorf("count rows: %w", err)
-	}
-	return sums, nil
 }

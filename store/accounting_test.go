@@ -84,7 +84,7 @@ func (m *model) cut(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := n.Sums(nil)
+	found, err := n.Sums(1, nil)
 	if err := errors.Join(err, n.Close()); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -26,11 +28,18 @@ func (e *FileError) Unwrap() error { return e.Err }
 // its checksum. The first that is damaged ends it, with a FileError that matches messages.ErrDataLoss. What only the memtable
 // and the WAL hold is not looked at.
 //
-// progress, unless nil, is called on the calling goroutine with the bytes of each read; an error that it returns ends the
-// check. It returns ErrClosed when the store is closed, or closes meanwhile. Commits, flushes and compactions go on.
-func (s *Store) CheckBlocks(progress func(bytes int64) error) error {
-	if progress == nil {
-		progress = func(int64) error { return nil }
+// Up to so many files are read at once; 0 is as 1, on the calling goroutine. progress, unless nil, is called with the bytes of each
+// read, by one goroutine at a time; an error that it returns ends the check. It returns ErrClosed when the store is closed, or closes
+// meanwhile. Commits, flushes and compactions go on.
+func (s *Store) CheckBlocks(workers int, progress func(bytes int64) error) error {
+	var telling sync.Mutex
+	tell := func(bytes int64) error {
+		telling.Lock()
+		defer telling.Unlock()
+		if progress == nil {
+			return nil
+		}
+		return progress(bytes)
 	}
 	checked := make(map[string]bool)
 	for {
@@ -39,18 +48,16 @@ func (s *Store) CheckBlocks(progress func(bytes int64) error) error {
 			return fmt.Errorf("check blocks of table %q: %w", s.table, err)
 		}
 		// A compaction removes files that were listed and are not read yet; what it makes is read in the next round.
-		more := false
-		for _, name := range names {
-			if checked[name] {
-				continue
-			}
-			more, checked[name] = true, true
-			if err := s.checkFile(name, progress); err != nil {
-				return fmt.Errorf("check blocks of table %q: %w", s.table, err)
-			}
-		}
-		if !more {
+		names = slices.DeleteFunc(names, func(name string) bool {
+			was := checked[name]
+			checked[name] = true
+			return was
+		})
+		if len(names) == 0 {
 			return nil
+		}
+		if err := Parallel(workers, len(names), func(_, i int) error { return s.checkFile(names[i], tell) }); err != nil {
+			return fmt.Errorf("check blocks of table %q: %w", s.table, err)
 		}
 	}
 }

@@ -44,8 +44,11 @@ func TestCheckBlocksFindsEveryFlippedBit(t *testing.T) {
 	defer closeAll(t, d)
 	defer closeAll(t, s)
 	var read int64
-	if err := s.CheckBlocks(func(n int64) error { read += n; return nil }); err != nil {
-		t.Fatal(err)
+	for _, workers := range []int{3, 0} {
+		read = 0
+		if err := s.CheckBlocks(workers, func(n int64) error { read += n; return nil }); err != nil {
+			t.Fatal(err)
+		}
 	}
 	files, err := s.sstables()
 	if err != nil || len(files) < 2 {
@@ -80,7 +83,7 @@ func TestCheckBlocksFindsEveryFlippedBit(t *testing.T) {
 				stores = append(stores, r)
 			}
 			for _, store := range stores {
-				err := store.CheckBlocks(nil)
+				err := store.CheckBlocks(n%4, nil)
 				var where *FileError
 				if !errors.Is(err, messages.ErrDataLoss) || !errors.As(err, &where) || path.Base(where.Path) != name {
 					t.Errorf("byte %d of %d of %s: %v", at, len(sound), name, err)
@@ -95,7 +98,7 @@ func TestCheckBlocksFindsEveryFlippedBit(t *testing.T) {
 	if read < size {
 		t.Errorf("%d B were read of %d", read, size)
 	}
-	if err := s.CheckBlocks(nil); err != nil {
+	if err := s.CheckBlocks(1, nil); err != nil {
 		t.Errorf("whole again: %v", err)
 	}
 }
@@ -106,7 +109,7 @@ func TestCheckBlocksBesideCompactions(t *testing.T) {
 	d, s := manySSTables(t, mem)
 	defer closeAll(t, d)
 	rounds := 0
-	err := s.CheckBlocks(func(int64) error {
+	err := s.CheckBlocks(1, func(int64) error {
 		if rounds++; rounds > 3 {
 			return nil
 		}
@@ -118,7 +121,7 @@ func TestCheckBlocksBesideCompactions(t *testing.T) {
 	}
 	// What a compaction makes meanwhile is looked at as well.
 	made := false
-	err = s.CheckBlocks(func(int64) error {
+	err = s.CheckBlocks(1, func(int64) error {
 		if made {
 			return nil
 		}
@@ -143,7 +146,7 @@ func TestCheckBlocksBesideCompactions(t *testing.T) {
 		t.Errorf("with damage in a file that is new: %v", err)
 	}
 	errStop := errors.New("stop")
-	if err := s.CheckBlocks(func(int64) error { return errStop }); !errors.Is(err, errStop) || errors.Is(err, messages.ErrDataLoss) {
+	if err := s.CheckBlocks(1, func(int64) error { return errStop }); !errors.Is(err, errStop) || errors.Is(err, messages.ErrDataLoss) {
 		t.Errorf("stopped: %v", err)
 	}
 	files, err := s.sstables()
@@ -153,11 +156,11 @@ func TestCheckBlocksBesideCompactions(t *testing.T) {
 	if err := mem.Remove(mem.PathJoin(s.path, files[0])); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.CheckBlocks(nil); !errors.Is(err, messages.ErrDataLoss) || !strings.Contains(fmt.Sprint(err), files[0]) {
+	if err := s.CheckBlocks(1, nil); !errors.Is(err, messages.ErrDataLoss) || !strings.Contains(fmt.Sprint(err), files[0]) {
 		t.Errorf("with %s missing: %v", files[0], err)
 	}
 	closeAll(t, s)
-	if err := s.CheckBlocks(nil); !errors.Is(err, ErrClosed) {
+	if err := s.CheckBlocks(1, nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("closed: %v", err)
 	}
 }
@@ -167,7 +170,7 @@ func TestCheckBlocksEndsWithItsStore(t *testing.T) {
 	d, s := manySSTables(t, vfs.NewMem())
 	closing := make(chan error, 1)
 	calls := 0
-	err := s.CheckBlocks(func(int64) error {
+	err := s.CheckBlocks(1, func(int64) error {
 		if calls++; calls == 1 {
 			go func() { closing <- s.Close() }()
 			<-s.handle.stop

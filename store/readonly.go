@@ -116,14 +116,14 @@ func (d *Directory) ReadLineage(table, lineage string, scan bool, progress func(
 	if !scan {
 		return record, nil
 	}
-	if err := s.CheckBlocks(func(int64) error { return progress() }); err != nil {
+	if err := s.CheckBlocks(1, func(int64) error { return progress() }); err != nil {
 		return nil, err
 	}
 	n, err := s.Snapshot()
 	if err != nil {
 		return nil, err
 	}
-	sums, err := n.Sums(progress)
+	sums, err := n.Sums(1, progress)
 	if err := errors.Join(err, n.Close()); err != nil {
 		return nil, err
 	}

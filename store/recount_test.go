@@ -136,7 +136,7 @@ func TestSumsTellProgressAndStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	calls := 0
-	got, err := n.Sums(func() error { calls++; return nil })
+	got, err := n.Sums(1, func() error { calls++; return nil })
 	if want := sumsOfRows(rows(t, s)); err != nil || got != want {
 		t.Errorf("sums %v, %v, want %v", got, err, want)
 	}
@@ -145,7 +145,7 @@ func TestSumsTellProgressAndStop(t *testing.T) {
 	}
 	for at := range calls {
 		asked := 0
-		got, err := n.Sums(func() error {
+		got, err := n.Sums(1, func() error {
 			if asked++; asked == at+1 {
 				return errFault
 			}
@@ -156,7 +156,7 @@ func TestSumsTellProgressAndStop(t *testing.T) {
 		}
 	}
 	closed := make(chan error, 1)
-	_, err = n.Sums(func() error {
+	_, err = n.Sums(1, func() error {
 		go func() { closed <- s.Close() }()
 		<-s.handle.stop
 		return nil
