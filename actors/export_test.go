@@ -78,10 +78,23 @@ func ThinOut(history *messages.History, now time.Time, runs ...*messages.RunHist
 	for _, run := range runs {
 		addRun(history, run)
 	}
-	thinOut(history, now)
+	members := make(map[string]bool)
+	for _, table := range history.GetTables() {
+		members[table.GetTable()] = true
+	}
+	thinOut(history, now, members)
+}
+
+// ThinOutBut is thinOut where these tables alone are members.
+func ThinOutBut(history *messages.History, now time.Time, members ...string) {
+	all := make(map[string]bool)
+	for _, member := range members {
+		all[member] = true
+	}
+	thinOut(history, now, all)
 }
 
 // Thinned is thinned.
-func Thinned(points []*messages.SizePoint, now time.Time, wider time.Duration) []*messages.SizePoint {
+func Thinned(points []*messages.SizePoint, now time.Time, wider int) []*messages.SizePoint {
 	return thinned(points, now, wider)
 }

@@ -55,7 +55,6 @@ func Start(ctx context.Context, system *actor.ActorSystem, config Config) (*Gabi
 	}
 	t.scheduler.start()
 	t.drill.start()
-	t.historian.start()
 	t.aside("sweep of undo", func() {
 		if err := t.sweep(listTimeout); err != nil {
 			config.Logger.Warn("undo whose life has ended is not removed", "error", err)
@@ -188,6 +187,7 @@ func (t *tree) spawn(ctx context.Context) (*Gabion, error) {
 	stream := t.system.EventStream
 	t.publisher.subscribe(func(event proto.Message) { stream.Publish(event) })
 	t.events.start(t)
+	t.historian.start()
 	for _, m := range t.members.list() {
 		go m.keep()
 	}

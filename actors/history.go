@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -37,15 +38,20 @@ type historian struct {
 	mu      sync.Mutex
 	history *messages.History // nil until the file was read, or could not be
 
-	// saves is set once what is there is known and may be replaced. The goroutine's alone, like newer.
-	saves, newer bool
+	// writing is set while the file is read or written.
+	writing atomic.Bool
+
+	// The goroutine's alone: saves is set once what is there is known and may be replaced; newer where it is of a newer format;
+	// unsaved while something was noted that the file does not have; members are the tables that there were at the last measure.
+	saves, newer, unsaved bool
+	members               map[string]bool
 }
 
 func newHistorian(t *tree) *historian {
 	return &historian{tree: t, runs: make(chan *messages.BackupComplete, runsQueued)}
 }
 
-// start begins to note.
+// start begins to note; called before there are actors, any of which may stop the tree.
 func (h *historian) start() {
 	if h.tree.config.ReadOnly {
 		return
@@ -69,6 +75,9 @@ func (h *historian) wait() {
 	}
 }
 
+// writes tells whether the goroutine is at the file: a disk that hangs keeps it there.
+func (h *historian) writes() bool { return h.writing.Load() }
+
 // work is the goroutine. It ends, with the last runs noted, when nothing is published any more.
 func (h *historian) work(over <-chan struct{}) {
 	defer close(h.gone)
@@ -77,7 +86,9 @@ func (h *historian) work(over <-chan struct{}) {
 			h.tree.config.Logger.Error("history panicked: nothing is noted any more", "reason", reason, "stack", string(debug.Stack()))
 		}
 	}()
+	h.writing.Store(true)
 	h.load()
+	h.writing.Store(false)
 	timer := time.NewTimer(historyFirst)
 	defer timer.Stop()
 	for {
@@ -87,7 +98,7 @@ func (h *historian) work(over <-chan struct{}) {
 		case run := <-h.runs:
 			h.note(run)
 		case <-over:
-			if h.noteLast() {
+			if h.noteLast(); h.unsaved {
 				h.save()
 			}
 			return
@@ -120,33 +131,33 @@ func (h *historian) load() {
 	h.history = history
 }
 
-// noteLast adds the runs that wait, and tells whether there were any.
-func (h *historian) noteLast() (any bool) {
+// noteLast adds the runs that wait.
+func (h *historian) noteLast() {
 	for {
 		select {
 		case run := <-h.runs:
 			h.note(run)
-			any = true
 		default:
-			return any
+			return
 		}
 	}
 }
 
 // note adds a run that has ended.
 func (h *historian) note(run *messages.BackupComplete) {
-	set := &messages.BackupSet{RunId: run.GetRunId(), Label: run.GetLabel(), Started: run.GetStarted(), Finished: run.GetFinished(),
-		Results: slices.Concat(run.GetBackedUp(), run.GetFailed())}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	addRun(h.history, runOf(set))
+	addRun(h.history, runOf(run))
+	h.unsaved = true
 }
 
-// measure adds a point for each table that is open.
+// measure adds a point for each table that is open, and forgets those that were dropped since the last time.
 func (h *historian) measure() {
 	at := timestamppb.Now()
 	var points []*messages.TableHistory
+	before, now := h.members, make(map[string]bool)
 	for _, m := range h.tree.members.shown() {
+		now[m.name] = true
 		row := m.health()
 		if row.GetState() != messages.TableState_TABLE_STATE_OPEN || row.GetDiskBytes() == 0 {
 			continue // nothing is known of its files
@@ -159,11 +170,17 @@ func (h *historian) measure() {
 	for _, p := range points {
 		addPoint(h.history, p)
 	}
-	thinOut(h.history, at.AsTime())
+	h.history.Tables = slices.DeleteFunc(h.history.GetTables(), func(t *messages.TableHistory) bool {
+		return before[t.GetTable()] && !now[t.GetTable()] // members leave when they are dropped, and not before
+	})
+	thinOut(h.history, at.AsTime(), now)
+	h.members, h.unsaved = now, true
 }
 
 // save writes the file. A crash costs what was noted since the last time.
 func (h *historian) save() {
+	h.writing.Store(true)
+	defer h.writing.Store(false)
 	if !h.saves && !h.newer {
 		h.load()
 	}
@@ -175,7 +192,9 @@ func (h *historian) save() {
 	h.mu.Unlock()
 	if err := h.tree.directory.WriteHistory(history); err != nil {
 		h.tree.config.Logger.Warn("history is not written", "error", err)
+		return
 	}
+	h.unsaved = false
 }
 
 // listHistory answers ListHistory.

@@ -1,6 +1,8 @@
 package actors_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -60,7 +62,7 @@ func TestHistory(t *testing.T) {
 		}
 		h.settle()
 		before := h.history()
-		if runs := before.GetRuns(); len(runs) != 1 || runs[0].GetBackedUp() != 1 || runs[0].GetFailed() != 1 || runs[0].GetLabel() != "noon" ||
+		if runs := before.GetRuns(); len(runs) != 1 || runs[0].GetCarriedForward() != 0 || runs[0].GetBackedUp() != 1 || runs[0].GetFailed() != 1 || runs[0].GetLabel() != "noon" ||
 			runs[0].GetBytes() == 0 || runs[0].GetBytes() != runs[0].GetCopiedBytes() || runs[0].GetFinished() == nil {
 			t.Errorf("runs %v", runs)
 		}
@@ -71,9 +73,14 @@ func TestHistory(t *testing.T) {
 		if got, want := after.String(), before.String(); got != want {
 			t.Errorf("after a restart %s, want %s", got, want)
 		}
-		narrow, err := h.g.History(h.Context(), &messages.ListHistory{Tables: []string{"b"}, Since: timestamppb.New(time.Now())})
-		if err != nil || len(narrow.GetTables()) != 0 || len(narrow.GetRuns()) > 1 {
-			t.Errorf("of one table since now: %v, %v", narrow, err)
+		pass(time.Second)
+		since := timestamppb.New(time.Now())
+		h.backup()
+		h.settle()
+		narrow, err := h.g.History(h.Context(), &messages.ListHistory{Tables: []string{"b"}, Since: since})
+		if err != nil || len(narrow.GetTables()) != 1 || len(pointsOf(narrow, "b")) != 1 ||
+			len(narrow.GetRuns()) != 1 || narrow.GetRuns()[0].GetCarriedForward() != 1 || narrow.GetRuns()[0].GetBackedUp() != 1 {
+			t.Errorf("of one table since a second ago: %v, %v", narrow, err)
 		}
 		if _, err := h.g.History(h.Context(), &messages.ListHistory{Since: &timestamppb.Timestamp{Nanos: -1}}); err == nil {
 			t.Error("no time was taken as one")
@@ -121,73 +128,87 @@ func TestHungHistory(t *testing.T) {
 	})
 }
 
-// TestHistoryThins: two years of it stay small, dense where they are young.
-func TestHistoryThins(t *testing.T) {
-	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
-	var points []*messages.SizePoint
-	for at := now.Add(-3 * 365 * 24 * time.Hour); !at.After(now); at = at.Add(10 * time.Minute) {
-		points = append(points, &messages.SizePoint{Time: timestamppb.New(at)})
-	}
-	left := actors.Thinned(points, now, 1)
-	count := func(from, to time.Duration) (n int) {
-		for _, p := range left {
-			if age := now.Sub(p.GetTime().AsTime()); age >= from && age < to {
-				n++
+// TestHungHistoryHoldsTheLock: a stop that gives up says what it waited for, and nobody else has the directory while the file may
+// still be written.
+func TestHungHistoryHoldsTheLock(t *testing.T) {
+	for _, kind := range []string{"create", "open"} {
+		bubble(t, actors.Config{Tables: []string{"a"}}, func(h *host) {
+			h.stop()
+			release := h.fs.hang(h.T, func(o fileOp) bool { return o.kind == kind && strings.Contains(o.path, "history.json") })
+			h.start()
+			for i := range 6 { // the first may be being written, the others wait
+				h.put("a", "key", fmt.Sprint(i))
+				h.backup()
 			}
-		}
-		return n
-	}
-	const day = 24 * time.Hour
-	if n := count(0, day); n < 140 || n > 150 {
-		t.Errorf("%d points of the last day", n)
-	}
-	if n := count(day, 30*day); n < 110 || n > 125 {
-		t.Errorf("%d points of the last month", n)
-	}
-	if n := count(30*day, 730*day); n < 95 || n > 105 {
-		t.Errorf("%d points of two years", n)
-	}
-	if n := count(731*day, 10000*day); n != 0 {
-		t.Errorf("%d older points", n)
-	}
-	if again := actors.Thinned(left, now, 1); len(again) != len(left) {
-		t.Errorf("thinned twice %d of %d stay", len(again), len(left))
-	}
-	if wide := actors.Thinned(points, now, 10); len(wide) > len(left)/8 {
-		t.Errorf("of %d points %d stay where they are to be few", len(left), len(wide))
-	}
-	if last := left[len(left)-1]; !last.GetTime().AsTime().Equal(now) {
-		t.Errorf("the newest is %v", last)
+			h.settle()
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			err := h.g.Stop(ctx)
+			if err == nil {
+				t.Fatalf("%s hangs: stopped", kind)
+			}
+			wantText(t, err.Error(), "history still waits for its disk")
+			if _, err := actors.Start(h.Context(), h.system, h.config); err == nil {
+				t.Fatalf("%s hangs: the directory was released", kind)
+			}
+			release()
+			h.settle()
+			h.start()
+			h.settle()
+			if got := h.history(); len(got.GetRuns()) != 6 {
+				t.Errorf("%s hung: history %v", kind, got)
+			}
+		})
 	}
 }
 
-// TestHistoryStaysSmall: of many runs the newest stay, and of many tables fewer points each.
-func TestHistoryStaysSmall(t *testing.T) {
-	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
-	points := func(tables int) (n int) {
-		history := &messages.History{}
-		for i := range tables {
-			table := &messages.TableHistory{Table: fmt.Sprintf("t%03d", i)}
-			for at := now.Add(-24 * time.Hour); at.Before(now); at = at.Add(10 * time.Minute) {
-				table.Points = append(table.Points, &messages.SizePoint{Time: timestamppb.New(at)})
-			}
-			history.Tables = append(history.Tables, table)
+// TestHistoryOfTheLastRun: what a run before a stop came to is noted, also where the disk did not take it at first.
+func TestHistoryOfTheLastRun(t *testing.T) {
+	bubble(t, actors.Config{Tables: []string{"a"}}, func(h *host) {
+		h.backup() // and at once
+		h.stop()
+		h.start()
+		h.settle()
+		if got := h.history(); len(got.GetRuns()) != 1 {
+			t.Errorf("after a stop %v", got)
 		}
-		actors.ThinOut(history, now)
-		return len(history.GetTables()[0].GetPoints())
-	}
-	if few, many := points(100), points(1000); few < 140 || many > few/9 {
-		t.Errorf("%d points of each of 100 tables, %d of 1,000", few, many)
-	}
-	var runs []*messages.RunHistory
-	for i := range 1500 {
-		runs = append(runs, &messages.RunHistory{RunId: fmt.Sprintf("%04d", (i*7)%1500)}) // in any order
-	}
-	history := &messages.History{}
-	actors.ThinOut(history, now, append(runs, runs[0])...)
-	if got := history.GetRuns(); len(got) != 1000 || got[0].GetRunId() != "0500" || got[999].GetRunId() != "1499" {
-		t.Errorf("%d runs, from %v", len(got), got[0])
-	}
+		heal := h.fs.on(func(o fileOp) bool { return strings.Contains(o.path, "history.json") }, func(fileOp) error { return errInjected })
+		h.put("a", "key", "value")
+		h.backup()
+		h.settle()
+		heal()
+		h.stop()
+		h.start()
+		h.settle()
+		if got := h.history(); len(got.GetRuns()) != 2 {
+			t.Errorf("after a disk that was full, and a stop, %v", got)
+		}
+	})
+}
+
+// TestHistoryForgetsWhatIsDropped, and nothing else: a table that is closed, or not configured for a while, is there still.
+func TestHistoryForgetsWhatIsDropped(t *testing.T) {
+	bubble(t, actors.Config{Tables: []string{"a", "closed", "dropped", "old"}}, func(h *host) {
+		pass(2 * time.Minute)
+		if got := h.history(); len(got.GetTables()) != 4 {
+			t.Fatalf("history %v", got)
+		}
+		h.stop()
+		h.config.Tables = []string{"a", "closed", "dropped"}
+		h.start()
+		pass(2 * time.Minute)
+		if err := errors.Join(h.g.CloseTable(h.Context(), "closed"), h.g.DropTable(h.Context(), "dropped")); err != nil {
+			t.Fatal(err)
+		}
+		pass(20 * time.Minute)
+		var names []string
+		for _, table := range h.history().GetTables() {
+			names = append(names, table.GetTable())
+		}
+		if got := strings.Join(names, " "); got != "a closed old" {
+			t.Errorf("history of %s", got)
+		}
+	})
 }
 
 // TestHistoryThatIsNotGiven: a disk that does not give the file at a start costs none of it; what is damaged begins anew.

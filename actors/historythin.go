@@ -2,6 +2,7 @@ package actors
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -13,19 +14,24 @@ const (
 	mostRuns = 1000
 	// mostTables is how many tables have points as dense as spans says; with more of them each has fewer.
 	mostTables = 100
+	// mostPoints is how many points a table has at most: more than spans leave in four years of a clock that nobody sets.
+	mostPoints = 500
+	// forgottenAfter is how long a table that nobody opens any more keeps its points.
+	forgottenAfter = 2 * 365 * 24 * time.Hour
 )
 
-// spans say how dense points are: of those up to an age the newest of every stretch stays. What is older than all of them goes.
+// spans say how dense points are: of those up to an age the newest of every stretch stays. None goes for its age alone: a clock
+// that was wrong for a while would take all of them along.
 var spans = []struct{ age, stretch time.Duration }{
 	{24 * time.Hour, historyEvery},
 	{30 * 24 * time.Hour, 6 * time.Hour},
-	{2 * 365 * 24 * time.Hour, 7 * 24 * time.Hour},
+	{math.MaxInt64, 7 * 24 * time.Hour},
 }
 
-// runOf sums a set up.
-func runOf(set *messages.BackupSet) *messages.RunHistory {
-	run := &messages.RunHistory{RunId: set.GetRunId(), Label: set.GetLabel(), Started: set.GetStarted(), Finished: set.GetFinished()}
-	for _, result := range set.GetResults() {
+// runOf sums a run up.
+func runOf(ended *messages.BackupComplete) *messages.RunHistory {
+	run := &messages.RunHistory{RunId: ended.GetRunId(), Label: ended.GetLabel(), Started: ended.GetStarted(), Finished: ended.GetFinished()}
+	for _, result := range slices.Concat(ended.GetBackedUp(), ended.GetFailed()) {
 		run.Bytes += result.GetBytes()
 		run.CopiedBytes += result.GetCopiedBytes()
 		switch result.GetOutcome() {
@@ -67,43 +73,41 @@ func addPoint(history *messages.History, table *messages.TableHistory) {
 	of.Points = append(of.GetPoints(), table.GetPoints()...)
 }
 
-// thinOut leaves what spans says, and no table without points.
-func thinOut(history *messages.History, now time.Time) {
-	wider := time.Duration(1 + (len(history.GetTables())-1)/mostTables)
+// thinOut leaves what spans says, mostPoints at most, and of tables that are not among the members only those that are not forgotten.
+func thinOut(history *messages.History, now time.Time, members map[string]bool) {
+	wider := 1 + max(0, len(members)-1)/mostTables
 	history.Tables = slices.DeleteFunc(history.GetTables(), func(table *messages.TableHistory) bool {
 		table.Points = thinned(table.GetPoints(), now, wider)
-		return len(table.GetPoints()) == 0
+		if len(table.GetPoints()) == 0 {
+			return true
+		}
+		newest := table.GetPoints()[len(table.GetPoints())-1].GetTime().AsTime()
+		return !members[table.GetTable()] && now.Sub(newest) > forgottenAfter
 	})
 }
 
-// thinned returns the points that stay, of those in the order of time. One that lies ahead of the clock counts as of now.
-func thinned(points []*messages.SizePoint, now time.Time, wider time.Duration) []*messages.SizePoint {
+// thinned returns the points that stay, by time. One that lies ahead of the clock counts as of now.
+func thinned(points []*messages.SizePoint, now time.Time, wider int) []*messages.SizePoint {
+	slices.SortStableFunc(points, func(a, b *messages.SizePoint) int { return a.GetTime().AsTime().Compare(b.GetTime().AsTime()) })
 	type stretch struct {
 		of    time.Duration
 		index int64
 	}
-	at := func(p *messages.SizePoint) (stretch, bool) {
+	at := func(p *messages.SizePoint) stretch {
 		t := p.GetTime().AsTime()
 		for _, s := range spans {
 			if now.Sub(t) <= s.age {
-				of := s.stretch * wider
-				return stretch{of, t.UnixNano() / int64(of)}, true
+				of := s.stretch * time.Duration(wider)
+				return stretch{of, t.UnixNano() / int64(of)}
 			}
 		}
-		return stretch{}, false
+		return stretch{}
 	}
 	var left []*messages.SizePoint
 	for i, p := range points {
-		mine, young := at(p)
-		if !young {
-			continue
+		if i+1 == len(points) || at(points[i+1]) != at(p) {
+			left = append(left, p)
 		}
-		if i+1 < len(points) {
-			if next, _ := at(points[i+1]); next == mine {
-				continue
-			}
-		}
-		left = append(left, p)
 	}
-	return left
+	return left[max(0, len(left)-max(1, mostPoints/wider)):]
 }

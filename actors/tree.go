@@ -220,6 +220,9 @@ func (t *tree) stop(ctx context.Context) {
 			if t.events.writes() {
 				err = errors.New("event log still waits for its disk")
 			}
+			if t.historian.writes() {
+				err = errors.New("history still waits for its disk")
+			}
 		}
 	}
 	t.stopErr = messages.WithHint(fmt.Errorf("stop: %w: %w", context.Cause(ctx), err),
