@@ -19,10 +19,12 @@ type certificate struct {
 	certFile, keyFile string
 	logger            *slog.Logger
 
-	mu     sync.Mutex
-	now    *tls.Certificate
-	of     [2]time.Time // when the files changed last
-	looked time.Time
+	mu      sync.Mutex
+	now     *tls.Certificate
+	looked  time.Time
+	looking bool
+
+	of [2]time.Time // when the files changed last; for the one goroutine that looks
 }
 
 // loadCertificate reads the files; empty paths are none.
@@ -52,18 +54,26 @@ func (c *certificate) load(of [2]time.Time) error {
 	if err != nil {
 		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.now, c.of = &loaded, of
 	return nil
 }
 
-// get is for tls.Config.GetCertificate. Files that cannot be read, as while they are being replaced, leave the old one.
+// get is for tls.Config.GetCertificate. It waits for no disk: the files are looked at beside, and what they hold serves from the
+// next connection on.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.looked) < certificateLook {
-		return c.now, nil
+	if !c.looking && time.Since(c.looked) >= certificateLook {
+		c.looking = true
+		go c.look()
 	}
-	c.looked = time.Now()
+	return c.now, nil
+}
+
+// look reads the files if they have changed. What cannot be read, as while it is being replaced, leaves the old certificate.
+func (c *certificate) look() {
 	if of := c.changed(); of != c.of {
 		if err := c.load(of); err != nil {
 			c.logger.Warn("certificate cannot be read anew: the old one serves", "error", err)
@@ -71,5 +81,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			c.logger.Info("certificate read anew", "file", c.certFile)
 		}
 	}
-	return c.now, nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.looked, c.looking = time.Now(), false
 }

@@ -32,8 +32,10 @@ func overPipe(t *testing.T, answer http.HandlerFunc) (*Socket, net.Conn) {
 	ending, end := context.WithCancel(t.Context())
 	b := bounds{request: 1 << 20, header: headerTimeout, stall: stallTimeout}
 	listener := make(pipes)
-	s := &Socket{dir: t.TempDir(), end: end,
-		endpoint: serve("socket", listener, &http.Server{Handler: bounded(ending, b, answer)}, b, slog.New(slog.DiscardHandler))}
+	server := &http.Server{Handler: bounded(ending, b, answer), Protocols: new(http.Protocols)}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
+	s := &Socket{dir: t.TempDir(), end: end, endpoint: serve("socket", listener, server, b, slog.New(slog.DiscardHandler))}
 	conn, served := net.Pipe()
 	listener <- served
 	t.Cleanup(func() {

@@ -153,15 +153,21 @@ func clean(at string) bool {
 	return cleaned == at
 }
 
-// recovering answers a request on which the handler panicked.
+// recovering answers a request on which the handler panicked. An answer that has begun is cut off: whoever gets it must not take it
+// for the whole.
 func (h *Handler) recovering(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			reason := recover()
-			if reason == nil || reason == http.ErrAbortHandler {
+			if reason == nil {
 				return
 			}
-			h.logger.Error("request panicked", "path", r.URL.Path, "reason", fmt.Sprint(reason), "stack", string(debug.Stack()))
+			if reason != http.ErrAbortHandler {
+				h.logger.Error("request panicked", "path", r.URL.Path, "reason", fmt.Sprint(reason), "stack", string(debug.Stack()))
+			}
+			if answer, ok := w.(*boundedWriter); reason == http.ErrAbortHandler || ok && answer.begun {
+				panic(http.ErrAbortHandler)
+			}
 			h.refuse(w, r, &refused{http.StatusInternalServerError, messages.Failf(messages.Code_CODE_INTERNAL, "the server panicked on the request")})
 		}()
 		next.ServeHTTP(w, r)

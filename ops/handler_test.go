@@ -350,15 +350,6 @@ func TestHandlerOptions(t *testing.T) {
 	}
 }
 
-// TestPanickingPage is answered, and leaves the host alive.
-func TestPanickingPage(t *testing.T) {
-	f := newFace(t, HandlerOptions{}, nil)
-	f.handler.answer = f.handler.recovering(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("oh") }))
-	if got := f.ask("GET", "/", "", asPage); got.StatusCode != 500 || strings.Contains(got.body, "oh</p>") {
-		t.Errorf("%s %s", got.Status, got.body)
-	}
-}
-
 // TestKeptConnection: a connection that is kept serves what comes later, of the handler and of the host's own routes: the time that
 // a client had to take an answer ends with that answer.
 func TestKeptConnection(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/gabiondb/gabion/messages"
@@ -44,7 +45,11 @@ func bounded(ending context.Context, b bounds, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		writer := &boundedWriter{ResponseWriter: w, control: control, stall: b.stall, ending: ending}
-		defer context.AfterFunc(ending, func() { _ = control.SetWriteDeadline(time.Now().Add(endGrace)) })()
+		stop := context.AfterFunc(ending, writer.hurry)
+		defer func() {
+			stop()
+			writer.leave()
+		}()
 		r.Body = &boundedBody{body: r.Body, control: control, bounds: b}
 		next.ServeHTTP(writer, r)
 	})
@@ -99,28 +104,77 @@ func (b *boundedBody) tooLarge() error {
 // Close implements io.Closer.
 func (b *boundedBody) Close() error { return b.body.Close() }
 
-// boundedWriter is an answer that its client must keep taking.
+// boundedWriter is an answer that its client must keep taking. There is a deadline only while something is written: over HTTP/2 one
+// that passes resets the stream, whether anybody writes or not.
 type boundedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	stall   time.Duration
 	ending  context.Context
+	// begun is set once something was written. The handler's goroutine's alone.
+	begun bool
+
+	mu            sync.Mutex
+	writing, left bool
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *boundedWriter) WriteHeader(status int) {
+	w.begun = true
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements io.Writer.
 func (w *boundedWriter) Write(p []byte) (int, error) {
-	w.extend()
+	w.begun = true
+	w.limit(true)
+	defer w.limit(false)
 	return w.ResponseWriter.Write(p)
 }
 
 // Flush implements http.Flusher, which streams need.
-func (w *boundedWriter) Flush() {
-	w.extend()
-	_ = w.control.Flush() // the next write tells
+func (w *boundedWriter) Flush() { _ = w.FlushError() } // the next write tells
+
+// FlushError is Flush for http.ResponseController.
+func (w *boundedWriter) FlushError() error {
+	w.begun = true
+	w.limit(true)
+	defer w.limit(false)
+	return w.control.Flush()
 }
 
 // Unwrap is for http.ResponseController.
 func (w *boundedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// limit sets the deadline of a write that begins, or takes it away with one that has ended.
+func (w *boundedWriter) limit(writing bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.writing = writing
+	if writing {
+		w.extend()
+	} else {
+		_ = w.control.SetWriteDeadline(time.Time{})
+	}
+}
+
+// hurry gives a write that is under way less time, once the service ends.
+func (w *boundedWriter) hurry() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.writing && !w.left {
+		w.extend()
+	}
+}
+
+// leave ends the handler's part. What the server still has to send has a deadline; nothing touches the answer from here on: it
+// is no longer ours, and over HTTP/2 no longer there.
+func (w *boundedWriter) leave() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.extend()
+	w.left = true
+}
 
 func (w *boundedWriter) extend() {
 	wait := w.stall

@@ -1,0 +1,52 @@
+//go:build !windows
+
+package ops
+
+import (
+	"log/slog"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestCertificateOnAHungDisk serves on, whether it was read anew or not, and with one goroutine that waits.
+func TestCertificateOnAHungDisk(t *testing.T) {
+	certFile, keyFile, _ := certify(t, t.TempDir(), 1)
+	c, err := loadCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := c.now
+	looking := func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.looking
+	}
+	if err := os.Remove(certFile); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(certFile, 0o600); err != nil { // whoever reads it waits for a writer
+		t.Fatal(err)
+	}
+	for began := time.Now(); time.Since(began) < 2*certificateLook; {
+		if got, err := c.get(nil); err != nil || got != first {
+			t.Fatalf("%v, %v", got, err)
+		}
+	}
+	if !looking() {
+		t.Fatal("nobody reads the files")
+	}
+	writer, err := os.OpenFile(certFile, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return !looking() })
+	if got, err := c.get(nil); err != nil || got != first {
+		t.Errorf("afterwards %v, %v", got, err)
+	}
+	waitFor(t, func() bool { return !looking() })
+}
