@@ -32,6 +32,10 @@ func (g *Gabion) FollowEvents(ctx context.Context, m *messages.ListEvents) iter.
 	}
 }
 
+// NewestEvent is the number of the event that was published last, 0 before the first: whoever follows from it on misses none that
+// comes.
+func (g *Gabion) NewestEvent() uint64 { return g.tree.publisher.newest() }
+
 // follower is what one FollowEvents has yielded.
 type follower struct {
 	g     *Gabion

@@ -69,6 +69,13 @@ func (p *publisher) publish(event proto.Message) {
 	}
 }
 
+// newest is the number of the last event.
+func (p *publisher) newest() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seq
+}
+
 // begin makes the next event's number the one after last.
 func (p *publisher) begin(last uint64) {
 	p.mu.Lock()

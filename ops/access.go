@@ -105,12 +105,8 @@ func (g *guard) of(r *http.Request) access {
 }
 
 func (g *guard) shown(r *http.Request) access {
-	if header := r.Header.Get("Authorization"); header != "" {
-		// A token that is wrong is not made good by a session.
-		scheme, token, _ := strings.Cut(header, " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			return nobody
-		}
+	// A token that is wrong is not made good by a session. What else a browser sends may be the host's own, which asked for it.
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		return g.withToken(strings.TrimSpace(token))
 	}
 	cookie, err := r.Cookie(sessionName)

@@ -94,10 +94,13 @@ func TestSession(t *testing.T) {
 	sign := func(token string) string {
 		got := f.ask("POST", "/login", "token="+token, form, asPage)
 		cookies := got.Cookies()
-		if got.StatusCode != 303 || len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteStrictMode || strings.Contains(cookies[0].Value, token) {
+		if got.StatusCode != 303 || len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteStrictMode || cookies[0].Secure || strings.Contains(cookies[0].Value, token) {
 			t.Fatalf("%s %v", got.Status, cookies)
 		}
 		return "Cookie: " + cookies[0].Name + "=" + cookies[0].Value
+	}
+	if got := f.ask("POST", "/login", "token="+adminToken, form, "X-Forwarded-Proto: https"); len(got.Cookies()) != 1 || !got.Cookies()[0].Secure {
+		t.Errorf("behind a proxy with TLS: %v", got.Cookies())
 	}
 	asAdmin, asReader := sign(adminToken), sign(readToken_)
 	if got := f.ask("GET", "/", "", asPage, asAdmin); got.StatusCode != 200 || !strings.Contains(got.body, "data-action") || !strings.Contains(got.body, "Sign out") {
@@ -116,6 +119,12 @@ func TestSession(t *testing.T) {
 	}
 	if got := f.ask("GET", "/", "", asPage, asAdmin, "Authorization: Bearer wrong"); got.StatusCode != 303 {
 		t.Errorf("a wrong token beside a session: %s", got.Status)
+	}
+	if got := f.ask("GET", "/", "", asPage, asAdmin, "Authorization: Basic aG9zdDpwYXNz"); got.StatusCode != 200 {
+		t.Errorf("a session beside what the host asks for: %s", got.Status)
+	}
+	if got := f.ask("GET", "/", "", asPage, "Authorization: Basic "+adminToken); got.StatusCode != 303 {
+		t.Errorf("a token by another scheme: %s", got.Status)
 	}
 	if got := f.ask("POST", "/logout", "", asAdmin); got.StatusCode != 303 || got.Cookies()[0].MaxAge >= 0 {
 		t.Errorf("sign out: %s %v", got.Status, got.Cookies())

@@ -131,7 +131,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.prefix != "" {
 		// As http.StripPrefix does: the caller's request stays as it is.
 		r = r.Clone(r.Context())
-		r.URL.Path, r.URL.RawPath = at, ""
+		r.URL.Path, r.URL.RawPath = at, strings.TrimPrefix(r.URL.RawPath, h.prefix)
 	}
 	if !clean(at) {
 		h.refuse(w, r, &refused{http.StatusNotFound, messages.Failf(messages.Code_CODE_NOT_FOUND, "no such page")})

@@ -78,9 +78,9 @@ func (h *Handler) viewer(r *http.Request) dashboard.Viewer {
 	return dashboard.Viewer{Root: root(r), Known: got != nobody, Admin: got == admin, SignedIn: h.guard.asks() && got != nobody}
 }
 
-// root is the relative URL of the root of the handler.
+// root is the relative URL of the root of the handler, for the path as the browser has it: a slash that is escaped leads nowhere.
 func root(r *http.Request) string {
-	if depth := strings.Count(r.URL.Path, "/") - 1; depth > 0 {
+	if depth := strings.Count(r.URL.EscapedPath(), "/") - 1; depth > 0 {
 		return strings.Repeat("../", depth)
 	}
 	return "./"

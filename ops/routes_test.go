@@ -2,6 +2,7 @@ package ops
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -29,6 +30,28 @@ func TestMethods(t *testing.T) {
 			got := f.ask(c.method, c.path, "")
 			if got.StatusCode != c.want || got.Header.Get("Allow") != c.allow {
 				t.Errorf("%s %s: %s, allows %q, want %d %s, %q", c.method, c.path, got.Status, got.Header.Get("Allow"), c.want, http.StatusText(c.want), c.allow)
+			}
+		}
+	}
+}
+
+// TestEscapedSlash: a path that holds one leads to the handler's own login, whether its prefix was taken away or not.
+func TestEscapedSlash(t *testing.T) {
+	strip := func(h http.Handler) http.Handler { return http.StripPrefix("/deep/gabion", h) }
+	for name, f := range map[string]*face{
+		"stripped": newFace(t, HandlerOptions{AdminToken: adminToken}, strip),
+		"given":    newFace(t, HandlerOptions{AdminToken: adminToken, Prefix: "/deep/gabion"}, nil),
+	} {
+		for path, want := range map[string]string{
+			"/deep/gabion/tables/a%2fb":                "../login",
+			"/deep/gabion/tables/%2f%2fevil.example":   "../login",
+			"/deep/gabion/backups/fruit/a%2fb%2fc":     "../../login",
+			"/deep/gabion/tables/fruit":                "../login",
+			"/deep/gabion/tables/caf%C3%A9%2flatte?q=": "../login",
+		} {
+			got := rawGet(t, strings.TrimSuffix(f.url, "/deep/gabion"), path)
+			if got.StatusCode != http.StatusNotFound && (got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != want) {
+				t.Errorf("%s, %s: %s to %q, want %q", name, path, got.Status, got.Header.Get("Location"), want)
 			}
 		}
 	}

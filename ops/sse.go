@@ -3,7 +3,6 @@ package ops
 import (
 	"context"
 	"fmt"
-	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -22,10 +21,11 @@ const (
 
 // events answers /v1/events by Server-Sent Events (HTML Living Standard, 9.2). Each has the number of the logged event as its
 // id, its kind as its name, and the event as JSON. A client that sends the last id it has, in the header Last-Event-ID or as
-// ?after=, gets all that came since, as far as the log has it; others get what is to come. In between come events named
-// Progress, without an id: all the work on backups that goes on.
+// ?after=, gets all that came since, as far as the log has it; others get what is to come. A stream begins with an id alone, so that
+// one which breaks before its first event is resumed as well. In between come events named Progress, without an id: all the work on
+// backups that goes on.
 func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
-	after, err := lastEvent(r)
+	after, err := lastEvent(r, h.gabion.NewestEvent())
 	if err != nil {
 		h.refuse(w, r, &refused{http.StatusBadRequest, messages.Failf(messages.Code_CODE_INVALID_ARGUMENT, "%v", err).
 			Advise("send the id of the last event, or leave it out")})
@@ -41,13 +41,16 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s := &stream{writer: w, control: http.NewResponseController(w)}
-	s.write(": gabion\n\n")
+	s.write(fmt.Sprintf("id: %d\n\n", after))
 	events := make(chan *messages.LoggedEvent)
 	go func() {
 		defer close(events)
 		for event, err := range h.gabion.FollowEvents(ctx, &messages.ListEvents{After: after}) {
 			if err != nil {
-				continue // the log cannot be read: what is to come goes on
+				if ctx.Err() == nil {
+					h.logger.Warn("event log cannot be read: the stream has what is to come", "error", err)
+				}
+				continue
 			}
 			select {
 			case events <- event:
@@ -80,14 +83,14 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// lastEvent is the number of the last event that the client has; the largest there is where it has none.
-func lastEvent(r *http.Request) (uint64, error) {
+// lastEvent is the number of the last event that the client has, the newest where it does not say.
+func lastEvent(r *http.Request, newest uint64) (uint64, error) {
 	text := r.Header.Get("Last-Event-ID")
 	if text == "" {
 		text = r.URL.Query().Get("after")
 	}
 	if text == "" {
-		return math.MaxUint64, nil
+		return newest, nil
 	}
 	after, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {

@@ -140,22 +140,54 @@ func beginning(text string) string {
 	return string(runes[:min(len(runes), shortText)])
 }
 
+// mostIndented bounds what indenting a value may make of it, in bytes: its spaces grow with the square of what is nested.
+const mostIndented = 1 << 20
+
 // shownValue is a value as text, as indented JSON where it is any, or as a dump in hex; cut says that it is longer.
 func shownValue(value []byte, as string) (text string, cut bool) {
-	if cut = len(value) > shownBytes; cut {
-		value = value[:shownBytes]
-	}
-	switch as {
-	case "hex":
-		return hex.Dump(value), cut
-	case "json":
+	if as == "json" && len(value)*2*depth(value) <= mostIndented {
 		var b bytes.Buffer
 		if json.Indent(&b, value, "", "  ") == nil {
-			return b.String(), cut
+			shown, cut := head(b.Bytes())
+			return string(shown), cut
 		}
 	}
-	if !utf8.Valid(value) && cut {
-		value = bytes.ToValidUTF8(value, nil)
+	if as == "hex" {
+		cut = len(value) > shownBytes
+		return hex.Dump(value[:min(len(value), shownBytes)]), cut
 	}
+	value, cut = head(value)
 	return show.Printable(string(value)), cut
+}
+
+// depth is how deep brackets nest, at most: those within strings count.
+func depth(value []byte) (most int) {
+	now := 0
+	for _, b := range value {
+		switch b {
+		case '[', '{':
+			now++
+			most = max(most, now)
+		case ']', '}':
+			now--
+		}
+	}
+	return most
+}
+
+// head is what is shown of a text. It does not end within a character.
+func head(text []byte) (shown []byte, cut bool) {
+	if len(text) <= shownBytes {
+		return text, false
+	}
+	text = text[:shownBytes]
+	for i := 1; i < utf8.UTFMax; i++ {
+		if start := text[len(text)-i]; utf8.RuneStart(start) {
+			if !utf8.FullRune(text[len(text)-i:]) {
+				text = text[:len(text)-i]
+			}
+			break
+		}
+	}
+	return text, true
 }
