@@ -16,7 +16,7 @@ func TestDocsNameMetricsThatExist(t *testing.T) {
 	if _, err := g.BackupAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	known := counted(t, m)
+	known := families(t, m)
 	known["gabion_next_run_timestamp_seconds"] = nil // there is no schedule here
 	known["gabion_table_fragmentation_ratio"] = nil  // nor any sstable
 	expressions := append(alerts(t), panels(t)...)

@@ -33,7 +33,7 @@ func New(g *actors.Gabion, version string, latest Latest) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()}})
 	build.Set(1)
 	runs := newRuns()
-	m.registry.MustRegister(build, newTables(g, latest), runs, // names that are registered twice are a fault of this package
+	m.registry.MustRegister(build, &tables{gabion: g, latest: latest, runs: runs}, runs, // names that are registered twice are a fault of this package
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.leave = g.Subscribe(runs.handle)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 8, EnableOpenMetrics: true})

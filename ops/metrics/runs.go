@@ -1,7 +1,10 @@
 package metrics
 
 import (
+	"maps"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
@@ -12,10 +15,20 @@ import (
 
 // runs counts runs, verifies and restores by their events.
 type runs struct {
-	ended, backups, verifies, restores *prometheus.CounterVec
-	copied                             prometheus.Counter
-	runSeconds                         prometheus.Histogram
-	verifySeconds, restoreSeconds      prometheus.Histogram
+	ended, verifies, restores     *prometheus.CounterVec
+	copied                        prometheus.Counter
+	runSeconds                    prometheus.Histogram
+	verifySeconds, restoreSeconds prometheus.Histogram
+
+	mu sync.Mutex
+	// tables counts what runs did for each table.
+	tables map[string]*outcomes
+}
+
+// outcomes are how often each came, and when the last did.
+type outcomes struct {
+	counts map[messages.Outcome]int
+	last   time.Time
 }
 
 // The outcomes of a run: of all tables, of some, of none.
@@ -36,8 +49,8 @@ func newRuns() *runs {
 		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "gabion_" + name, Help: help, Buckets: workSeconds})
 	}
 	r := &runs{
+		tables:   make(map[string]*outcomes),
 		ended:    counters("runs_total", "Runs that ended: complete where every table is backed up, partial where some are, failed where none is.", "outcome"),
-		backups:  counters("table_backup_outcomes_total", "What runs did for the table: backed_up, carried_forward where nothing had changed, or failed.", "table", "outcome"),
 		verifies: counters("verifies_total", "Backups that were verified: proven, or red.", "verdict"),
 		restores: counters("restores_total", "Tables that were restored; healed where nobody asked for it.", "healed"),
 		copied: prometheus.NewCounter(prometheus.CounterOpts{Name: "gabion_run_copied_bytes_total",
@@ -60,7 +73,7 @@ func newRuns() *runs {
 }
 
 func (r *runs) all() []prometheus.Collector {
-	return []prometheus.Collector{r.ended, r.backups, r.verifies, r.restores, r.copied, r.runSeconds, r.verifySeconds, r.restoreSeconds}
+	return []prometheus.Collector{r.ended, r.verifies, r.restores, r.copied, r.runSeconds, r.verifySeconds, r.restoreSeconds}
 }
 
 // Describe implements prometheus.Collector.
@@ -92,7 +105,7 @@ func (r *runs) handle(event proto.Message) {
 		r.runSeconds.Observe(between(m.GetStarted(), m.GetFinished()))
 		for _, result := range slices.Concat(m.GetBackedUp(), m.GetFailed()) {
 			r.copied.Add(float64(result.GetCopiedBytes()))
-			r.backups.WithLabelValues(result.GetTable(), lower("OUTCOME_", result.GetOutcome().String())).Inc()
+			r.count(result)
 		}
 	case *messages.BackupVerified:
 		p := m.GetProof()
@@ -106,6 +119,42 @@ func (r *runs) handle(event proto.Message) {
 		r.restores.WithLabelValues(healed).Inc()
 		r.restoreSeconds.Observe(between(m.GetStarted(), m.GetFinished()))
 	}
+}
+
+// count counts what became of a table.
+func (r *runs) count(result *messages.TableResult) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	of := r.tables[result.GetTable()]
+	if of == nil {
+		of = &outcomes{counts: make(map[messages.Outcome]int)}
+		r.tables[result.GetTable()] = of
+	}
+	of.counts[result.GetOutcome()]++
+	of.last = time.Now()
+}
+
+// outcomesOf returns a table's count of each outcome, those that never came among them.
+func (r *runs) outcomesOf(table string) map[messages.Outcome]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make(map[messages.Outcome]int)
+	for number := range messages.Outcome_name {
+		if o := messages.Outcome(number); o != messages.Outcome_OUTCOME_UNSPECIFIED {
+			all[o] = 0
+		}
+	}
+	if of := r.tables[table]; of != nil {
+		maps.Copy(all, of.counts)
+	}
+	return all
+}
+
+// forget takes away the counts of tables that were not there at a time, unless something was counted since.
+func (r *runs) forget(there map[string]bool, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.tables, func(table string, of *outcomes) bool { return !there[table] && of.last.Before(at) })
 }
 
 // between is the time between two, in seconds; a clock that was set back makes it no less than 0.

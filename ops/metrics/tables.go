@@ -20,9 +20,8 @@ const scrapePatience = 2 * time.Second
 type tables struct {
 	gabion *actors.Gabion
 	latest Latest
+	runs   *runs
 }
-
-func newTables(g *actors.Gabion, latest Latest) *tables { return &tables{gabion: g, latest: latest} }
 
 func description(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("gabion_"+name, help, labels, nil)
@@ -48,6 +47,7 @@ var (
 	backupAge      = description("table_last_backup_age_seconds", "How long ago that was; +Inf for never.", "table")
 	proofTime      = description("table_last_proof_timestamp_seconds", "When a backup of the table was last proven to restore; 0 for never.", "table")
 	proofAge       = description("table_last_proof_age_seconds", "How long ago that was; +Inf for never.", "table")
+	tableOutcomes  = description("table_backup_outcomes_total", "What runs did for the table: backed_up, carried_forward where nothing had changed, or failed.", "table", "outcome")
 	commitSeconds  = description("commit_duration_seconds", "How long groups of writes took until they were durable and answered.", "table")
 	groupOperation = description("commit_group_operations", "Operations in a group of writes that share an fsync.", "table")
 )
@@ -55,7 +55,7 @@ var (
 // Describe implements prometheus.Collector.
 func (t *tables) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{healthTime, nextRun, lastRun, tableState, tableGrade, tableRows, tableLive, tableDisk, tableGaps,
-		tablePending, tableRestarts, tableChanges, tableBackups, tableRed, backupTime, backupAge, proofTime, proofAge, commitSeconds, groupOperation} {
+		tablePending, tableRestarts, tableChanges, tableBackups, tableRed, backupTime, backupAge, proofTime, proofAge, tableOutcomes, commitSeconds, groupOperation} {
 		descriptions <- d
 	}
 }
@@ -77,8 +77,10 @@ func (t *tables) Collect(metrics chan<- prometheus.Metric) {
 	}
 	gauge(lastRun, stamp(report.GetLastRun().GetFinished()))
 	now := time.Now()
+	there := make(map[string]bool)
 	for _, row := range report.GetTables() {
 		name := row.GetTable()
+		there[name] = true
 		choices(messages.TableState_name, "TABLE_STATE_", int32(row.GetState()), func(state string, value float64) {
 			gauge(tableState, value, name, state)
 		})
@@ -101,6 +103,12 @@ func (t *tables) Collect(metrics chan<- prometheus.Metric) {
 		gauge(backupAge, age(row.GetLastSuccess(), now), name)
 		gauge(proofTime, stamp(row.GetLastProof()), name)
 		gauge(proofAge, age(row.GetLastProof(), now), name)
+		for outcome, n := range t.runs.outcomesOf(name) {
+			counter(tableOutcomes, float64(n), name, lower("OUTCOME_", outcome.String()))
+		}
+	}
+	if report != nil {
+		t.runs.forget(there, at)
 	}
 	for _, s := range t.gabion.TableStats() {
 		for state, n := range s.Became {
