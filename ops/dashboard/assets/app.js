@@ -34,23 +34,32 @@ if (page !== 'login' && page !== 'problem') {
     if (button) act(button);
   });
   const anew = soon(refresh, 200), redraw = soon(charts, 1000);
-  const source = new EventSource(`${root}v1/events`);
   const state = (text, kind) => {
     live.textContent = text;
     live.className = `live ${kind}`;
   };
-  source.addEventListener('open', () => {
-    state('live', 'on');
-    anew(); // what happened before the stream began
-  });
-  source.addEventListener('error', () => state('reconnecting…', 'off'));
-  source.addEventListener('Progress', event => work(JSON.parse(event.data)));
-  for (const kind of ['BackupStarted', 'TableBackedUp', 'BackupComplete', 'TableStateChanged', 'BackupVerified', 'TableRestored', 'Unknown']) {
-    source.addEventListener(kind, () => {
-      anew();
-      if (kind === 'BackupComplete' || kind === 'TableRestored') redraw();
+  let last = ''; // the id of the last event
+  const listen = () => {
+    const source = new EventSource(`${root}v1/events${last && `?after=${last}`}`);
+    source.addEventListener('open', () => {
+      state('live', 'on');
+      anew(); // what happened before the stream began
     });
-  }
+    source.addEventListener('error', () => {
+      state('reconnecting…', 'off');
+      // A browser comes back by itself, but not after an answer that is no stream, as a proxy's while the server is away.
+      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+    });
+    source.addEventListener('Progress', event => work(JSON.parse(event.data)));
+    for (const kind of ['BackupStarted', 'TableBackedUp', 'BackupComplete', 'TableStateChanged', 'BackupVerified', 'TableRestored', 'Unknown']) {
+      source.addEventListener(kind, event => {
+        last = event.lastEventId;
+        anew();
+        if (kind === 'BackupComplete' || kind === 'TableRestored') redraw();
+      });
+    }
+  };
+  listen();
   setInterval(() => {
     if (!document.hidden) anew();
   }, 15000);
