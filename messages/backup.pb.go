@@ -1004,6 +1004,90 @@ func (*VerifyUpdate_Progress) isVerifyUpdate_Update() {}
 
 func (*VerifyUpdate_Result) isVerifyUpdate_Update() {}
 
+// BackupUpdate is what RunBackup answers. Without either it says that the run goes on, or waits for another.
+type BackupUpdate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Update:
+	//
+	//	*BackupUpdate_Progress
+	//	*BackupUpdate_Report
+	Update        isBackupUpdate_Update `protobuf_oneof:"update"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupUpdate) Reset() {
+	*x = BackupUpdate{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupUpdate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupUpdate) ProtoMessage() {}
+
+func (x *BackupUpdate) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupUpdate.ProtoReflect.Descriptor instead.
+func (*BackupUpdate) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BackupUpdate) GetUpdate() isBackupUpdate_Update {
+	if x != nil {
+		return x.Update
+	}
+	return nil
+}
+
+func (x *BackupUpdate) GetProgress() *Progress {
+	if x != nil {
+		if x, ok := x.Update.(*BackupUpdate_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
+func (x *BackupUpdate) GetReport() *BackupReport {
+	if x != nil {
+		if x, ok := x.Update.(*BackupUpdate_Report); ok {
+			return x.Report
+		}
+	}
+	return nil
+}
+
+type isBackupUpdate_Update interface {
+	isBackupUpdate_Update()
+}
+
+type BackupUpdate_Progress struct {
+	// progress is how far the copy of one table is.
+	Progress *Progress `protobuf:"bytes,1,opt,name=progress,proto3,oneof"`
+}
+
+type BackupUpdate_Report struct {
+	Report *BackupReport `protobuf:"bytes,2,opt,name=report,proto3,oneof"`
+}
+
+func (*BackupUpdate_Progress) isBackupUpdate_Update() {}
+
+func (*BackupUpdate_Report) isBackupUpdate_Update() {}
+
 // RestoreUpdate is one of the answers to a RestoreTable that is followed. The report is the last one.
 type RestoreUpdate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1018,7 +1102,7 @@ type RestoreUpdate struct {
 
 func (x *RestoreUpdate) Reset() {
 	*x = RestoreUpdate{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[12]
+	mi := &file_gabion_v1_backup_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1114,7 @@ func (x *RestoreUpdate) String() string {
 func (*RestoreUpdate) ProtoMessage() {}
 
 func (x *RestoreUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[12]
+	mi := &file_gabion_v1_backup_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1127,7 @@ func (x *RestoreUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreUpdate.ProtoReflect.Descriptor instead.
 func (*RestoreUpdate) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{12}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RestoreUpdate) GetUpdate() isRestoreUpdate_Update {
@@ -1110,7 +1194,7 @@ type RestoreTable struct {
 
 func (x *RestoreTable) Reset() {
 	*x = RestoreTable{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[13]
+	mi := &file_gabion_v1_backup_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1122,7 +1206,7 @@ func (x *RestoreTable) String() string {
 func (*RestoreTable) ProtoMessage() {}
 
 func (x *RestoreTable) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[13]
+	mi := &file_gabion_v1_backup_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1135,7 +1219,7 @@ func (x *RestoreTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreTable.ProtoReflect.Descriptor instead.
 func (*RestoreTable) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{13}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RestoreTable) GetTable() string {
@@ -1199,7 +1283,7 @@ type RestoreReport struct {
 
 func (x *RestoreReport) Reset() {
 	*x = RestoreReport{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[14]
+	mi := &file_gabion_v1_backup_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1211,7 +1295,7 @@ func (x *RestoreReport) String() string {
 func (*RestoreReport) ProtoMessage() {}
 
 func (x *RestoreReport) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[14]
+	mi := &file_gabion_v1_backup_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1224,7 +1308,7 @@ func (x *RestoreReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestoreReport.ProtoReflect.Descriptor instead.
 func (*RestoreReport) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{14}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RestoreReport) GetPlan() *RestorePlan {
@@ -1270,7 +1354,7 @@ type RestorePlan struct {
 
 func (x *RestorePlan) Reset() {
 	*x = RestorePlan{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[15]
+	mi := &file_gabion_v1_backup_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1282,7 +1366,7 @@ func (x *RestorePlan) String() string {
 func (*RestorePlan) ProtoMessage() {}
 
 func (x *RestorePlan) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[15]
+	mi := &file_gabion_v1_backup_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1295,7 +1379,7 @@ func (x *RestorePlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestorePlan.ProtoReflect.Descriptor instead.
 func (*RestorePlan) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{15}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RestorePlan) GetTable() string {
@@ -1404,7 +1488,7 @@ type TableRestored struct {
 
 func (x *TableRestored) Reset() {
 	*x = TableRestored{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[16]
+	mi := &file_gabion_v1_backup_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1416,7 +1500,7 @@ func (x *TableRestored) String() string {
 func (*TableRestored) ProtoMessage() {}
 
 func (x *TableRestored) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[16]
+	mi := &file_gabion_v1_backup_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1429,7 +1513,7 @@ func (x *TableRestored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableRestored.ProtoReflect.Descriptor instead.
 func (*TableRestored) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{16}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TableRestored) GetTable() string {
@@ -1537,7 +1621,7 @@ type BackupList struct {
 
 func (x *BackupList) Reset() {
 	*x = BackupList{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[17]
+	mi := &file_gabion_v1_backup_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1633,7 @@ func (x *BackupList) String() string {
 func (*BackupList) ProtoMessage() {}
 
 func (x *BackupList) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[17]
+	mi := &file_gabion_v1_backup_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1646,7 @@ func (x *BackupList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupList.ProtoReflect.Descriptor instead.
 func (*BackupList) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{17}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BackupList) GetBackups() []*BackupInfo {
@@ -1601,7 +1685,7 @@ type SetStatus struct {
 
 func (x *SetStatus) Reset() {
 	*x = SetStatus{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[18]
+	mi := &file_gabion_v1_backup_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1613,7 +1697,7 @@ func (x *SetStatus) String() string {
 func (*SetStatus) ProtoMessage() {}
 
 func (x *SetStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[18]
+	mi := &file_gabion_v1_backup_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1626,7 +1710,7 @@ func (x *SetStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStatus.ProtoReflect.Descriptor instead.
 func (*SetStatus) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{18}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SetStatus) GetRunId() string {
@@ -1670,7 +1754,7 @@ type PruneBackups struct {
 
 func (x *PruneBackups) Reset() {
 	*x = PruneBackups{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[19]
+	mi := &file_gabion_v1_backup_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1682,7 +1766,7 @@ func (x *PruneBackups) String() string {
 func (*PruneBackups) ProtoMessage() {}
 
 func (x *PruneBackups) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[19]
+	mi := &file_gabion_v1_backup_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1695,7 +1779,7 @@ func (x *PruneBackups) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneBackups.ProtoReflect.Descriptor instead.
 func (*PruneBackups) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{19}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PruneBackups) GetTables() []string {
@@ -1730,7 +1814,7 @@ type PruneReport struct {
 
 func (x *PruneReport) Reset() {
 	*x = PruneReport{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[20]
+	mi := &file_gabion_v1_backup_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1742,7 +1826,7 @@ func (x *PruneReport) String() string {
 func (*PruneReport) ProtoMessage() {}
 
 func (x *PruneReport) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[20]
+	mi := &file_gabion_v1_backup_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +1839,7 @@ func (x *PruneReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneReport.ProtoReflect.Descriptor instead.
 func (*PruneReport) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{20}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PruneReport) GetDecisions() []*RetentionDecision {
@@ -1810,7 +1894,7 @@ type PinBackup struct {
 
 func (x *PinBackup) Reset() {
 	*x = PinBackup{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[21]
+	mi := &file_gabion_v1_backup_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1822,7 +1906,7 @@ func (x *PinBackup) String() string {
 func (*PinBackup) ProtoMessage() {}
 
 func (x *PinBackup) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[21]
+	mi := &file_gabion_v1_backup_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1835,7 +1919,7 @@ func (x *PinBackup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinBackup.ProtoReflect.Descriptor instead.
 func (*PinBackup) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{21}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PinBackup) GetTable() string {
@@ -1945,6 +2029,10 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\fVerifyUpdate\x121\n" +
 	"\bprogress\x18\x01 \x01(\v2\x13.gabion.v1.ProgressH\x00R\bprogress\x121\n" +
 	"\x06result\x18\x02 \x01(\v2\x17.gabion.v1.VerifyResultH\x00R\x06resultB\b\n" +
+	"\x06update\"~\n" +
+	"\fBackupUpdate\x121\n" +
+	"\bprogress\x18\x01 \x01(\v2\x13.gabion.v1.ProgressH\x00R\bprogress\x121\n" +
+	"\x06report\x18\x02 \x01(\v2\x17.gabion.v1.BackupReportH\x00R\x06reportB\b\n" +
 	"\x06update\"\x80\x01\n" +
 	"\rRestoreUpdate\x121\n" +
 	"\bprogress\x18\x01 \x01(\v2\x13.gabion.v1.ProgressH\x00R\bprogress\x122\n" +
@@ -2037,7 +2125,7 @@ func file_gabion_v1_backup_proto_rawDescGZIP() []byte {
 }
 
 var file_gabion_v1_backup_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gabion_v1_backup_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_gabion_v1_backup_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_gabion_v1_backup_proto_goTypes = []any{
 	(SetState)(0),                 // 0: gabion.v1.SetState
 	(*BackupAll)(nil),             // 1: gabion.v1.BackupAll
@@ -2052,62 +2140,65 @@ var file_gabion_v1_backup_proto_goTypes = []any{
 	(*VerifyResult)(nil),          // 10: gabion.v1.VerifyResult
 	(*Progress)(nil),              // 11: gabion.v1.Progress
 	(*VerifyUpdate)(nil),          // 12: gabion.v1.VerifyUpdate
-	(*RestoreUpdate)(nil),         // 13: gabion.v1.RestoreUpdate
-	(*RestoreTable)(nil),          // 14: gabion.v1.RestoreTable
-	(*RestoreReport)(nil),         // 15: gabion.v1.RestoreReport
-	(*RestorePlan)(nil),           // 16: gabion.v1.RestorePlan
-	(*TableRestored)(nil),         // 17: gabion.v1.TableRestored
-	(*BackupList)(nil),            // 18: gabion.v1.BackupList
-	(*SetStatus)(nil),             // 19: gabion.v1.SetStatus
-	(*PruneBackups)(nil),          // 20: gabion.v1.PruneBackups
-	(*PruneReport)(nil),           // 21: gabion.v1.PruneReport
-	(*PinBackup)(nil),             // 22: gabion.v1.PinBackup
-	(*BackupSet)(nil),             // 23: gabion.v1.BackupSet
-	(*Position)(nil),              // 24: gabion.v1.Position
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
-	(*Proof)(nil),                 // 26: gabion.v1.Proof
-	(*Manifest)(nil),              // 27: gabion.v1.Manifest
-	(*Failure)(nil),               // 28: gabion.v1.Failure
+	(*BackupUpdate)(nil),          // 13: gabion.v1.BackupUpdate
+	(*RestoreUpdate)(nil),         // 14: gabion.v1.RestoreUpdate
+	(*RestoreTable)(nil),          // 15: gabion.v1.RestoreTable
+	(*RestoreReport)(nil),         // 16: gabion.v1.RestoreReport
+	(*RestorePlan)(nil),           // 17: gabion.v1.RestorePlan
+	(*TableRestored)(nil),         // 18: gabion.v1.TableRestored
+	(*BackupList)(nil),            // 19: gabion.v1.BackupList
+	(*SetStatus)(nil),             // 20: gabion.v1.SetStatus
+	(*PruneBackups)(nil),          // 21: gabion.v1.PruneBackups
+	(*PruneReport)(nil),           // 22: gabion.v1.PruneReport
+	(*PinBackup)(nil),             // 23: gabion.v1.PinBackup
+	(*BackupSet)(nil),             // 24: gabion.v1.BackupSet
+	(*Position)(nil),              // 25: gabion.v1.Position
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*Proof)(nil),                 // 27: gabion.v1.Proof
+	(*Manifest)(nil),              // 28: gabion.v1.Manifest
+	(*Failure)(nil),               // 29: gabion.v1.Failure
 }
 var file_gabion_v1_backup_proto_depIdxs = []int32{
-	23, // 0: gabion.v1.BackupReport.set:type_name -> gabion.v1.BackupSet
+	24, // 0: gabion.v1.BackupReport.set:type_name -> gabion.v1.BackupSet
 	3,  // 1: gabion.v1.BackupReport.retained:type_name -> gabion.v1.RetentionDecision
-	24, // 2: gabion.v1.BackupInfo.position:type_name -> gabion.v1.Position
-	25, // 3: gabion.v1.BackupInfo.started:type_name -> google.protobuf.Timestamp
-	25, // 4: gabion.v1.BackupInfo.finished:type_name -> google.protobuf.Timestamp
-	26, // 5: gabion.v1.BackupInfo.proof:type_name -> gabion.v1.Proof
+	25, // 2: gabion.v1.BackupInfo.position:type_name -> gabion.v1.Position
+	26, // 3: gabion.v1.BackupInfo.started:type_name -> google.protobuf.Timestamp
+	26, // 4: gabion.v1.BackupInfo.finished:type_name -> google.protobuf.Timestamp
+	27, // 5: gabion.v1.BackupInfo.proof:type_name -> gabion.v1.Proof
 	5,  // 6: gabion.v1.BackupDetail.backup:type_name -> gabion.v1.BackupInfo
-	27, // 7: gabion.v1.BackupDetail.manifest:type_name -> gabion.v1.Manifest
+	28, // 7: gabion.v1.BackupDetail.manifest:type_name -> gabion.v1.Manifest
 	10, // 8: gabion.v1.VerifyReport.results:type_name -> gabion.v1.VerifyResult
-	26, // 9: gabion.v1.VerifyResult.proof:type_name -> gabion.v1.Proof
-	28, // 10: gabion.v1.VerifyResult.failure:type_name -> gabion.v1.Failure
+	27, // 9: gabion.v1.VerifyResult.proof:type_name -> gabion.v1.Proof
+	29, // 10: gabion.v1.VerifyResult.failure:type_name -> gabion.v1.Failure
 	11, // 11: gabion.v1.VerifyUpdate.progress:type_name -> gabion.v1.Progress
 	10, // 12: gabion.v1.VerifyUpdate.result:type_name -> gabion.v1.VerifyResult
-	11, // 13: gabion.v1.RestoreUpdate.progress:type_name -> gabion.v1.Progress
-	15, // 14: gabion.v1.RestoreUpdate.report:type_name -> gabion.v1.RestoreReport
-	25, // 15: gabion.v1.RestoreTable.at:type_name -> google.protobuf.Timestamp
-	16, // 16: gabion.v1.RestoreReport.plan:type_name -> gabion.v1.RestorePlan
-	17, // 17: gabion.v1.RestoreReport.restored:type_name -> gabion.v1.TableRestored
-	24, // 18: gabion.v1.RestorePlan.position:type_name -> gabion.v1.Position
-	25, // 19: gabion.v1.RestorePlan.cut:type_name -> google.protobuf.Timestamp
-	24, // 20: gabion.v1.RestorePlan.serving:type_name -> gabion.v1.Position
-	26, // 21: gabion.v1.RestorePlan.proof:type_name -> gabion.v1.Proof
-	25, // 22: gabion.v1.RestorePlan.undo_until:type_name -> google.protobuf.Timestamp
-	24, // 23: gabion.v1.TableRestored.position:type_name -> gabion.v1.Position
-	24, // 24: gabion.v1.TableRestored.parent:type_name -> gabion.v1.Position
-	25, // 25: gabion.v1.TableRestored.undo_until:type_name -> google.protobuf.Timestamp
-	25, // 26: gabion.v1.TableRestored.started:type_name -> google.protobuf.Timestamp
-	25, // 27: gabion.v1.TableRestored.finished:type_name -> google.protobuf.Timestamp
-	5,  // 28: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
-	23, // 29: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
-	19, // 30: gabion.v1.BackupList.set_status:type_name -> gabion.v1.SetStatus
-	0,  // 31: gabion.v1.SetStatus.state:type_name -> gabion.v1.SetState
-	3,  // 32: gabion.v1.PruneReport.decisions:type_name -> gabion.v1.RetentionDecision
-	33, // [33:33] is the sub-list for method output_type
-	33, // [33:33] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	11, // 13: gabion.v1.BackupUpdate.progress:type_name -> gabion.v1.Progress
+	2,  // 14: gabion.v1.BackupUpdate.report:type_name -> gabion.v1.BackupReport
+	11, // 15: gabion.v1.RestoreUpdate.progress:type_name -> gabion.v1.Progress
+	16, // 16: gabion.v1.RestoreUpdate.report:type_name -> gabion.v1.RestoreReport
+	26, // 17: gabion.v1.RestoreTable.at:type_name -> google.protobuf.Timestamp
+	17, // 18: gabion.v1.RestoreReport.plan:type_name -> gabion.v1.RestorePlan
+	18, // 19: gabion.v1.RestoreReport.restored:type_name -> gabion.v1.TableRestored
+	25, // 20: gabion.v1.RestorePlan.position:type_name -> gabion.v1.Position
+	26, // 21: gabion.v1.RestorePlan.cut:type_name -> google.protobuf.Timestamp
+	25, // 22: gabion.v1.RestorePlan.serving:type_name -> gabion.v1.Position
+	27, // 23: gabion.v1.RestorePlan.proof:type_name -> gabion.v1.Proof
+	26, // 24: gabion.v1.RestorePlan.undo_until:type_name -> google.protobuf.Timestamp
+	25, // 25: gabion.v1.TableRestored.position:type_name -> gabion.v1.Position
+	25, // 26: gabion.v1.TableRestored.parent:type_name -> gabion.v1.Position
+	26, // 27: gabion.v1.TableRestored.undo_until:type_name -> google.protobuf.Timestamp
+	26, // 28: gabion.v1.TableRestored.started:type_name -> google.protobuf.Timestamp
+	26, // 29: gabion.v1.TableRestored.finished:type_name -> google.protobuf.Timestamp
+	5,  // 30: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
+	24, // 31: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
+	20, // 32: gabion.v1.BackupList.set_status:type_name -> gabion.v1.SetStatus
+	0,  // 33: gabion.v1.SetStatus.state:type_name -> gabion.v1.SetState
+	3,  // 34: gabion.v1.PruneReport.decisions:type_name -> gabion.v1.RetentionDecision
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_backup_proto_init() }
@@ -2123,6 +2214,10 @@ func file_gabion_v1_backup_proto_init() {
 		(*VerifyUpdate_Result)(nil),
 	}
 	file_gabion_v1_backup_proto_msgTypes[12].OneofWrappers = []any{
+		(*BackupUpdate_Progress)(nil),
+		(*BackupUpdate_Report)(nil),
+	}
+	file_gabion_v1_backup_proto_msgTypes[13].OneofWrappers = []any{
 		(*RestoreUpdate_Progress)(nil),
 		(*RestoreUpdate_Report)(nil),
 	}
@@ -2132,7 +2227,7 @@ func file_gabion_v1_backup_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_backup_proto_rawDesc), len(file_gabion_v1_backup_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -723,7 +723,7 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\rR\x05limit2\xd1\v\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit2\x8f\f\n" +
 	"\rGabionService\x12<\n" +
 	"\x04Info\x12\x16.gabion.v1.InfoRequest\x1a\x17.gabion.v1.InfoResponse\"\x03\x90\x02\x01\x122\n" +
 	"\x03Put\x12\x15.gabion.v1.PutRequest\x1a\x14.gabion.v1.Committed\x128\n" +
@@ -742,7 +742,8 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"\n" +
 	"RetryTable\x12\x15.gabion.v1.RetryTable\x1a\x14.gabion.v1.TableList\x127\n" +
 	"\tDropTable\x12\x14.gabion.v1.DropTable\x1a\x14.gabion.v1.TableList\x12:\n" +
-	"\tBackupAll\x12\x14.gabion.v1.BackupAll\x1a\x17.gabion.v1.BackupReport\x12A\n" +
+	"\tBackupAll\x12\x14.gabion.v1.BackupAll\x1a\x17.gabion.v1.BackupReport\x12<\n" +
+	"\tRunBackup\x12\x14.gabion.v1.BackupAll\x1a\x17.gabion.v1.BackupUpdate0\x01\x12A\n" +
 	"\vListBackups\x12\x16.gabion.v1.ListBackups\x1a\x15.gabion.v1.BackupList\"\x03\x90\x02\x01\x12A\n" +
 	"\n" +
 	"ShowBackup\x12\x15.gabion.v1.ShowBackup\x1a\x17.gabion.v1.BackupDetail\"\x03\x90\x02\x01\x12B\n" +
@@ -806,15 +807,16 @@ var file_gabion_v1_service_proto_goTypes = []any{
 	(*Page)(nil),                  // 35: gabion.v1.Page
 	(*TableList)(nil),             // 36: gabion.v1.TableList
 	(*BackupReport)(nil),          // 37: gabion.v1.BackupReport
-	(*BackupList)(nil),            // 38: gabion.v1.BackupList
-	(*BackupDetail)(nil),          // 39: gabion.v1.BackupDetail
-	(*VerifyUpdate)(nil),          // 40: gabion.v1.VerifyUpdate
-	(*RestoreUpdate)(nil),         // 41: gabion.v1.RestoreUpdate
-	(*HealthReport)(nil),          // 42: gabion.v1.HealthReport
-	(*LoggedEvent)(nil),           // 43: gabion.v1.LoggedEvent
-	(*PruneReport)(nil),           // 44: gabion.v1.PruneReport
-	(*BackupInfo)(nil),            // 45: gabion.v1.BackupInfo
-	(*History)(nil),               // 46: gabion.v1.History
+	(*BackupUpdate)(nil),          // 38: gabion.v1.BackupUpdate
+	(*BackupList)(nil),            // 39: gabion.v1.BackupList
+	(*BackupDetail)(nil),          // 40: gabion.v1.BackupDetail
+	(*VerifyUpdate)(nil),          // 41: gabion.v1.VerifyUpdate
+	(*RestoreUpdate)(nil),         // 42: gabion.v1.RestoreUpdate
+	(*HealthReport)(nil),          // 43: gabion.v1.HealthReport
+	(*LoggedEvent)(nil),           // 44: gabion.v1.LoggedEvent
+	(*PruneReport)(nil),           // 45: gabion.v1.PruneReport
+	(*BackupInfo)(nil),            // 46: gabion.v1.BackupInfo
+	(*History)(nil),               // 47: gabion.v1.History
 }
 var file_gabion_v1_service_proto_depIdxs = []int32{
 	11, // 0: gabion.v1.InfoResponse.started:type_name -> google.protobuf.Timestamp
@@ -844,41 +846,43 @@ var file_gabion_v1_service_proto_depIdxs = []int32{
 	22, // 24: gabion.v1.GabionService.RetryTable:input_type -> gabion.v1.RetryTable
 	23, // 25: gabion.v1.GabionService.DropTable:input_type -> gabion.v1.DropTable
 	24, // 26: gabion.v1.GabionService.BackupAll:input_type -> gabion.v1.BackupAll
-	25, // 27: gabion.v1.GabionService.ListBackups:input_type -> gabion.v1.ListBackups
-	26, // 28: gabion.v1.GabionService.ShowBackup:input_type -> gabion.v1.ShowBackup
-	27, // 29: gabion.v1.GabionService.VerifyBackup:input_type -> gabion.v1.VerifyBackup
-	28, // 30: gabion.v1.GabionService.RestoreTable:input_type -> gabion.v1.RestoreTable
-	29, // 31: gabion.v1.GabionService.HealthMetrics:input_type -> gabion.v1.HealthMetrics
-	10, // 32: gabion.v1.GabionService.Events:input_type -> gabion.v1.EventsRequest
-	30, // 33: gabion.v1.GabionService.PruneBackups:input_type -> gabion.v1.PruneBackups
-	31, // 34: gabion.v1.GabionService.PinBackup:input_type -> gabion.v1.PinBackup
-	32, // 35: gabion.v1.GabionService.ListHistory:input_type -> gabion.v1.ListHistory
-	1,  // 36: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
-	33, // 37: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
-	33, // 38: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
-	33, // 39: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
-	33, // 40: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
-	34, // 41: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
-	35, // 42: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
-	35, // 43: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
-	36, // 44: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
-	36, // 45: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
-	36, // 46: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
-	36, // 47: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
-	36, // 48: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
-	36, // 49: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
-	37, // 50: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
-	38, // 51: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
-	39, // 52: gabion.v1.GabionService.ShowBackup:output_type -> gabion.v1.BackupDetail
-	40, // 53: gabion.v1.GabionService.VerifyBackup:output_type -> gabion.v1.VerifyUpdate
-	41, // 54: gabion.v1.GabionService.RestoreTable:output_type -> gabion.v1.RestoreUpdate
-	42, // 55: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
-	43, // 56: gabion.v1.GabionService.Events:output_type -> gabion.v1.LoggedEvent
-	44, // 57: gabion.v1.GabionService.PruneBackups:output_type -> gabion.v1.PruneReport
-	45, // 58: gabion.v1.GabionService.PinBackup:output_type -> gabion.v1.BackupInfo
-	46, // 59: gabion.v1.GabionService.ListHistory:output_type -> gabion.v1.History
-	36, // [36:60] is the sub-list for method output_type
-	12, // [12:36] is the sub-list for method input_type
+	24, // 27: gabion.v1.GabionService.RunBackup:input_type -> gabion.v1.BackupAll
+	25, // 28: gabion.v1.GabionService.ListBackups:input_type -> gabion.v1.ListBackups
+	26, // 29: gabion.v1.GabionService.ShowBackup:input_type -> gabion.v1.ShowBackup
+	27, // 30: gabion.v1.GabionService.VerifyBackup:input_type -> gabion.v1.VerifyBackup
+	28, // 31: gabion.v1.GabionService.RestoreTable:input_type -> gabion.v1.RestoreTable
+	29, // 32: gabion.v1.GabionService.HealthMetrics:input_type -> gabion.v1.HealthMetrics
+	10, // 33: gabion.v1.GabionService.Events:input_type -> gabion.v1.EventsRequest
+	30, // 34: gabion.v1.GabionService.PruneBackups:input_type -> gabion.v1.PruneBackups
+	31, // 35: gabion.v1.GabionService.PinBackup:input_type -> gabion.v1.PinBackup
+	32, // 36: gabion.v1.GabionService.ListHistory:input_type -> gabion.v1.ListHistory
+	1,  // 37: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
+	33, // 38: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
+	33, // 39: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
+	33, // 40: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
+	33, // 41: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
+	34, // 42: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
+	35, // 43: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
+	35, // 44: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
+	36, // 45: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
+	36, // 46: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
+	36, // 47: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
+	36, // 48: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
+	36, // 49: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
+	36, // 50: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
+	37, // 51: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
+	38, // 52: gabion.v1.GabionService.RunBackup:output_type -> gabion.v1.BackupUpdate
+	39, // 53: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
+	40, // 54: gabion.v1.GabionService.ShowBackup:output_type -> gabion.v1.BackupDetail
+	41, // 55: gabion.v1.GabionService.VerifyBackup:output_type -> gabion.v1.VerifyUpdate
+	42, // 56: gabion.v1.GabionService.RestoreTable:output_type -> gabion.v1.RestoreUpdate
+	43, // 57: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
+	44, // 58: gabion.v1.GabionService.Events:output_type -> gabion.v1.LoggedEvent
+	45, // 59: gabion.v1.GabionService.PruneBackups:output_type -> gabion.v1.PruneReport
+	46, // 60: gabion.v1.GabionService.PinBackup:output_type -> gabion.v1.BackupInfo
+	47, // 61: gabion.v1.GabionService.ListHistory:output_type -> gabion.v1.History
+	37, // [37:62] is the sub-list for method output_type
+	12, // [12:37] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
 	12, // [12:12] is the sub-list for extension extendee
 	0,  // [0:12] is the sub-list for field type_name

@@ -68,6 +68,8 @@ const (
 	GabionServiceDropTableProcedure = "/gabion.v1.GabionService/DropTable"
 	// GabionServiceBackupAllProcedure is the fully-qualified name of the GabionService's BackupAll RPC.
 	GabionServiceBackupAllProcedure = "/gabion.v1.GabionService/BackupAll"
+	// GabionServiceRunBackupProcedure is the fully-qualified name of the GabionService's RunBackup RPC.
+	GabionServiceRunBackupProcedure = "/gabion.v1.GabionService/RunBackup"
 	// GabionServiceListBackupsProcedure is the fully-qualified name of the GabionService's ListBackups
 	// RPC.
 	GabionServiceListBackupsProcedure = "/gabion.v1.GabionService/ListBackups"
@@ -119,6 +121,9 @@ type GabionServiceClient interface {
 	DropTable(context.Context, *messages.DropTable) (*messages.TableList, error)
 	// BackupAll answers when the run has ended. The run goes on when the client goes away.
 	BackupAll(context.Context, *messages.BackupAll) (*messages.BackupReport, error)
+	// RunBackup is BackupAll for those whose connection does not outlast silence: it answers what goes on, something at least every
+	// 15 s, and the report at the end. The run goes on when the client goes away.
+	RunBackup(context.Context, *messages.BackupAll) (*connect.ServerStreamForClient[messages.BackupUpdate], error)
 	ListBackups(context.Context, *messages.ListBackups) (*messages.BackupList, error)
 	ShowBackup(context.Context, *messages.ShowBackup) (*messages.BackupDetail, error)
 	// VerifyBackup answers progress, and each backup's result as it comes. It ends when the client goes away.
@@ -241,6 +246,12 @@ func NewGabionServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(gabionServiceMethods.ByName("BackupAll")),
 			connect.WithClientOptions(opts...),
 		),
+		runBackup: connect.NewClient[messages.BackupAll, messages.BackupUpdate](
+			httpClient,
+			baseURL+GabionServiceRunBackupProcedure,
+			connect.WithSchema(gabionServiceMethods.ByName("RunBackup")),
+			connect.WithClientOptions(opts...),
+		),
 		listBackups: connect.NewClient[messages.ListBackups, messages.BackupList](
 			httpClient,
 			baseURL+GabionServiceListBackupsProcedure,
@@ -320,6 +331,7 @@ type gabionServiceClient struct {
 	retryTable    *connect.Client[messages.RetryTable, messages.TableList]
 	dropTable     *connect.Client[messages.DropTable, messages.TableList]
 	backupAll     *connect.Client[messages.BackupAll, messages.BackupReport]
+	runBackup     *connect.Client[messages.BackupAll, messages.BackupUpdate]
 	listBackups   *connect.Client[messages.ListBackups, messages.BackupList]
 	showBackup    *connect.Client[messages.ShowBackup, messages.BackupDetail]
 	verifyBackup  *connect.Client[messages.VerifyBackup, messages.VerifyUpdate]
@@ -462,6 +474,11 @@ func (c *gabionServiceClient) BackupAll(ctx context.Context, req *messages.Backu
 	return nil, err
 }
 
+// RunBackup calls gabion.v1.GabionService.RunBackup.
+func (c *gabionServiceClient) RunBackup(ctx context.Context, req *messages.BackupAll) (*connect.ServerStreamForClient[messages.BackupUpdate], error) {
+	return c.runBackup.CallServerStream(ctx, connect.NewRequest(req))
+}
+
 // ListBackups calls gabion.v1.GabionService.ListBackups.
 func (c *gabionServiceClient) ListBackups(ctx context.Context, req *messages.ListBackups) (*messages.BackupList, error) {
 	response, err := c.listBackups.CallUnary(ctx, connect.NewRequest(req))
@@ -555,6 +572,9 @@ type GabionServiceHandler interface {
 	DropTable(context.Context, *messages.DropTable) (*messages.TableList, error)
 	// BackupAll answers when the run has ended. The run goes on when the client goes away.
 	BackupAll(context.Context, *messages.BackupAll) (*messages.BackupReport, error)
+	// RunBackup is BackupAll for those whose connection does not outlast silence: it answers what goes on, something at least every
+	// 15 s, and the report at the end. The run goes on when the client goes away.
+	RunBackup(context.Context, *messages.BackupAll, *connect.ServerStream[messages.BackupUpdate]) error
 	ListBackups(context.Context, *messages.ListBackups) (*messages.BackupList, error)
 	ShowBackup(context.Context, *messages.ShowBackup) (*messages.BackupDetail, error)
 	// VerifyBackup answers progress, and each backup's result as it comes. It ends when the client goes away.
@@ -673,6 +693,12 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(gabionServiceMethods.ByName("BackupAll")),
 		connect.WithHandlerOptions(opts...),
 	)
+	gabionServiceRunBackupHandler := connect.NewServerStreamHandlerSimple(
+		GabionServiceRunBackupProcedure,
+		svc.RunBackup,
+		connect.WithSchema(gabionServiceMethods.ByName("RunBackup")),
+		connect.WithHandlerOptions(opts...),
+	)
 	gabionServiceListBackupsHandler := connect.NewUnaryHandlerSimple(
 		GabionServiceListBackupsProcedure,
 		svc.ListBackups,
@@ -764,6 +790,8 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 			gabionServiceDropTableHandler.ServeHTTP(w, r)
 		case GabionServiceBackupAllProcedure:
 			gabionServiceBackupAllHandler.ServeHTTP(w, r)
+		case GabionServiceRunBackupProcedure:
+			gabionServiceRunBackupHandler.ServeHTTP(w, r)
 		case GabionServiceListBackupsProcedure:
 			gabionServiceListBackupsHandler.ServeHTTP(w, r)
 		case GabionServiceShowBackupProcedure:
@@ -849,6 +877,10 @@ func (UnimplementedGabionServiceHandler) DropTable(context.Context, *messages.Dr
 
 func (UnimplementedGabionServiceHandler) BackupAll(context.Context, *messages.BackupAll) (*messages.BackupReport, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.BackupAll is not implemented"))
+}
+
+func (UnimplementedGabionServiceHandler) RunBackup(context.Context, *messages.BackupAll, *connect.ServerStream[messages.BackupUpdate]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.RunBackup is not implemented"))
 }
 
 func (UnimplementedGabionServiceHandler) ListBackups(context.Context, *messages.ListBackups) (*messages.BackupList, error) {

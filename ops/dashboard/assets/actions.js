@@ -6,7 +6,8 @@ const dialog = document.getElementById('dialog');
 
 const actions = {
   async backup({table}) {
-    const {set} = await call('BackupAll', {tables: table ? [table] : [], label: 'dashboard'});
+    let set;
+    for await (const {report} of stream('RunBackup', {tables: table ? [table] : [], label: 'dashboard'})) set = report?.set || set;
     const failed = (set.results || []).filter(r => r.outcome === 'OUTCOME_FAILED');
     for (const r of failed) note(`${r.table} is not backed up: ${r.failure?.message}`, {bad: true, hint: r.failure?.hint});
     if (!failed.length) note(table ? `${table} is backed up` : `${set.results.length} tables are backed up`);
