@@ -60,18 +60,18 @@ func newRun(t *tree, q *queuedRun) *run {
 
 // do backs up the tables, a few at once, best effort; then writes the set, lets retention remove what is
 // old, and publishes BackupComplete. All that its report names is durable.
-func (r *run) do(ctx context.Context) *messages.BackupReport {
+func (r *run) do(ctx context.Context) (report *messages.BackupReport) {
 	r.logger.Info("backup started", "tables", len(r.tables), "label", r.label)
 	r.tree.publisher.publish(&messages.BackupStarted{
 		RunId: r.id, Label: r.label, Started: r.set.GetStarted(), Tables: slices.Clone(r.tables)})
 	ctx, span := r.tree.span(ctx, "gabion.run", attribute.String("gabion.run_id", r.id), attribute.String("gabion.label", r.label),
 		attribute.Int("gabion.tables", len(r.tables)))
-	defer func() { span.end(failedTables(r.set)) }()
+	defer func() { span.end(r.spanError(report)) }()
 	r.set.Results = r.backUp(ctx)
 	r.set.Finished = now()
 	r.sweep()
 
-	report := &messages.BackupReport{Set: r.set, BackupDir: messages.Text(r.tree.backups.Path())}
+	report = &messages.BackupReport{Set: r.set, BackupDir: messages.Text(r.tree.backups.Path())}
 	limit := r.tree.config.CopyTimeout
 	if _, err := within(limit, func() (any, error) { return nil, r.tree.backups.WriteSet(r.set) }); err != nil {
 		report.Faults = append(report.Faults, messages.Text(err.Error()))
@@ -135,13 +135,19 @@ func (r *run) retain(report *messages.BackupReport) {
 	}
 }
 
-// failedTables is what a span of a run ends with: nil where every table is backed up.
-func failedTables(set *messages.BackupSet) error {
+// spanError is what went wrong in a run: with its tables, and with what comes after them. Without a report it panicked.
+func (r *run) spanError(report *messages.BackupReport) error {
+	if report == nil {
+		return errors.New("the run did not come to its end")
+	}
 	var errs []error
-	for _, result := range set.GetResults() {
+	for _, result := range r.set.GetResults() {
 		if result.GetFailure() != nil {
 			errs = append(errs, result.GetFailure())
 		}
+	}
+	for _, fault := range report.GetFaults() {
+		errs = append(errs, errors.New(fault))
 	}
 	return errors.Join(errs...)
 }

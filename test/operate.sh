@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Replays docs/operate.md on a clean clone of this repository: every command must print what stands there. It needs Go, git,
-# curl, and Prometheus with promtool. With -rewrite the transcript of this work tree is written anew, as it comes out now.
+# curl, and Prometheus with promtool, and the ports 17070, 17071 and 17090 of this machine. With -rewrite the transcript of this
+# work tree is written anew, as it comes out now.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 test='go test -count=1 -tags operate ./cmd/gabion -run TestOperate'
@@ -11,4 +12,5 @@ clone=$(mktemp -d)
 trap 'rm -rf "$clone"' EXIT
 git clone -q . "$clone"
 cd "$clone"
-$test
+$test -v | tee "$clone/log"
+grep -q -e '--- PASS: TestOperate' "$clone/log" # go test passes where there is no such test

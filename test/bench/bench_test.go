@@ -69,8 +69,9 @@ func TestQuick(t *testing.T) {
 		}
 	}
 	for _, f := range r.Figures {
-		// Tables that idle may use less than the kernel counts, and short times without an answer are not noted.
-		if f.Got.Median < 0 || f.Got.Median == 0 && !strings.Contains(f.What, "processor") && !strings.Contains(f.What, "without an answer") {
+		// What is taken off the runs over nine tables may be more than they took. Tables that idle may use less than the kernel counts,
+		// and short times without an answer are not noted.
+		if f.Got.Median < 0 && !strings.Contains(f.What, "nine") && !strings.Contains(f.What, "cold") || f.Got.Median == 0 && !strings.Contains(f.What, "processor") && !strings.Contains(f.What, "without an answer") {
 			t.Errorf("figure %+v", f)
 		}
 	}

@@ -226,7 +226,10 @@ func (r *results) markdown() string {
 			if f.Most {
 				sign = "≤"
 			}
-			if !f.reached() {
+			switch {
+			case f.Got.Min < 0: // less than what was taken off it
+				verdict = "not to be told"
+			case !f.reached():
 				verdict = "missed"
 			}
 			fmt.Fprintf(&b, "| %s | %s %v | %.2f (%.2f to %.2f) | %s |\n", f.What, sign, f.Target, f.Got.Median, f.Got.Min, f.Got.Max, verdict)
