@@ -142,12 +142,14 @@ func TestSessionExpires(t *testing.T) {
 	if g.withSession(value, now.Add(sessionLife-time.Second)) != admin || g.withSession(value, now.Add(sessionLife)) != nobody {
 		t.Error("the session does not last as long as it should")
 	}
-	other, err := newGuard(HandlerOptions{AdminToken: adminToken + "2"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if other.withSession(value, now) != nobody {
-		t.Error("the session outlives its token")
+	for _, changed := range []HandlerOptions{{AdminToken: adminToken + "2"}, {AdminToken: adminToken, ReadToken: readToken_}} {
+		other, err := newGuard(changed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other.withSession(value, now) != nobody {
+			t.Error("the session outlives its token, or a change of the other")
+		}
 	}
 	for _, bad := range []string{"", ".", "..", "2.9999999999.", "2.9999999999.AAAA", value + "A", "9" + value} {
 		if g.withSession(bad, now) != nobody {

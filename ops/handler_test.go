@@ -319,7 +319,9 @@ func TestHeaders(t *testing.T) {
 	f := newFace(t, HandlerOptions{}, nil)
 	for _, path := range []string{"/", "/nope", "/healthz", "/metrics", "/assets/app.js"} {
 		got := f.ask("GET", path, "")
-		if p := got.Header.Get("Content-Security-Policy"); !strings.Contains(p, "default-src 'none'") || strings.Contains(p, "unsafe") || got.Header.Get("X-Content-Type-Options") != "nosniff" {
+		if p := got.Header.Get("Content-Security-Policy"); !strings.Contains(p, "default-src 'none'") || strings.Contains(p, "unsafe") ||
+			!strings.Contains(p, "frame-ancestors 'none'") || got.Header.Get("Referrer-Policy") != "same-origin" ||
+			(got.Header.Get("Cache-Control") != "no-store") != strings.HasPrefix(path, "/assets/") || got.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %v", path, got.Header)
 		}
 	}

@@ -60,8 +60,10 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) readiness(ctx context.Context) readiness {
+	tables := make(chan check, 1) // side by side: each may take its second
+	go func() { tables <- h.checkTables(ctx) }()
 	report, at := h.monitor.latest(ctx)
-	checks := []check{h.checkTables(ctx), checkHealth(report, at)}
+	checks := []check{<-tables, checkHealth(report, at)}
 	now := time.Now()
 	checks = append(checks, checkRows("backups", report, func(row *messages.TableHealth) string {
 		return h.tooOld("last backup", row.GetLastSuccess(), row.GetBackupOverdue(), h.ages.backup, now)

@@ -143,6 +143,18 @@ func TestReadyWhileDiskHangs(t *testing.T) {
 	close(hang)
 	waitFor(t, func() bool { status, _, _ := f.ready(); return status == 200 })
 	f.handler.monitor.mu.Lock()
+	f.handler.monitor.at = time.Now().Add(-2 * freshHealth)
+	f.handler.monitor.ask = func(context.Context) (*messages.HealthReport, error) {
+		return &messages.HealthReport{Faults: []*messages.Failure{messages.Failf(messages.Code_CODE_UNAVAILABLE, "the disk of the backups is away")}}, nil
+	}
+	f.handler.monitor.mu.Unlock()
+	if status, state, text := f.ready(); status != 503 || !strings.Contains(state.faults("health"), "the disk of the backups is away") {
+		t.Errorf("what health could not find out: %d %s", status, text)
+	}
+	if got := f.ask("GET", "/", "", asPage); !strings.Contains(got.body, "the disk of the backups is away") {
+		t.Errorf("the page does not say what health could not find out: %s", got.body)
+	}
+	f.handler.monitor.mu.Lock()
 	f.handler.monitor.at = time.Now().Add(-2 * staleHealth)
 	asked.Store(0)
 	f.handler.monitor.ask = func(context.Context) (*messages.HealthReport, error) {
