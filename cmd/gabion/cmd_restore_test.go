@@ -19,16 +19,19 @@ import (
 	"github.com/gabiondb/gabion/store"
 )
 
-// hangingFS is the real file system, where nothing of the backups of fruit is opened while it hangs.
+// hangingFS is the real file system, where one sstable of the backups of fruit, the first that is asked for, is not opened while
+// it hangs: whoever reads the backup waits at it, once, however many goroutines it reads by.
 type hangingFS struct {
 	vfs.FS
 	hangs   atomic.Bool
-	waiting chan struct{} // gets one for each open that waits
+	name    atomic.Pointer[string] // of the sstable
+	waiting chan struct{}          // gets one for each open that waits
 	goOn    chan struct{}
 }
 
 func (h *hangingFS) Open(name string, options ...vfs.OpenOption) (vfs.File, error) {
-	if h.hangs.Load() && strings.Contains(name, "/backups/fruit/") && strings.HasSuffix(name, ".sst") {
+	if h.hangs.Load() && strings.Contains(name, "/backups/fruit/") && strings.HasSuffix(name, ".sst") &&
+		(h.name.CompareAndSwap(nil, &name) || *h.name.Load() == name) {
 		h.waiting <- struct{}{}
 		<-h.goOn
 	}
