@@ -29,20 +29,27 @@ func (pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 // overPipe is a socket in a bubble, that answers by answer within the real bounds, and a connection to it.
 func overPipe(t *testing.T, answer http.HandlerFunc) (*Socket, net.Conn) {
 	t.Helper()
+	s, dial := overPipes(t, answer)
+	return s, dial()
+}
+
+// overPipes is overPipe for any number of connections, which end with the test.
+func overPipes(t *testing.T, answer http.HandlerFunc) (s *Socket, dial func() net.Conn) {
+	t.Helper()
 	ending, end := context.WithCancel(t.Context())
 	b := bounds{request: 1 << 20, header: headerTimeout, stall: stallTimeout}
 	listener := make(pipes)
 	server := &http.Server{Handler: bounded(ending, b, answer), Protocols: new(http.Protocols)}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
-	s := &Socket{dir: t.TempDir(), end: end, endpoint: serve("socket", listener, server, b, slog.New(slog.DiscardHandler))}
-	conn, served := net.Pipe()
-	listener <- served
-	t.Cleanup(func() {
-		_ = conn.Close()
-		_ = s.Close(context.Background()) // a test may have closed it, and looked
-	})
-	return s, conn
+	s = &Socket{dir: t.TempDir(), end: end, endpoint: serve("socket", listener, server, b, slog.New(slog.DiscardHandler))}
+	t.Cleanup(func() { _ = s.Close(context.Background()) }) // a test may have closed it, and looked
+	return s, func() net.Conn {
+		conn, served := net.Pipe()
+		listener <- served
+		t.Cleanup(func() { _ = conn.Close() })
+		return conn
+	}
 }
 
 const getHead = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"

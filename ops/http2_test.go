@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// overHTTP2 is a client in a bubble whose requests go over one connection to what answers within the real bounds.
+// overHTTP2 is a client in a bubble of what answers within the real bounds.
 func overHTTP2(t *testing.T, answer http.HandlerFunc) (*Socket, *http.Client) {
 	t.Helper()
-	s, conn := overPipe(t, answer)
-	transport := &http.Transport{Protocols: unencryptedHTTP2(), DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
+	s, dial := overPipes(t, answer)
+	transport := &http.Transport{Protocols: unencryptedHTTP2(), DialContext: func(context.Context, string, string) (net.Conn, error) { return dial(), nil }}
 	t.Cleanup(transport.CloseIdleConnections)
 	return s, &http.Client{Transport: transport}
 }
@@ -102,9 +102,12 @@ func TestHTTP2EndBesideAnswers(t *testing.T) {
 			var s *Socket
 			var client *http.Client
 			ending := make(chan struct{})
-			s, client = overHTTP2(t, func(w http.ResponseWriter, _ *http.Request) {
+			s, client = overHTTP2(t, func(w http.ResponseWriter, r *http.Request) {
 				_ = http.NewResponseController(w).Flush()
-				<-ending
+				select {
+				case <-ending:
+				case <-r.Context().Done():
+				}
 			})
 			var all sync.WaitGroup
 			for range 100 {

@@ -160,15 +160,21 @@ func shownValue(value []byte, as string) (text string, cut bool) {
 	return show.Printable(string(value)), cut
 }
 
-// depth is how deep brackets nest, at most: those within strings count.
+// depth is how deep the brackets of JSON nest, at most; of what is none it says nothing, and json.Indent refuses it.
 func depth(value []byte) (most int) {
-	now := 0
+	now, inString, escaped := 0, false, false
 	for _, b := range value {
-		switch b {
-		case '[', '{':
+		switch {
+		case escaped:
+			escaped = false
+		case inString:
+			escaped, inString = b == '\\', b != '"'
+		case b == '"':
+			inString = true
+		case b == '[' || b == '{':
 			now++
 			most = max(most, now)
-		case ']', '}':
+		case b == ']' || b == '}':
 			now--
 		}
 	}

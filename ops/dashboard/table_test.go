@@ -21,6 +21,9 @@ func TestShownValue(t *testing.T) {
 		"json that is long":        {long, "json", "{\n  \"list\": [\n    \"value\"", true},
 		"json that nests":          {strings.Repeat("[", 2048) + strings.Repeat("]", 2048), "json", "[[[[", false},
 		"json that nests a little": {strings.Repeat("[", 20) + strings.Repeat("]", 20), "json", "[\n  [\n", false},
+		"json whose strings close": {`["` + strings.Repeat("]", 3000) + `",` + strings.Repeat("[", 3000) + strings.Repeat("]", 3000) + "]", "json", `["]]]`, true},
+		"json with an escape":      {`["\"]]]]",` + strings.Repeat("[", 3000) + strings.Repeat("]", 3000) + "]", "json", `["\"]]]]`, true},
+		"json of strings":          {`["[[{",{"}":"\\"}]`, "json", "[\n  \"[[{\"", false},
 		"no json":                  {"{", "json", "{", false},
 		"hex":                      {"\x00", "hex", "00000000  00 ", false},
 		"hex that is long":         {strings.Repeat("\x00", shownBytes+1), "hex", "00000000  00 ", true},
@@ -41,6 +44,17 @@ func TestShownValue(t *testing.T) {
 		want := strings.Repeat("x", shownBytes-i)
 		if got, cut := head([]byte(text)); string(got) != want || !cut {
 			t.Errorf("%d B before the end: %q", i, got[len(got)-5:])
+		}
+	}
+}
+
+// TestDepth counts no bracket within a string.
+func TestDepth(t *testing.T) {
+	for text, want := range map[string]int{
+		`1`: 0, `"["`: 0, `[]`: 1, `[[],[]]`: 2, `{"a":{"b":[1]}}`: 3, `["]",["]",["]"]]]`: 3, `["\"]]",[[]]]`: 3, `["\\",[[]]]`: 3, `"[[`: 0,
+	} {
+		if got := depth([]byte(text)); got != want {
+			t.Errorf("%s nests %d deep, want %d", text, got, want)
 		}
 	}
 }
