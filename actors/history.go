@@ -89,6 +89,10 @@ func (h *historian) work(over <-chan struct{}) {
 	h.writing.Store(true)
 	h.load()
 	h.writing.Store(false)
+	h.members = make(map[string]bool)
+	for _, m := range h.tree.members.shown() {
+		h.members[m.name] = true
+	}
 	timer := time.NewTimer(historyFirst)
 	defer timer.Stop()
 	for {

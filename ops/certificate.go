@@ -11,8 +11,12 @@ import (
 	"github.com/gabiondb/gabion/store"
 )
 
-// certificateLook is how often the files are looked at, while connections come.
-const certificateLook = time.Second
+const (
+	// certificateLook is how often the files are looked at, while connections come.
+	certificateLook = time.Second
+	// certificatePatience is how long the connection waits that has them looked at.
+	certificatePatience = time.Second
+)
 
 // certificate is one that is read anew when its files change: those who renew it need no restart.
 type certificate struct {
@@ -60,14 +64,24 @@ func (c *certificate) load(of [2]time.Time) error {
 	return nil
 }
 
-// get is for tls.Config.GetCertificate. It waits for no disk: the files are looked at beside, and what they hold serves from the
-// next connection on.
+// get is for tls.Config.GetCertificate. The connection that has the files looked at gets what they hold, as after a night in which
+// nobody came and the old one expired; a disk that hangs holds up that one, for a moment, and no other.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.looking && time.Since(c.looked) >= certificateLook {
 		c.looking = true
-		go c.look()
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			c.look()
+		}()
+		c.mu.Unlock()
+		select {
+		case <-over:
+		case <-time.After(certificatePatience):
+		}
+		c.mu.Lock()
 	}
 	return c.now, nil
 }

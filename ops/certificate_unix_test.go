@@ -5,6 +5,7 @@ package ops
 import (
 	"log/slog"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +19,16 @@ func TestCertificateOnAHungDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := c.now
+	certify(t, filepath.Dir(certFile), 2)
+	later := time.Now().Add(time.Minute)
+	if err := os.Chtimes(certFile, later, later); err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.get(nil)
+	if err != nil || got == first {
+		t.Fatalf("a renewed certificate is not served to the first who comes: %v", err)
+	}
+	first = got
 	looking := func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()

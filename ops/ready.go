@@ -61,7 +61,16 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) readiness(ctx context.Context) readiness {
 	tables := make(chan check, 1) // side by side: each may take its second
-	go func() { tables <- h.checkTables(ctx) }()
+	go func() {
+		c := check{Name: "tables"}
+		defer func() {
+			if reason := recover(); reason != nil { // nobody else guards this goroutine
+				c.Faults = append(c.Faults, fmt.Sprintf("states are not known: panic: %v", reason))
+			}
+			tables <- c
+		}()
+		c = h.checkTables(ctx)
+	}()
 	report, at := h.monitor.latest(ctx)
 	checks := []check{<-tables, checkHealth(report, at)}
 	now := time.Now()

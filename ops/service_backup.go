@@ -2,6 +2,8 @@ package ops
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"connectrpc.com/connect"
@@ -19,8 +21,15 @@ func (s *service) RunBackup(ctx context.Context, m *messages.BackupAll, stream *
 	}
 	run := make(chan ended, 1)
 	go func() {
-		report, err := s.gabion.Backup(ctx, m)
-		run <- ended{report, err}
+		var r ended
+		defer func() {
+			if reason := recover(); reason != nil { // nobody else guards this goroutine
+				s.logger.Error("backup panicked", "reason", fmt.Sprint(reason), "stack", string(debug.Stack()))
+				r.err = messages.Failf(messages.Code_CODE_INTERNAL, "the server panicked on the request")
+			}
+			run <- r
+		}()
+		r.report, r.err = s.gabion.Backup(ctx, m)
 	}()
 	look := time.NewTicker(streamProgress)
 	defer look.Stop()

@@ -44,6 +44,7 @@ if (page !== 'login' && page !== 'problem') {
     source.addEventListener('open', () => {
       state('live', 'on');
       anew(); // what happened before the stream began
+      redraw();
     });
     source.addEventListener('error', () => {
       state('reconnecting…', 'off');
