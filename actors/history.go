@@ -20,16 +20,17 @@ const (
 	// historyFirst is when after a start the tables are measured first, and historyEvery how often from then on.
 	historyFirst = time.Minute
 	historyEvery = 10 * time.Minute
-	// runsQueued bounds the runs that wait to be noted: a disk that hangs costs the history some.
-	runsQueued = 16
+	// notesQueued bounds the runs, and the drops, that wait to be noted: a disk that hangs costs the history some.
+	notesQueued = 16
 )
 
 // historian notes how large the tables are and how the runs went. It holds up nobody: all it does happens on a goroutine
 // of its own, which a disk that hangs holds up alone.
 type historian struct {
 	tree *tree
-	// runs are those that have ended and are to be noted.
-	runs chan *messages.BackupComplete
+	// runs are those that have ended and are to be noted, drops the tables that are to be forgotten.
+	runs  chan *messages.BackupComplete
+	drops chan string
 	// gone is closed when the goroutine has ended; nil before start, and where nothing is noted.
 	gone chan struct{}
 	// reading is of those who ask while the file was not read yet, or nothing is noted.
@@ -42,13 +43,12 @@ type historian struct {
 	writing atomic.Bool
 
 	// The goroutine's alone: saves is set once what is there is known and may be replaced; newer where it is of a newer format;
-	// unsaved while something was noted that the file does not have; members are the tables that there were at the last measure.
+	// unsaved while something was noted that the file does not have.
 	saves, newer, unsaved bool
-	members               map[string]bool
 }
 
 func newHistorian(t *tree) *historian {
-	return &historian{tree: t, runs: make(chan *messages.BackupComplete, runsQueued)}
+	return &historian{tree: t, runs: make(chan *messages.BackupComplete, notesQueued), drops: make(chan string, notesQueued)}
 }
 
 // start begins to note; called before there are actors, any of which may stop the tree.
@@ -89,10 +89,6 @@ func (h *historian) work(over <-chan struct{}) {
 	h.writing.Store(true)
 	h.load()
 	h.writing.Store(false)
-	h.members = make(map[string]bool)
-	for _, m := range h.tree.members.shown() {
-		h.members[m.name] = true
-	}
 	timer := time.NewTimer(historyFirst)
 	defer timer.Stop()
 	for {
@@ -101,6 +97,8 @@ func (h *historian) work(over <-chan struct{}) {
 			timer.Reset(historyEvery)
 		case run := <-h.runs:
 			h.note(run)
+		case table := <-h.drops:
+			h.forget(table)
 		case <-over:
 			if h.noteLast(); h.unsaved {
 				h.save()
@@ -135,12 +133,14 @@ func (h *historian) load() {
 	h.history = history
 }
 
-// noteLast adds the runs that wait.
+// noteLast notes what waits.
 func (h *historian) noteLast() {
 	for {
 		select {
 		case run := <-h.runs:
 			h.note(run)
+		case table := <-h.drops:
+			h.forget(table)
 		default:
 			return
 		}
@@ -155,13 +155,29 @@ func (h *historian) note(run *messages.BackupComplete) {
 	h.unsaved = true
 }
 
-// measure adds a point for each table that is open, and forgets those that were dropped since the last time.
+// dropped has a table forgotten that is no member any more. It never waits.
+func (h *historian) dropped(table string) {
+	select {
+	case h.drops <- table:
+	default:
+	}
+}
+
+// forget takes a table away.
+func (h *historian) forget(table string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.history.Tables = slices.DeleteFunc(h.history.GetTables(), func(t *messages.TableHistory) bool { return t.GetTable() == table })
+	h.unsaved = true
+}
+
+// measure adds a point for each table that is open.
 func (h *historian) measure() {
 	at := timestamppb.Now()
 	var points []*messages.TableHistory
-	before, now := h.members, make(map[string]bool)
+	members := make(map[string]bool)
 	for _, m := range h.tree.members.shown() {
-		now[m.name] = true
+		members[m.name] = true
 		row := m.health()
 		if row.GetState() != messages.TableState_TABLE_STATE_OPEN || row.GetDiskBytes() == 0 {
 			continue // nothing is known of its files
@@ -174,11 +190,8 @@ func (h *historian) measure() {
 	for _, p := range points {
 		addPoint(h.history, p)
 	}
-	h.history.Tables = slices.DeleteFunc(h.history.GetTables(), func(t *messages.TableHistory) bool {
-		return before[t.GetTable()] && !now[t.GetTable()] // members leave when they are dropped, and not before
-	})
-	thinOut(h.history, at.AsTime(), now)
-	h.members, h.unsaved = now, true
+	thinOut(h.history, at.AsTime(), members)
+	h.unsaved = true
 }
 
 // save writes the file. A crash costs what was noted since the last time.

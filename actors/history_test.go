@@ -200,7 +200,10 @@ func TestHistoryForgetsWhatIsDropped(t *testing.T) {
 		if err := errors.Join(h.g.CloseTable(h.Context(), "closed"), h.g.DropTable(h.Context(), "dropped")); err != nil {
 			t.Fatal(err)
 		}
-		pass(20 * time.Minute)
+		h.config.Tables = []string{"a", "closed"}
+		h.stop() // at once
+		h.start()
+		h.settle()
 		var names []string
 		for _, table := range h.history().GetTables() {
 			names = append(names, table.GetTable())

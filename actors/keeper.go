@@ -138,6 +138,7 @@ func (k *keeper) drop() error {
 		return errors.Join(err, k.open())
 	}
 	k.dropped.Store(true)
+	k.tree.historian.dropped(k.name)
 	k.setState(messages.TableState_TABLE_STATE_CLOSED, "dropped", "create it with CreateTable, or gabion tables create")
 	k.logger.Info("table dropped", "undo_until", until)
 	return nil

@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/ops/show"
 )
 
 const (
@@ -100,17 +100,13 @@ func (h *Handler) checkTables(ctx context.Context) check {
 		if t.GetState() == messages.TableState_TABLE_STATE_OPEN || t.GetUnconfigured() {
 			continue
 		}
-		text := fmt.Sprintf("%s is %s", t.GetTable(), dashboardState(t.GetState()))
+		text := fmt.Sprintf("%s is %s", t.GetTable(), show.State(t.GetState()))
 		if t.GetReason() != "" {
 			text += ": " + t.GetReason()
 		}
 		c.Faults = append(c.Faults, text)
 	}
 	return c
-}
-
-func dashboardState(state messages.TableState) string {
-	return strings.ToLower(strings.TrimPrefix(state.String(), "TABLE_STATE_"))
 }
 
 func checkHealth(report *messages.HealthReport, at time.Time) check {

@@ -2,8 +2,6 @@ package ops
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"time"
 
 	"connectrpc.com/connect"
@@ -24,8 +22,7 @@ func (s *service) RunBackup(ctx context.Context, m *messages.BackupAll, stream *
 		var r ended
 		defer func() {
 			if reason := recover(); reason != nil { // nobody else guards this goroutine
-				s.logger.Error("backup panicked", "reason", fmt.Sprint(reason), "stack", string(debug.Stack()))
-				r.err = messages.Failf(messages.Code_CODE_INTERNAL, "the server panicked on the request")
+				r.err = s.recovered("RunBackup", reason)
 			}
 			run <- r
 		}()

@@ -83,7 +83,8 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// lastEvent is the number of the last event that the client has, the newest where it does not say.
+// lastEvent is the number of the last event that the client has, the newest where it does not say. One of the future is another
+// directory's, as for FollowEvents.
 func lastEvent(r *http.Request, newest uint64) (uint64, error) {
 	text := r.Header.Get("Last-Event-ID")
 	if text == "" {
@@ -96,7 +97,7 @@ func lastEvent(r *http.Request, newest uint64) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("last event id is %q, not a number", text)
 	}
-	return after, nil
+	return min(after, newest), nil
 }
 
 // stream is one answer. Its first error ends it.

@@ -61,6 +61,11 @@ func TestStreamFromItsFirstLine(t *testing.T) {
 			}
 		}
 	}
+	if from, _, end := f.streamBegins("/v1/events?after=18446744073709551615"); from != f.NewestEvent() {
+		t.Errorf("from another directory's event on the stream is from %d", from)
+	} else {
+		end()
+	}
 	for i := range 100 {
 		before := f.NewestEvent()
 		from, lines, end := f.streamBegins("/v1/events")

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -64,6 +65,16 @@ func (s *Store) CheckBlocks(workers int, progress func(bytes int64) error) error
 
 // sstables returns the names of the table's sstables.
 func (s *Store) sstables() ([]string, error) {
+	tables, err := s.listSSTables()
+	var names []string
+	for _, t := range tables {
+		names = append(names, fmt.Sprintf("%06d.sst", uint64(t.BackingSSTNum)))
+	}
+	return names, err
+}
+
+// listSSTables returns what Pebble tells of the table's sstables, level by level.
+func (s *Store) listSSTables() ([]pebble.SSTableInfo, error) {
 	if !s.handle.enter() {
 		return nil, ErrClosed
 	}
@@ -72,13 +83,7 @@ func (s *Store) sstables() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list sstables: %w", s.readError(err))
 	}
-	var names []string
-	for _, level := range levels {
-		for _, t := range level {
-			names = append(names, fmt.Sprintf("%06d.sst", uint64(t.BackingSSTNum)))
-		}
-	}
-	return names, nil
+	return slices.Concat(levels...), nil
 }
 
 // checkFile reads one sstable. One that a compaction has removed meanwhile is none of the table's any more.

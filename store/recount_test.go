@@ -126,50 +126,6 @@ func TestChangeOfAccountingSurvivesACrashAnywhere(t *testing.T) {
 	}
 }
 
-func TestSumsTellProgressAndStop(t *testing.T) {
-	d := openDirectory(t, vfs.NewMem(), func(o *DirectoryOptions) { o.MemTableBytes = 4 << 20 })
-	s := openTable(t, d, keeping(atCut))
-	fill(t, s, 500, 1)
-	fill(t, s, 3, 1<<20)
-	n, err := s.Snapshot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	calls := 0
-	got, err := n.Sums(1, func() error { calls++; return nil })
-	if want := sumsOfRows(rows(t, s)); err != nil || got != want {
-		t.Errorf("sums %v, %v, want %v", got, err, want)
-	}
-	if calls != 3+4+1 {
-		t.Errorf("progress told %d times, want for each of 3 large rows, each 100 others, and at the end", calls)
-	}
-	for at := range calls {
-		asked := 0
-		got, err := n.Sums(1, func() error {
-			if asked++; asked == at+1 {
-				return errFault
-			}
-			return nil
-		})
-		if !errors.Is(err, errFault) || got != (Sums{}) || asked != at+1 {
-			t.Errorf("stopped at %d: %v, %v, asked %d times", at, got, err, asked)
-		}
-	}
-	closed := make(chan error, 1)
-	_, err = n.Sums(1, func() error {
-		go func() { closed <- s.Close() }()
-		<-s.handle.stop
-		return nil
-	})
-	if !errors.Is(err, ErrClosed) {
-		t.Errorf("sums of a store that closes = %v, want ErrClosed", err)
-	}
-	if err := <-closed; err != nil {
-		t.Error(err)
-	}
-	closeAll(t, n, d)
-}
-
 // A recount that is cut short, by a close or by a read that fails, leaves a table at_cut that works.
 func TestFailedRecountLeavesTheTableAtCut(t *testing.T) {
 	damaged := &damagedFS{FS: vfs.NewMem()}

@@ -81,15 +81,10 @@ func (n *Snapshot) sums(scan *messages.Scan, progress func() error) (Sums, error
 // stretches divides all keys at some of those with which sstables begin: between two of them lie about stretchBytes. A table that
 // changes meanwhile has other sstables than its snapshot; the stretches still hold every key once.
 func (s *Store) stretches() ([]*messages.Scan, error) {
-	if !s.handle.enter() {
-		return nil, ErrClosed
-	}
-	defer s.handle.leave()
-	levels, err := s.db.SSTables()
+	tables, err := s.listSSTables()
 	if err != nil {
-		return nil, fmt.Errorf("list sstables: %w", s.readError(err))
+		return nil, err
 	}
-	tables := slices.Concat(levels...)
 	slices.SortFunc(tables, func(a, b pebble.SSTableInfo) int { return bytes.Compare(a.Smallest.UserKey, b.Smallest.UserKey) })
 	all := []*messages.Scan{{}}
 	var size uint64

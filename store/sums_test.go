@@ -9,6 +9,39 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
+// TestSumsTellProgressAndStop, at each place where they are told to.
+func TestSumsTellProgressAndStop(t *testing.T) {
+	d := openDirectory(t, vfs.NewMem(), func(o *DirectoryOptions) { o.MemTableBytes = 4 << 20 })
+	s := openTable(t, d, keeping(atCut))
+	fill(t, s, 500, 1)
+	fill(t, s, 3, 1<<20)
+	n, err := s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	got, err := n.Sums(1, func() error { calls++; return nil })
+	if want := sumsOfRows(rows(t, s)); err != nil || got != want {
+		t.Errorf("sums %v, %v, want %v", got, err, want)
+	}
+	if calls != 3+4+1 {
+		t.Errorf("progress told %d times, want for each of 3 large rows, each 100 others, and at the end", calls)
+	}
+	for at := range calls {
+		asked := 0
+		got, err := n.Sums(1, func() error {
+			if asked++; asked == at+1 {
+				return errFault
+			}
+			return nil
+		})
+		if !errors.Is(err, errFault) || got != (Sums{}) || asked != at+1 {
+			t.Errorf("stopped at %d: %v, %v, asked %d times", at, got, err, asked)
+		}
+	}
+	closeAll(t, n, s, d)
+}
+
 // longTable returns a table of several stretches, with rows in the memtable and rows that were deleted there, too.
 func longTable(t *testing.T) (*Directory, *Store) {
 	t.Helper()
@@ -75,26 +108,38 @@ func TestSumsByMany(t *testing.T) {
 			}
 		}
 	}
-	closed := make(chan error, 1)
-	first := true
-	_, err = n.Sums(3, func() error {
-		if first {
-			first = false
-			go func() { closed <- s.Close() }()
-			<-s.handle.stop
+	closeAll(t, n, s, d)
+}
+
+// TestSumsEndWithTheirStore, and keep it open no longer.
+func TestSumsEndWithTheirStore(t *testing.T) {
+	for _, workers := range []int{0, 3} {
+		d, s := longTable(t)
+		n, err := s.Snapshot()
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	})
-	if !errors.Is(err, ErrClosed) {
-		t.Errorf("sums of a store that closes = %v, want ErrClosed", err)
+		closed := make(chan error, 1)
+		first := true
+		_, err = n.Sums(workers, func() error {
+			if first {
+				first = false
+				go func() { closed <- s.Close() }()
+				<-s.handle.stop
+			}
+			return nil
+		})
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("%d workers: sums of a store that closes = %v, want ErrClosed", workers, err)
+		}
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		if _, err := n.Sums(workers, nil); !errors.Is(err, ErrClosed) {
+			t.Errorf("%d workers: sums of a closed store: %v", workers, err)
+		}
+		closeAll(t, n, d)
 	}
-	if err := <-closed; err != nil {
-		t.Error(err)
-	}
-	if _, err := s.stretches(); !errors.Is(err, ErrClosed) {
-		t.Errorf("stretches of a closed store: %v", err)
-	}
-	closeAll(t, n, d)
 }
 
 // TestStretches leave no gap and do not overlap.

@@ -186,14 +186,9 @@ func head(text []byte) (shown []byte, cut bool) {
 	if len(text) <= shownBytes {
 		return text, false
 	}
-	text = text[:shownBytes]
-	for i := 1; i < utf8.UTFMax; i++ {
-		if start := text[len(text)-i]; utf8.RuneStart(start) {
-			if !utf8.FullRune(text[len(text)-i:]) {
-				text = text[:len(text)-i]
-			}
-			break
-		}
+	end := shownBytes
+	for end > shownBytes-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+		end--
 	}
-	return text, true
+	return text[:end], true
 }
