@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/actors"
@@ -109,6 +110,14 @@ func TestHistoryByWrongClocks(t *testing.T) {
 	}
 	if len(points) > 500 {
 		t.Errorf("by two clocks in turn: %d points", len(points))
+	}
+	for i, p := range points { // as large as they are written
+		p.Time.Nanos, p.Count, p.LiveBytes, p.DiskBytes = int32(i)*123_457+1, 5_000_000, 500_000_000, 600_000_000
+	}
+	data, err := protojson.Marshal(&messages.TableHistory{Table: "a", Points: points})
+	// protojson puts a space here and there, as it likes.
+	if size := len(data) * 500 / len(points); err != nil || size > 58_000 || size < 52_000 {
+		t.Errorf("500 points take %d B, docs/format.md says 55 KB: %v", size, err)
 	}
 	if !slices.IsSortedFunc(points, func(a, b *messages.SizePoint) int { return a.GetTime().AsTime().Compare(b.GetTime().AsTime()) }) {
 		t.Error("points are not in the order of time")

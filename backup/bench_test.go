@@ -62,6 +62,29 @@ func report(b *testing.B, bytes int64, plainName string, work, plain func()) {
 
 const benchRows = 500_000
 
+// BenchmarkWorkers says how many times as fast two workers verify and restore as one, in turn in the same run.
+func BenchmarkWorkers(b *testing.B) {
+	d, found, root := benchBackup(b, 4*benchRows)
+	to := filepath.Join(root, "to")
+	var verify, restore [2]time.Duration
+	for b.Loop() {
+		for i := range 2 {
+			o := backup.VerifyOptions{Workers: i + 1}
+			start := time.Now()
+			_, err := d.Verify(b.Context(), table, found.ID, o)
+			must(b, err)
+			verify[i] += time.Since(start)
+			must(b, errors.Join(os.RemoveAll(to), os.Mkdir(to, 0o755)))
+			start = time.Now()
+			_, err = d.Restore(b.Context(), found, to, false, o)
+			must(b, err)
+			restore[i] += time.Since(start)
+		}
+	}
+	b.ReportMetric(verify[0].Seconds()/verify[1].Seconds(), "x-verify")
+	b.ReportMetric(restore[0].Seconds()/restore[1].Seconds(), "x-restore")
+}
+
 // BenchmarkVerify beside what sha256sum does: to read and hash every file.
 func BenchmarkVerify(b *testing.B) {
 	d, found, _ := benchBackup(b, benchRows)

@@ -847,7 +847,7 @@ type Progress struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Table    string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
 	BackupId string                 `protobuf:"bytes,2,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
-	// bytes of total are read; total is what is known of it beforehand, 0 where nothing is.
+	// bytes of about total are read: the second of two passes reads blocks alone. total is 0 where nothing is known beforehand.
 	Bytes int64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	Total int64 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
 	// what is the work: "backup", "verify", "restore" or "drill".

@@ -22,6 +22,7 @@ func TestTokens(t *testing.T) {
 		"put by a wrong token":  {f.ask("POST", put, body, asJSON, bearer(adminToken+"x")), 401},
 		"put by basic":          {f.ask("POST", put, body, asJSON, "Authorization: Basic YTpi"), 401},
 		"put by an empty token": {f.ask("POST", put, body, asJSON, "Authorization: Bearer "), 401},
+		"no such call without":  {f.ask("POST", "/gabion.v1.GabionService/Nope", `{}`, asJSON), 401},
 		"list without":          {f.ask("POST", get, `{}`, asJSON), 401},
 		"list by the reader":    {f.ask("POST", get, `{}`, asJSON, bearer(readToken_)), 200},
 		"metrics without":       {f.ask("GET", "/metrics", ""), 401},

@@ -4,6 +4,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gabiondb/gabion/messages"
 )
 
 // TestMethods: a page that there is says which methods it takes, by RFC 9110, 15.5.6; one that there is not is not found.
@@ -54,5 +58,40 @@ func TestEscapedSlash(t *testing.T) {
 				t.Errorf("%s, %s: %s to %q, want %q", name, path, got.Status, got.Header.Get("Location"), want)
 			}
 		}
+	}
+}
+
+// TestClosedHandler counts and watches no more, also where the Gabion goes on.
+func TestClosedHandler(t *testing.T) {
+	f := newFace(t, HandlerOptions{}, nil)
+	changes := func() uint64 {
+		f.handler.monitor.mu.Lock()
+		defer f.handler.monitor.mu.Unlock()
+		return f.handler.monitor.changes
+	}
+	ended := make(chan struct{}, 1)
+	defer f.Subscribe(func(m proto.Message) {
+		if _, ok := m.(*messages.BackupComplete); ok {
+			ended <- struct{}{}
+		}
+	})()
+	counted := func() bool {
+		return strings.Contains(f.ask("GET", "/metrics", "").body, "\ngabion_runs_total{outcome=\"complete\"} 1\n")
+	}
+	if _, err := f.BackupAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	waitFor(t, counted)
+	waitFor(t, func() bool { return changes() == 4 })
+	f.handler.Close()
+	for range 20 {
+		if _, err := f.BackupAll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
+	}
+	if n := changes(); n != 4 || !counted() {
+		t.Errorf("%d events, and runs are counted on", n)
 	}
 }
