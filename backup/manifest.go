@@ -44,13 +44,14 @@ func writeManifest(fs vfs.FS, dir string, m *messages.Manifest) (string, error) 
 	if err := store.WriteSynced(fs, fs.PathJoin(dir, manifestFile), data); err != nil {
 		return "", fmt.Errorf("write manifest: %w", err)
 	}
-	// As sha256sum writes it, so that a person can check it with sha256sum -c.
-	line := hash + "  " + manifestFile + "\n"
-	if err := store.WriteSynced(fs, fs.PathJoin(dir, hashFile), []byte(line)); err != nil {
+	if err := store.WriteSynced(fs, fs.PathJoin(dir, hashFile), []byte(hashLine(hash))); err != nil {
 		return "", fmt.Errorf("write hash of manifest: %w", err)
 	}
 	return hash, nil
 }
+
+// hashLine is all that hashFile holds: as sha256sum writes it, so that a person can check it with sha256sum -c.
+func hashLine(hash string) string { return hash + "  " + manifestFile + "\n" }
 
 // readManifest reads the manifest in dir and its hash, as far as it can: with an error the manifest
 // may still be there (of a newer format, or not matching its hash), or not (unreadable).
@@ -70,7 +71,11 @@ func readManifest(fs vfs.FS, dir string) (*messages.Manifest, string, error) {
 	if err != nil {
 		return &m, hash, fmt.Errorf("read hash of manifest: %w", err)
 	}
-	if recorded, _, _ := strings.Cut(string(want), " "); strings.TrimSpace(recorded) != hash {
+	switch {
+	case string(want) == hashLine(hash):
+	case strings.HasPrefix(string(want), hash):
+		return &m, hash, fmt.Errorf("check manifest: %w: %s holds its hash, and is not the line that was written", messages.ErrDataLoss, hashFile)
+	default:
 		return &m, hash, fmt.Errorf("check manifest: %w: %s does not match it", messages.ErrDataLoss, hashFile)
 	}
 	if m.GetFormatVersion() > store.FormatVersion {

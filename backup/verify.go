@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -155,9 +156,29 @@ func (v *verification) each(read func(c *copier, name string) (size int64, sum s
 	if err != nil {
 		return err
 	}
+	return v.b.strays(v.d.fs, names)
+}
+
+// strays returns damage for the first file that the backup was not made with. In db/ such a file can change what Pebble opens.
+// names are those in db/.
+func (b Backup) strays(fs vfs.FS, names []string) error {
 	for _, name := range names {
-		if name != pebbleLock && !slices.ContainsFunc(v.b.Manifest.GetFiles(), func(e *messages.FileEntry) bool { return e.GetName() == name }) {
-			return damaged(dbDir+"/"+name, "it is not in the manifest")
+		if name == pebbleLock {
+			// Pebble leaves it, without content, when somebody opens db/ with Pebble.
+			if info, err := fs.Stat(fs.PathJoin(b.Path, dbDir, name)); err == nil && (info.Size() > 0 || info.IsDir()) {
+				return damaged(dbDir+"/"+name, "it is not empty")
+			}
+		} else if b.entry(dbDir+"/"+name) == nil {
+			return damaged(dbDir+"/"+name, "it is not in the manifest: move it elsewhere, and verify again")
+		}
+	}
+	beside, err := list(fs, b.Path)
+	if err != nil {
+		return err
+	}
+	for _, name := range beside {
+		if name != manifestFile && name != hashFile && name != dbDir {
+			return damaged(name, "it is no part of the backup: move it elsewhere, and verify again")
 		}
 	}
 	return nil
