@@ -7,6 +7,17 @@ import (
 	"strings"
 )
 
+// diskRules are the rules about file operations.
+var diskRules = []rule{
+	{"files are touched through vfs.FS alone", each(findDisk), map[string]string{
+		"actors/a.go":   "package actors\nimport \"os\"\nvar x = os.Getpid()",
+		"store/a.go":    "package store\nimport \"os\"\nvar x, err = os.Stat(\"x\")",
+		"backup/a.go":   "package backup\nimport \"os\"\nvar x, err = os.Open(\"x\")",
+		"backup/b.go":   "package backup\nimport \"github.com/cockroachdb/pebble/v2/vfs\"\nvar x = vfs.Default",
+		"messages/a.go": "package messages\nimport \"path/filepath\"\nvar x, err = filepath.Glob(\"*\")",
+	}},
+}
+
 // disk names what reaches the operating system's files: of a package all, or the names listed.
 var disk = map[string][]string{
 	"io/ioutil": nil, "os": nil, "os/exec": nil, "path/filepath": nil, "syscall": nil, "golang.org/x/sys/unix": nil,
