@@ -72,15 +72,13 @@ func readManifest(fs vfs.FS, dir string) (*messages.Manifest, string, error) {
 		return &m, hash, fmt.Errorf("read hash of manifest: %w", err)
 	}
 	switch {
-	case string(want) == hashLine(hash):
-	case strings.HasPrefix(string(want), hash):
-		return &m, hash, fmt.Errorf("check manifest: %w: %s holds its hash, and is not the line that was written", messages.ErrDataLoss, hashFile)
-	default:
+	case !strings.HasPrefix(string(want), hash):
 		return &m, hash, fmt.Errorf("check manifest: %w: %s does not match it", messages.ErrDataLoss, hashFile)
-	}
-	if m.GetFormatVersion() > store.FormatVersion {
+	case m.GetFormatVersion() > store.FormatVersion: // which may write another line
 		return &m, hash, fmt.Errorf("check manifest: %w: %d, this version knows %d",
 			store.ErrNewer, m.GetFormatVersion(), store.FormatVersion)
+	case string(want) != hashLine(hash):
+		return &m, hash, fmt.Errorf("check manifest: %w: %s holds its hash, and is not the line that was written", messages.ErrDataLoss, hashFile)
 	}
 	return &m, hash, nil
 }
