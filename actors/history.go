@@ -20,6 +20,8 @@ const (
 	// historyFirst is when after a start the tables are measured first, and historyEvery how often from then on.
 	historyFirst = time.Minute
 	historyEvery = 10 * time.Minute
+	// historySaved is how old the file may become. Writing it costs as much as it is long, whatever was added to it.
+	historySaved = time.Hour
 	// notesQueued bounds the runs, and the drops, that wait to be noted: a disk that hangs costs the history some.
 	notesQueued = 16
 )
@@ -45,6 +47,8 @@ type historian struct {
 	// The goroutine's alone: saves is set once what is there is known and may be replaced; newer where it is of a newer format;
 	// unsaved while something was noted that the file does not have.
 	saves, newer, unsaved bool
+	// saved is when the file was last written; zero before.
+	saved time.Time
 }
 
 func newHistorian(t *tree) *historian {
@@ -92,9 +96,11 @@ func (h *historian) work(over <-chan struct{}) {
 	timer := time.NewTimer(historyFirst)
 	defer timer.Stop()
 	for {
+		due := true
 		select {
 		case <-timer.C:
 			timer.Reset(historyEvery)
+			due = time.Since(h.saved) >= historySaved
 		case run := <-h.runs:
 			h.note(run)
 		case table := <-h.drops:
@@ -106,7 +112,9 @@ func (h *historian) work(over <-chan struct{}) {
 			return
 		}
 		h.measure()
-		h.save()
+		if due {
+			h.save()
+		}
 	}
 }
 
@@ -211,7 +219,7 @@ func (h *historian) save() {
 		h.tree.config.Logger.Warn("history is not written", "error", err)
 		return
 	}
-	h.unsaved = false
+	h.unsaved, h.saved = false, time.Now()
 }
 
 // listHistory answers ListHistory.

@@ -88,6 +88,28 @@ func TestHistory(t *testing.T) {
 	})
 }
 
+// TestHistoryIsSavedSeldom: the file is written whole, so an hour's points share one write, and a crash costs no more than these.
+func TestHistoryIsSavedSeldom(t *testing.T) {
+	bubble(t, actors.Config{Tables: []string{"a"}}, func(h *host) {
+		writes := 0
+		h.fs.on(func(o fileOp) bool { return o.kind == "create" && strings.Contains(o.path, "history.json") }, func(fileOp) error {
+			writes++
+			return nil
+		})
+		h.put("a", "key", "value")
+		pass(24*time.Hour - time.Minute)
+		if points := len(pointsOf(h.history(), "a")); points < 140 || writes < 20 || writes > 30 {
+			t.Errorf("in a day %d points were written %d times", points, writes)
+		}
+		h.backup()
+		h.settle()
+		saved, err := store.ReadFile(h.fs.FS, h.fs.PathJoin(h.config.Dir, "history.json"))
+		if err != nil || !strings.Contains(string(saved), h.history().GetRuns()[0].GetRunId()) {
+			t.Errorf("the run is not in the file: %v", err)
+		}
+	})
+}
+
 // TestHistoryBesideFaults: a disk that does not take the history costs nothing else, and what was noted is written with the next
 // point (which stands for both, as they are young).
 func TestHistoryBesideFaults(t *testing.T) {
