@@ -24,8 +24,9 @@ const (
 	// fileCacheSize is how many sstables all tables together keep open. Beside them each table
 	// has about eight descriptors of its own; see CheckDescriptors.
 	fileCacheSize = 1024
-	// manifestBytes bounds what a cut copies of the MANIFEST.
-	manifestBytes = 8 << 20
+	// manifestBytes is the length at which Pebble begins a new MANIFEST, with the sstables of that moment and no history.
+	// Each cut copies the MANIFEST while commits wait, with 32 KiB of garbage for each record, and each open replays it.
+	manifestBytes = 16 << 10
 )
 
 // shared is what the tables of one directory have in common, so that a thousand of them cost no more
