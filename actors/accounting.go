@@ -46,8 +46,9 @@ func (u *uncounted) count(ctx context.Context) error {
 		return err
 	}
 	found.Label(u.Record)
-	m.store.Estimate(found)
-	m.writeRecord()
+	if m.store.Estimate(found) {
+		m.writeRecord()
+	}
 	return nil
 }
 

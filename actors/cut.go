@@ -4,6 +4,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
 )
 
 // flushesAtOnce bounds the flushes before cuts that run at once: those that hang must not take all of the readers.
@@ -67,9 +68,14 @@ func (m *committer) cut(e *entry) {
 		e.answer(unavailable(m.cell.name, "table failed before the cut: "+failed.Error(), retrySoon))
 		return
 	}
-	record := m.store.Record()
-	if proto.Equal(record.GetPosition(), request.GetHave()) {
-		e.answer(&messages.CutDone{RunId: request.GetRunId(), Unchanged: true, Record: proto.CloneOf(record)})
+	content, err := m.store.Content()
+	if err != nil {
+		e.answer(messages.FailureOf(err).Of(m.cell.name))
+		return
+	}
+	have := store.Content{Record: request.GetHaveRecord(), SSTables: request.GetHaveSstables()}
+	if proto.Equal(request.GetHave(), have.Record.GetPosition()) && content.Same(have) {
+		e.answer(&messages.CutDone{RunId: request.GetRunId(), Unchanged: true, Record: proto.CloneOf(content.Record), Sstables: content.SSTables})
 		return
 	}
 	staging := m.cell.tree.directory.Staging(request.GetRunId(), m.cell.name)
@@ -81,7 +87,7 @@ func (m *committer) cut(e *entry) {
 		e.answer(messages.FailureOf(err).Of(m.cell.name))
 		return
 	}
-	done := &messages.CutDone{RunId: request.GetRunId(), Staging: staging, Record: record}
+	done := &messages.CutDone{RunId: request.GetRunId(), Staging: staging, Record: record, Sstables: content.SSTables}
 	if record.GetAccounting() != messages.Accounting_ACCOUNTING_AT_CUT {
 		e.answer(done)
 		return

@@ -209,11 +209,18 @@ func countNow(ctx context.Context, s *store.Store, record *messages.TableRecord)
 func (t *tree) backUpOpening(ctx context.Context, c *cell, s *store.Store, label string) error {
 	r := newRun(t, &queuedRun{tables: []string{c.name}, label: label, pin: true})
 	r.keepsAll = true // a migration that fails at each start must not push out what was before
-	r.cut = func(ctx context.Context, table string, have *messages.Position) (*messages.CutDone, error) {
-		if record := s.Record(); proto.Equal(record.GetPosition(), have) {
-			return &messages.CutDone{RunId: r.id, Unchanged: true, Record: record}, nil
+	r.cut = func(ctx context.Context, table string, have store.Content) (*messages.CutDone, error) {
+		content, err := s.Content()
+		if err != nil {
+			return nil, err
+		}
+		if content.Same(have) {
+			return &messages.CutDone{RunId: r.id, Unchanged: true, Record: content.Record, Sstables: content.SSTables}, nil
 		}
 		if err := s.Flush(); err != nil {
+			return nil, err
+		}
+		if content, err = s.Content(); err != nil { // the flush has made sstables
 			return nil, err
 		}
 		staging := t.directory.Staging(r.id, table)
@@ -221,7 +228,7 @@ func (t *tree) backUpOpening(ctx context.Context, c *cell, s *store.Store, label
 		if err == nil && record.GetAccounting() == messages.Accounting_ACCOUNTING_AT_CUT {
 			err = countNow(ctx, s, record)
 		}
-		return &messages.CutDone{RunId: r.id, Staging: staging, Record: record}, err
+		return &messages.CutDone{RunId: r.id, Staging: staging, Record: record, Sstables: content.SSTables}, err
 	}
 	result := r.do(ctx).GetSet().GetResults()[0]
 	if result.GetOutcome() == messages.Outcome_OUTCOME_FAILED {

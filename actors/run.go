@@ -29,8 +29,8 @@ type run struct {
 	logger      *slog.Logger
 	// last is set for the last run of a table that is dropped.
 	last *lastRun
-	// cut captures a table that is no longer at position have.
-	cut func(ctx context.Context, table string, have *messages.Position) (*messages.CutDone, error)
+	// cut captures a table that no longer is what have says.
+	cut func(ctx context.Context, table string, have store.Content) (*messages.CutDone, error)
 	set *messages.BackupSet
 }
 

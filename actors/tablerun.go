@@ -11,6 +11,7 @@ import (
 
 	"github.com/gabiondb/gabion/backup"
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
 )
 
 // table backs up one table and returns its row. It returns within the cut's and the copy's limits, whatever
@@ -47,7 +48,7 @@ func (r *run) failed(table string, err error) *messages.TableResult {
 // capture carries the newest backup forward when the table has not changed since, and cuts and publishes
 // otherwise.
 func (r *run) capture(ctx context.Context, table string, started time.Time) (*messages.TableResult, error) {
-	have, err := within(r.tree.config.CopyTimeout, func() (*messages.Position, error) { return r.newestPosition(table) })
+	have, err := within(r.tree.config.CopyTimeout, func() (store.Content, error) { return r.newestContent(table) })
 	if err != nil {
 		return nil, err
 	}
@@ -62,37 +63,42 @@ func (r *run) capture(ctx context.Context, table string, started time.Time) (*me
 	}
 	if done.GetUnchanged() {
 		carried, err := within(r.tree.config.CopyTimeout, func() (*messages.TableResult, error) {
-			return r.tree.backups.CarryForward(table, done.GetRecord().GetPosition())
+			return r.tree.backups.CarryForward(table, contentOf(done))
 		})
 		if err != nil || carried != nil {
 			return carried, err
 		}
 		// The backup may not be carried: the table is backed up anew.
-		if done, err = r.cutSpanned(ctx, table, nil); err != nil {
+		if done, err = r.cutSpanned(ctx, table, store.Content{}); err != nil {
 			return nil, err
 		}
 	}
 	return r.publish(ctx, backup.Cut{
-		Table: table, RunID: r.id, Label: r.label, Staging: done.GetStaging(), Record: done.GetRecord(), Started: started,
+		Table: table, RunID: r.id, Label: r.label, Staging: done.GetStaging(), Content: contentOf(done), Started: started,
 		Independent: r.independent})
 }
 
+// contentOf is what a cut found in the table.
+func contentOf(done *messages.CutDone) store.Content {
+	return store.Content{Record: done.GetRecord(), SSTables: done.GetSstables()}
+}
+
 // cutSpanned is cut within a span.
-func (r *run) cutSpanned(ctx context.Context, table string, have *messages.Position) (done *messages.CutDone, err error) {
+func (r *run) cutSpanned(ctx context.Context, table string, have store.Content) (done *messages.CutDone, err error) {
 	ctx, span := r.tree.span(ctx, "gabion.cut", tableAttribute(table))
 	defer func() { span.end(err) }()
 	return r.cut(ctx, table, have)
 }
 
-// newestPosition is that of the table's newest backup that may be carried forward, nil when there is none.
-func (r *run) newestPosition(table string) (*messages.Position, error) {
+// newestContent is what the table's newest backup that may be carried forward holds; of no position when there is none.
+func (r *run) newestContent(table string) (store.Content, error) {
 	newest, _, err := r.tree.backups.NewestUsable(table)
-	return newest.Manifest.GetRecord().GetPosition(), err
+	return newest.Content(), err
 }
 
 // askOwner asks the owner for a cut, and counts the rows of one that is at_cut, as long as that takes. An answer that comes
 // after the deadline is of this run, and is removed.
-func (r *run) askOwner(ctx context.Context, table string, have *messages.Position) (*messages.CutDone, error) {
+func (r *run) askOwner(ctx context.Context, table string, have store.Content) (*messages.CutDone, error) {
 	owner := r.tree.members.owner(table)
 	if owner == nil {
 		return nil, fmt.Errorf("cut: %w", droppedFailure(table))
@@ -101,7 +107,8 @@ func (r *run) askOwner(ctx context.Context, table string, have *messages.Positio
 	patience, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer in %v", limit))
 	defer cancel()
 	replier := r.tree.repliers.get()
-	r.tree.system.Root.RequestWithCustomSender(owner, &messages.Cut{RunId: r.id, Have: have}, replier.pid)
+	r.tree.system.Root.RequestWithCustomSender(owner, &messages.Cut{
+		RunId: r.id, Have: have.Record.GetPosition(), HaveRecord: have.Record, HaveSstables: have.SSTables}, replier.pid)
 	reply, err := replier.await(patience, func(late any) { r.discard(table, late) })
 	if err != nil {
 		return nil, fmt.Errorf("cut: %w: %w", err, messages.ErrDeadline)

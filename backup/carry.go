@@ -4,25 +4,24 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
 )
 
-// CarryForward returns the row that credits the table's newest backup to another run, when the table
-// still is at that backup's position. The row is nil, and the table needs a cut, when the newest backup
-// is at another position, is faulty or red, or its files are not those of its manifest by name and
+// CarryForward returns the row that credits the table's newest backup to another run, when the table, which holds now,
+// still is what that backup holds. The row is nil, and the table needs a cut, when the newest backup
+// holds something else, is faulty or red, or its files are not those of its manifest by name and
 // size. It reads no file but the manifest.
-func (d *Directory) CarryForward(table string, at *messages.Position) (*messages.TableResult, error) {
+func (d *Directory) CarryForward(table string, now store.Content) (*messages.TableResult, error) {
 	started := time.Now()
 	newest, ok, err := d.newest(table, func(Backup) bool { return true })
 	if err != nil {
 		return nil, fmt.Errorf("carry table %q forward: %w", table, err)
 	}
 	record := newest.Manifest.GetRecord()
-	if !ok || !newest.usable() || at == nil || !proto.Equal(record.GetPosition(), at) {
+	if !ok || !newest.usable() || !newest.Content().Same(now) {
 		return nil, nil
 	}
 	bytes, err := d.measure(newest)

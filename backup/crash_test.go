@@ -179,7 +179,7 @@ func TestCarryForwardMakesDurable(t *testing.T) {
 	must(t, disk.mem.Rename(disk.PathJoin(dir, id), disk.PathJoin(dir, ".pending-"+id)))
 	must(t, store.SyncDir(disk.mem, dir))
 	must(t, disk.mem.Rename(disk.PathJoin(dir, ".pending-"+id), disk.PathJoin(dir, id)))
-	row, err := d.CarryForward(table, live.position())
+	row, err := d.CarryForward(table, live.content())
 	must(t, err)
 	if row == nil {
 		t.Fatal("not carried forward")

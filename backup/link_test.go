@@ -40,7 +40,16 @@ func TestPublishRefusesToLink(t *testing.T) {
 			overwrite(t, disk.mem, disk.PathJoin(base, "manifest.sha256"), []byte(strings.Repeat("0", 64)))
 		}},
 		{"other lineage", true, func(_ *testing.T, _ *hookFS, _ string, cut *backup.Cut) {
-			cut.Record.Position.Lineage = lineageB
+			cut.Content.Record.Position.Lineage = lineageB
+		}},
+		{"of another copy, of a later open", true, func(_ *testing.T, _ *hookFS, _ string, cut *backup.Cut) {
+			cut.Content.Record.Position.Incarnation--
+		}},
+		{"of another copy, at the same position, committed at another time", true, func(_ *testing.T, _ *hookFS, _ string, cut *backup.Cut) {
+			cut.Content.Record.Committed++
+		}},
+		{"of another copy, at the same position, with other rows", true, func(_ *testing.T, _ *hookFS, _ string, cut *backup.Cut) {
+			cut.Content.Record.Fingerprint++
 		}},
 		{"no identities", true, func(_ *testing.T, disk *hookFS, _ string, _ *backup.Cut) { disk.blind = true }},
 		{"links fail", true, func(_ *testing.T, disk *hookFS, _ string, _ *backup.Cut) {

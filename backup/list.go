@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
 )
 
 // Backup is one complete backup of one table.
@@ -38,6 +39,11 @@ type Backup struct {
 
 // usable tells whether anything is known against the backup.
 func (b Backup) usable() bool { return b.Fault == nil && !b.Red }
+
+// Content returns what the manifest says that the backup holds; of no position without a manifest.
+func (b Backup) Content() store.Content {
+	return store.Content{Record: b.Manifest.GetRecord(), SSTables: b.Manifest.GetSstables()}
+}
 
 // Lineage returns the lineage the manifest names, "" without a manifest.
 func (b Backup) Lineage() string { return b.Manifest.GetRecord().GetPosition().GetLineage() }

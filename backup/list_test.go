@@ -88,7 +88,7 @@ func TestListShowsFaults(t *testing.T) {
 			if !ok || newest.ID != first.GetBackupId() {
 				t.Errorf("newest is %+v, %v", newest, ok)
 			}
-			row, err := d.CarryForward(table, live.position())
+			row, err := d.CarryForward(table, live.content())
 			must(t, err)
 			if row != nil {
 				t.Errorf("carried forward %v", row)
@@ -106,7 +106,7 @@ func TestListOfNothing(t *testing.T) {
 	must(t, err)
 	_, ok, err := d.Newest(table, lineageA)
 	must(t, err)
-	row, err := d.CarryForward(table, &messages.Position{Lineage: lineageA})
+	row, err := d.CarryForward(table, store.Content{Record: &messages.TableRecord{Position: &messages.Position{Lineage: lineageA}}})
 	must(t, err)
 	if len(backups) > 0 || len(tables) > 0 || ok || row != nil {
 		t.Errorf("found %v, %v, %v, %v", backups, tables, ok, row)
@@ -158,7 +158,7 @@ func TestCarryForward(t *testing.T) {
 	first := publish(t, d, live.cut())
 	carry := func() *messages.TableResult {
 		t.Helper()
-		row, err := d.CarryForward(table, live.position())
+		row, err := d.CarryForward(table, live.content())
 		must(t, err)
 		return row
 	}
@@ -175,8 +175,24 @@ func TestCarryForward(t *testing.T) {
 		{Lineage: lineageA, Incarnation: 2, Seq: 10},
 		{Lineage: lineageB, Incarnation: 1, Seq: 10},
 	} {
-		if row, err := d.CarryForward(table, other); row != nil || err != nil {
+		changed := live.content()
+		changed.Record.Position = other
+		if row, err := d.CarryForward(table, changed); row != nil || err != nil {
 			t.Errorf("carried forward %v to %v, %v", row, other, err)
+		}
+	}
+
+	for what, change := range map[string]func(r *messages.TableRecord){
+		"rows":        func(r *messages.TableRecord) { r.Count++ },
+		"bytes":       func(r *messages.TableRecord) { r.LiveBytes++ },
+		"fingerprint": func(r *messages.TableRecord) { r.Fingerprint++ },
+		"time":        func(r *messages.TableRecord) { r.Committed++ },
+		"accounting":  func(r *messages.TableRecord) { r.Accounting = messages.Accounting_ACCOUNTING_AT_CUT },
+	} {
+		changed := live.content()
+		change(changed.Record)
+		if row, err := d.CarryForward(table, changed); row != nil || err != nil {
+			t.Errorf("at the same position, with another %s: carried forward %v, %v", what, row, err)
 		}
 	}
 
@@ -209,7 +225,7 @@ func TestCarryForward(t *testing.T) {
 	must(t, disk.mem.Remove(disk.PathJoin(db, "000099.log")))
 
 	// Only the newest may be carried, even when an older one is at the position.
-	old := live.position()
+	old := live.content()
 	live.put(1, 1)
 	publish(t, d, live.cut())
 	if row, err := d.CarryForward(table, old); row != nil || err != nil {

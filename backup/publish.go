@@ -20,8 +20,8 @@ type Cut struct {
 	RunID, Label string
 	// Staging is the directory of the cut's Pebble checkpoint. Publish removes it in any case.
 	Staging string
-	// Record is the table's record at the cut.
-	Record *messages.TableRecord
+	// Content is what the table holds at the cut.
+	Content store.Content
 	// Started is when the table's backup began. Zero means now.
 	Started time.Time
 	// Independent copies every file, in place of linking those that an earlier backup holds.
@@ -39,10 +39,10 @@ func (c Cut) check() error {
 	if c.RunID == "" {
 		errs = append(errs, errors.New("run id is missing"))
 	}
-	if table := c.Record.GetTable(); table != c.Table {
+	if table := c.Content.Record.GetTable(); table != c.Table {
 		errs = append(errs, fmt.Errorf("record is of table %q", table))
 	}
-	if c.Record.GetPosition().GetLineage() == "" {
+	if c.Content.Record.GetPosition().GetLineage() == "" {
 		errs = append(errs, errors.New("record has no lineage"))
 	}
 	if len(errs) > 0 {
@@ -108,7 +108,7 @@ func (d *Directory) publish(ctx context.Context, cut Cut, progress func(int64)) 
 	return result, nil
 }
 
-// newPublication names the backup and finds the one to link from. It makes nothing but the table's
+// newPublication names the backup and finds the one to link from: the newest that holds what the table was once. It makes nothing but the table's
 // directory, which a crash may leave empty.
 func (d *Directory) newPublication(cut Cut, progress func(int64)) (*publication, error) {
 	dir := d.fs.PathJoin(d.path, cut.Table)
@@ -119,9 +119,8 @@ func (d *Directory) newPublication(cut Cut, progress func(int64)) (*publication,
 	if err != nil {
 		return nil, err
 	}
-	lineage := cut.Record.GetPosition().GetLineage()
 	base, _, err := d.newest(cut.Table, func(b Backup) bool {
-		return !cut.Independent && b.usable() && b.Lineage() == lineage
+		return !cut.Independent && b.usable() && cut.Content.Follows(b.Content())
 	})
 	if err != nil {
 		return nil, err
@@ -192,10 +191,11 @@ func (p *publication) manifest() *messages.Manifest {
 		Label:         p.cut.Label,
 		Table:         p.cut.Table,
 		Number:        p.number,
-		Record:        p.cut.Record,
+		Record:        p.cut.Content.Record,
 		Started:       timestamppb.New(p.cut.Started),
 		Finished:      timestamppb.Now(),
 		Files:         p.files,
+		Sstables:      p.cut.Content.SSTables,
 	}
 	stampEngine(m)
 	return m
@@ -207,8 +207,8 @@ func (p *publication) result(hash string) *messages.TableResult {
 		Outcome:        messages.Outcome_OUTCOME_BACKED_UP,
 		BackupId:       p.id,
 		ManifestSha256: hash,
-		Position:       p.cut.Record.GetPosition(),
-		Count:          p.cut.Record.GetCount(),
+		Position:       p.cut.Content.Record.GetPosition(),
+		Count:          p.cut.Content.Record.GetCount(),
 		Bytes:          p.bytes,
 		CopiedBytes:    p.copied,
 		Started:        timestamppb.New(p.cut.Started),

@@ -183,9 +183,9 @@ func TestPublishRefusesBadCuts(t *testing.T) {
 		spoil func(t *testing.T, disk *hookFS, cut *backup.Cut)
 	}{
 		{"table name", func(_ *testing.T, _ *hookFS, cut *backup.Cut) { cut.Table = "../x" }},
-		{"other record", func(_ *testing.T, _ *hookFS, cut *backup.Cut) { cut.Record.Table = "other" }},
-		{"no record", func(_ *testing.T, _ *hookFS, cut *backup.Cut) { cut.Record = nil }},
-		{"no lineage", func(_ *testing.T, _ *hookFS, cut *backup.Cut) { cut.Record.Position = nil }},
+		{"other record", func(_ *testing.T, _ *hookFS, cut *backup.Cut) { cut.Content.Record.Table = "other" }},
+		{"no record", func(_ *testing.T, _ *hookFS, cut *backup.Cut) { cut.Content.Record = nil }},
+		{"no lineage", func(_ *testing.T, _ *hookFS, cut *backup.Cut) { cut.Content.Record.Position = nil }},
 		{"no run", func(_ *testing.T, _ *hookFS, cut *backup.Cut) { cut.RunID = "" }},
 		{"marker missing", func(t *testing.T, disk *hookFS, cut *backup.Cut) {
 			removeMatching(t, disk, cut.Staging, "marker.manifest")

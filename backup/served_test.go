@@ -117,7 +117,7 @@ func (l *servedTable) cut() backup.Cut {
 		must(l.t, n.Close())
 		sums.Label(record)
 	}
-	return backup.Cut{Table: table, RunID: run, Staging: staging, Record: record, Started: noon}
+	return backup.Cut{Table: table, RunID: run, Staging: staging, Content: store.Content{Record: record}, Started: noon}
 }
 
 // rowsOf reads a whole store.

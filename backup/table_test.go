@@ -124,10 +124,15 @@ func (l *liveTable) cut() backup.Cut {
 	l.at[l.seq] = maps.Clone(l.rows)
 	return backup.Cut{
 		Table: l.name, RunID: runID, Label: "nightly", Staging: staging, Started: noon,
-		Record: &messages.TableRecord{
-			FormatVersion: store.FormatVersion, Table: l.name, Position: l.position(), Count: uint64(len(l.rows)),
-		},
+		Content: l.content(),
 	}
+}
+
+// content is what the table holds now.
+func (l *liveTable) content() store.Content {
+	return store.Content{Record: &messages.TableRecord{
+		FormatVersion: store.FormatVersion, Table: l.name, Position: l.position(), Count: uint64(len(l.rows)),
+	}}
 }
 
 func openDir(t testing.TB, fs vfs.FS, path string) *backup.Directory {

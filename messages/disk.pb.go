@@ -983,6 +983,8 @@ type Manifest struct {
 	PebbleFormat  uint64                 `protobuf:"varint,11,opt,name=pebble_format,json=pebbleFormat,proto3" json:"pebble_format,omitempty"`
 	Comparer      string                 `protobuf:"bytes,12,opt,name=comparer,proto3" json:"comparer,omitempty"`
 	Files         []*FileEntry           `protobuf:"bytes,13,rep,name=files,proto3" json:"files,omitempty"`
+	// sstables is the hash of the list of the table's sstables at the cut, of a table at cut. Lower-case hex.
+	Sstables      string `protobuf:"bytes,15,opt,name=sstables,proto3" json:"sstables,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1106,6 +1108,13 @@ func (x *Manifest) GetFiles() []*FileEntry {
 		return x.Files
 	}
 	return nil
+}
+
+func (x *Manifest) GetSstables() string {
+	if x != nil {
+		return x.Sstables
+	}
+	return ""
 }
 
 // TableResult is one table's row of a run.
@@ -1846,7 +1855,7 @@ const file_gabion_v1_disk_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x16\n" +
 	"\x06sha256\x18\x03 \x01(\tR\x06sha256\x12+\n" +
-	"\x04live\x18\x04 \x01(\v2\x17.gabion.v1.FileIdentityR\x04live\"\xd9\x03\n" +
+	"\x04live\x18\x04 \x01(\v2\x17.gabion.v1.FileIdentityR\x04live\"\xf5\x03\n" +
 	"\bManifest\x12%\n" +
 	"\x0eformat_version\x18\x01 \x01(\rR\rformatVersion\x12\x19\n" +
 	"\bstore_id\x18\x02 \x01(\tR\astoreId\x12\x15\n" +
@@ -1861,7 +1870,8 @@ const file_gabion_v1_disk_proto_rawDesc = "" +
 	" \x01(\tR\rpebbleVersion\x12#\n" +
 	"\rpebble_format\x18\v \x01(\x04R\fpebbleFormat\x12\x1a\n" +
 	"\bcomparer\x18\f \x01(\tR\bcomparer\x12*\n" +
-	"\x05files\x18\r \x03(\v2\x14.gabion.v1.FileEntryR\x05files\"\xb3\x03\n" +
+	"\x05files\x18\r \x03(\v2\x14.gabion.v1.FileEntryR\x05files\x12\x1a\n" +
+	"\bsstables\x18\x0f \x01(\tR\bsstables\"\xb3\x03\n" +
 	"\vTableResult\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12,\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x12.gabion.v1.OutcomeR\aoutcome\x12\x1b\n" +

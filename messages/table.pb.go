@@ -894,9 +894,12 @@ func (x *Page) GetNext() []byte {
 type Cut struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	RunId string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// have is the position of the table's newest complete backup. A table that still is at
-	// that position answers unchanged and captures nothing.
-	Have          *Position `protobuf:"bytes,2,opt,name=have,proto3" json:"have,omitempty"`
+	// have is the position of the table's newest complete backup. A table that is still at that position, and holds what
+	// have_record and have_sstables say, answers unchanged and captures nothing.
+	Have *Position `protobuf:"bytes,2,opt,name=have,proto3" json:"have,omitempty"`
+	// have_record is the record in that backup's manifest, and have_sstables the manifest's sstables.
+	HaveRecord    *TableRecord `protobuf:"bytes,3,opt,name=have_record,json=haveRecord,proto3" json:"have_record,omitempty"`
+	HaveSstables  string       `protobuf:"bytes,4,opt,name=have_sstables,json=haveSstables,proto3" json:"have_sstables,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -945,6 +948,20 @@ func (x *Cut) GetHave() *Position {
 	return nil
 }
 
+func (x *Cut) GetHaveRecord() *TableRecord {
+	if x != nil {
+		return x.HaveRecord
+	}
+	return nil
+}
+
+func (x *Cut) GetHaveSstables() string {
+	if x != nil {
+		return x.HaveSstables
+	}
+	return ""
+}
+
 // CutDone answers a Cut. Of a table at cut it comes with a snapshot, whose rows the coordinator counts for the record.
 type CutDone struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -954,7 +971,9 @@ type CutDone struct {
 	// staging is the directory that holds the cut, to be removed by who asked.
 	Staging string `protobuf:"bytes,3,opt,name=staging,proto3" json:"staging,omitempty"`
 	// record is the table's record as of the cut.
-	Record        *TableRecord `protobuf:"bytes,4,opt,name=record,proto3" json:"record,omitempty"`
+	Record *TableRecord `protobuf:"bytes,4,opt,name=record,proto3" json:"record,omitempty"`
+	// sstables is the hash of the list of the table's sstables, of a table at cut.
+	Sstables      string `protobuf:"bytes,5,opt,name=sstables,proto3" json:"sstables,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1015,6 +1034,13 @@ func (x *CutDone) GetRecord() *TableRecord {
 		return x.Record
 	}
 	return nil
+}
+
+func (x *CutDone) GetSstables() string {
+	if x != nil {
+		return x.Sstables
+	}
+	return ""
 }
 
 var File_gabion_v1_table_proto protoreflect.FileDescriptor
@@ -1082,15 +1108,19 @@ const file_gabion_v1_table_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\fR\x05value\"F\n" +
 	"\x04Page\x12*\n" +
 	"\aentries\x18\x01 \x03(\v2\x10.gabion.v1.EntryR\aentries\x12\x12\n" +
-	"\x04next\x18\x02 \x01(\fR\x04next\"E\n" +
+	"\x04next\x18\x02 \x01(\fR\x04next\"\xa3\x01\n" +
 	"\x03Cut\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12'\n" +
-	"\x04have\x18\x02 \x01(\v2\x13.gabion.v1.PositionR\x04have\"\x88\x01\n" +
+	"\x04have\x18\x02 \x01(\v2\x13.gabion.v1.PositionR\x04have\x127\n" +
+	"\vhave_record\x18\x03 \x01(\v2\x16.gabion.v1.TableRecordR\n" +
+	"haveRecord\x12#\n" +
+	"\rhave_sstables\x18\x04 \x01(\tR\fhaveSstables\"\xa4\x01\n" +
 	"\aCutDone\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\bR\tunchanged\x12\x18\n" +
 	"\astaging\x18\x03 \x01(\tR\astaging\x12.\n" +
-	"\x06record\x18\x04 \x01(\v2\x16.gabion.v1.TableRecordR\x06recordB%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
+	"\x06record\x18\x04 \x01(\v2\x16.gabion.v1.TableRecordR\x06record\x12\x1a\n" +
+	"\bsstables\x18\x05 \x01(\tR\bsstablesB%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
 
 var (
 	file_gabion_v1_table_proto_rawDescOnce sync.Once
@@ -1140,12 +1170,13 @@ var file_gabion_v1_table_proto_depIdxs = []int32{
 	15, // 11: gabion.v1.Scan.deadline:type_name -> google.protobuf.Timestamp
 	11, // 12: gabion.v1.Page.entries:type_name -> gabion.v1.Entry
 	16, // 13: gabion.v1.Cut.have:type_name -> gabion.v1.Position
-	17, // 14: gabion.v1.CutDone.record:type_name -> gabion.v1.TableRecord
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	17, // 14: gabion.v1.Cut.have_record:type_name -> gabion.v1.TableRecord
+	17, // 15: gabion.v1.CutDone.record:type_name -> gabion.v1.TableRecord
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_table_proto_init() }

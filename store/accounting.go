@@ -84,9 +84,16 @@ func (s *Store) Recount() error {
 	return nil
 }
 
-// Estimate gives what a scan of the table has found to the record of the next group, or of one without operations.
+// Estimate gives what a scan of the table has found to the record of the next group, or of one without operations. It
+// returns false when the record has these sums already: a record that is written anew would only change the sstables.
 // It does nothing to a table that is exact.
-func (s *Store) Estimate(found Sums) { s.accounting.scanned.Store(&found) }
+func (s *Store) Estimate(found Sums) bool {
+	if sumsOf(s.Record()) == found {
+		return false
+	}
+	s.accounting.scanned.Store(&found)
+	return true
+}
 
 // counts tells whether the next group reads what it replaces.
 func (a *accounting) counts() bool {
