@@ -182,7 +182,11 @@ func (r *run) broken(why string) *messages.BackupComplete {
 func (r *run) sweep() {
 	fs := r.tree.directory.FS()
 	staging := fs.PathDir(r.tree.directory.Staging(r.id, "any"))
-	_, err := within(r.tree.config.CopyTimeout, func() (any, error) { return nil, fs.RemoveAll(staging) })
+	_, err := within(r.tree.config.CopyTimeout, func() (any, error) {
+		// Also of a copy that hangs: given up, it comes to nothing, whatever it finds when it goes on.
+		r.tree.directory.GiveBack(staging)
+		return nil, fs.RemoveAll(staging)
+	})
 	if err != nil {
 		r.logger.Warn("staging not removed: it is swept at the next start", "path", staging, "error", err)
 	}

@@ -74,7 +74,8 @@ func (r *run) capture(ctx context.Context, table string, started time.Time) (*me
 		}
 	}
 	return r.publish(ctx, backup.Cut{
-		Table: table, RunID: r.id, Label: r.label, Staging: done.GetStaging(), Content: contentOf(done), Started: started,
+		Table: table, RunID: r.id, Label: r.label, Staging: done.GetStaging(),
+		Lent: r.tree.directory.Lent(done.GetStaging()), Content: contentOf(done), Started: started,
 		Independent: r.independent})
 }
 
@@ -140,6 +141,7 @@ func (r *run) discard(table string, cut any) {
 		return
 	}
 	go func() {
+		r.tree.directory.GiveBack(done.GetStaging())
 		fs := r.tree.directory.FS()
 		if err := fs.RemoveAll(done.GetStaging()); err != nil {
 			r.logger.Warn("unused cut not removed: it is swept at the next start", "table", table, "error", err)
@@ -161,6 +163,7 @@ func (r *run) publish(ctx context.Context, cut backup.Cut) (result *messages.Tab
 	add, end := r.tree.underway.begin("backup", cut.Table, "", 0)
 	defer end()
 	return watched(ctx, r.tree.config.CopyTimeout, "copy", func(ctx context.Context, progress func()) (*messages.TableResult, error) {
+		defer r.tree.directory.GiveBack(cut.Staging)
 		return r.tree.backups.Publish(ctx, cut, func(bytes int64) {
 			progress()
 			add(bytes)

@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +37,14 @@ type publication struct {
 	bytes, copied int64
 }
 
+// source is where a file of the cut lies.
+func (p *publication) source(name string) string {
+	if path, ok := p.cut.Lent[name]; ok {
+		return path
+	}
+	return p.fs.PathJoin(p.cut.Staging, name)
+}
+
 // staged returns the names of the cut's files, sorted. A cut that is no checkpoint is refused.
 func (p *publication) staged() ([]string, error) {
 	names, err := p.fs.List(p.cut.Staging)
@@ -43,6 +52,7 @@ func (p *publication) staged() ([]string, error) {
 		return nil, fmt.Errorf("list %s: %w", p.cut.Staging, err)
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return name == pebbleLock })
+	names = slices.AppendSeq(names, maps.Keys(p.cut.Lent))
 	slices.Sort(names)
 	if err := store.CheckCheckpoint(names); err != nil {
 		return nil, fmt.Errorf("check %s: %w", p.cut.Staging, err)
@@ -87,7 +97,7 @@ func (p *publication) take(ctx context.Context, name string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	before, err := look(p.fs, p.fs.PathJoin(p.cut.Staging, name))
+	before, err := look(p.fs, p.source(name))
 	if err != nil {
 		return err
 	}
@@ -143,7 +153,7 @@ func (p *publication) checkRoom(names []string) error {
 	}
 	var need uint64
 	for _, name := range names {
-		staged, err := look(p.fs, p.fs.PathJoin(p.cut.Staging, name))
+		staged, err := look(p.fs, p.source(name))
 		if err != nil {
 			return err
 		}
@@ -161,7 +171,7 @@ func (p *publication) checkRoom(names []string) error {
 
 // copy copies the file, hashes it as it passes, and refuses one that changed meanwhile.
 func (p *publication) copy(ctx context.Context, name string, before sight) (*messages.FileEntry, error) {
-	from := p.fs.PathJoin(p.cut.Staging, name)
+	from := p.source(name)
 	size, hash, err := p.copier.copy(ctx, from, p.fs.PathJoin(p.pending, dbDir, name))
 	if err != nil {
 		return nil, fmt.Errorf("copy %s: %w", from, err)

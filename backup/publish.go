@@ -20,6 +20,9 @@ type Cut struct {
 	RunID, Label string
 	// Staging is the directory of the cut's Pebble checkpoint. Publish removes it in any case.
 	Staging string
+	// Lent are the files of the cut that do not lie in Staging, by name: the paths of the live table's own, where the cut
+	// could not be made by links. They must stay until Publish returns. Publish reads them and no more.
+	Lent map[string]string
 	// Content is what the table holds at the cut.
 	Content store.Content
 	// Started is when the table's backup began. Zero means now.

@@ -12,9 +12,10 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// Cut captures the table in a new directory dir on the table's own file system, by hard links, and
-// returns the record that labels it, the caller's own. The committer calls it between two groups, after every Commit was
-// waited for: Pebble copies the WAL as it lies there. On an error nothing stays at dir.
+// Cut captures the table in a new directory dir, by hard links, and returns the record that labels it, the caller's own.
+// Where no link can be made to dir, the cut consists of what lies in dir and of the table's own sstables, which Directory.Lent
+// names, until Directory.GiveBack: nothing is copied while commits wait. The committer calls it between two groups, after
+// every Commit was waited for: Pebble copies the WAL as it lies there. On an error nothing stays at dir, and nothing on loan.
 func (s *Store) Cut(dir string) (*messages.TableRecord, error) {
 	if s.fs == nil {
 		return nil, errors.New("cut: store is read-only")
@@ -46,7 +47,12 @@ func (s *Store) Cut(dir string) (*messages.TableRecord, error) {
 		err = complete(real, dir)
 	}
 	if err != nil {
+		s.dir.GiveBack(dir)
 		return nil, errors.Join(fmt.Errorf("cut: %w", err), real.RemoveAll(dir))
+	}
+	if s.dir.loans.lends(dir) && !s.lent.Swap(true) {
+		s.logger.Info("no hard link can be made from the table to the staged cut: cuts use the table's own files until they are copied",
+			"staging", dir)
 	}
 	return cloneRecord(record), nil
 }

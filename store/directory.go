@@ -63,6 +63,7 @@ type Directory struct {
 	making lineages
 	// moving are those that are being put in place, or removed.
 	moving lineages
+	loans  loans
 }
 
 // CheckDirectory tells whether path can be opened by OpenDirectory, as far as reading shows, and
@@ -286,5 +287,6 @@ func (d *Directory) current(table string) (string, error) {
 
 // Close releases the lock and what the tables shared. Every store must be closed before.
 func (d *Directory) Close() error {
+	d.loans.close()
 	return errors.Join(d.shared.close(), d.hold.Release())
 }

@@ -35,6 +35,8 @@ type freezer struct {
 	// onFreeze is told the first cause, once, on a goroutine of its own.
 	onFreeze func(cause error)
 	patience *patience
+	// loans are the directory's. Nil lends nothing: a link that fails is an error.
+	loans *loans
 	// ended is closed by the freeze: nothing waits for the disk any more.
 	ended chan struct{}
 
@@ -151,6 +153,9 @@ func (z *freezer) Create(path string, category vfs.DiskWriteCategory) (vfs.File,
 		}
 		return nil, err
 	}
+	if z.loans != nil {
+		z.loans.made(path)
+	}
 	return &freezerFile{File: f, fs: z, path: path}, nil
 }
 
@@ -222,14 +227,25 @@ func (z *freezer) Stat(path string) (vfs.FileInfo, error) {
 }
 
 // Link never lets Pebble copy instead: a silent copy of a whole table would hold up every commit.
-// Pebble copies on any error but a few, of which a permission error is one.
+// Pebble copies on any error but a few, of which a permission error is one. Where the file system makes no link, the cut
+// gets the file on loan.
 func (z *freezer) Link(from, to string) error {
 	if z.frozen.Load() {
 		return &os.LinkError{Op: "link", Old: from, New: to, Err: errors.Join(ErrFrozen, os.ErrPermission)}
 	}
-	if err := z.FS.Link(from, to); err != nil {
-		return &os.LinkError{Op: "link", Old: from, New: to, Err: errors.Join(err, os.ErrPermission)}
+	cut, lendable := z.FS.PathDir(to), z.loans != nil && z.inside(from) && !z.inside(to)
+	// The other files of the cut meet the same refusal.
+	lend := lendable && z.loans.lends(cut)
+	if !lend {
+		err := z.FS.Link(from, to)
+		if err == nil {
+			return nil
+		}
+		if lend = lendable && NoLink(err); !lend {
+			return &os.LinkError{Op: "link", Old: from, New: to, Err: errors.Join(err, os.ErrPermission)}
+		}
 	}
+	z.loans.lend(cut, z.FS.PathBase(to), from)
 	return nil
 }
 
@@ -248,6 +264,9 @@ func (z *freezer) Remove(path string) error {
 		if z.overlaid(path) {
 			return z.overlay.Remove(path)
 		}
+		return nil
+	}
+	if z.loans != nil && z.loans.keeps(path) {
 		return nil
 	}
 	if err := z.beforeMarker(path); err != nil {

@@ -168,6 +168,7 @@ func (p *opening) run() (*Store, error) {
 		return p.store(db, record, nil, nil), nil
 	}
 	frozen := newFreezer(fs, p.path, p.dir.freezeAfter, p.options.OnFreeze)
+	frozen.loans = &p.dir.loans
 	release := p.heed(frozen)
 	db, record, err := p.openDB(frozen, false, frozen)
 	release()

@@ -36,6 +36,8 @@ type Store struct {
 	// acked is the highest seq that passed the acknowledgement gate.
 	acked      atomic.Uint64
 	accounting accounting
+	// lent is set once a cut had files on loan.
+	lent atomic.Bool
 
 	// Owned by the committer.
 	dirty       bool // the mark no longer says clean

@@ -36,6 +36,7 @@ var diskUses = map[string]string{
 	"gabiontest":                "syscall.EIO syscall.ENOSPC",
 	"messages/hint.go":          "syscall.EMFILE syscall.ENFILE",
 	"store/identity_unix.go":    "os.Stat syscall.Stat_t",
+	"store/lacking.go":          "syscall.EINVAL syscall.EMLINK syscall.EXDEV",
 	"store/space.go":            "syscall.EDQUOT syscall.EIO syscall.EISDIR syscall.ENOSPC syscall.ENOTDIR syscall.EROFS",
 	"bench/machine_linux.go":    "os.ReadFile syscall.Statfs syscall.Statfs_t",
 	"bench/usage_unix.go":       "syscall.Getrusage syscall.RUSAGE_SELF syscall.Rusage",

@@ -1,0 +1,21 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"syscall"
+)
+
+// NoLink tells whether a hard link failed for what the file system is, or for where the link goes, and not for a fault of the
+// disk: the file must be copied, or used where it is.
+func NoLink(err error) bool {
+	for _, refusal := range []error{os.ErrPermission, errors.ErrUnsupported, syscall.EXDEV, syscall.EMLINK, syscall.EINVAL} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	// ERROR_INVALID_FUNCTION and ERROR_NOT_SAME_DEVICE.
+	var errno syscall.Errno
+	return runtime.GOOS == "windows" && errors.As(err, &errno) && (errno == 1 || errno == 17)
+}
