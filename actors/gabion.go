@@ -26,12 +26,6 @@ type Gabion struct {
 
 // Start opens the directories, spawns the supervisor with its owners and the coordinator, and waits until every
 // table is open, or has said why it is not: a table that cannot be served is quarantined, visible to
-// History returns how large the tables were, and how the runs went, in all the time that Dir remembers: up to two years, thinner
-// the older it is. It is sugar over the message ListHistory.
-func (g *Gabion) History(ctx context.Context, m *messages.ListHistory) (*messages.History, error) {
-	return ask[*messages.History](ctx, g.tree.repliers, g.Coordinator(), m)
-}
-
 // ListTables and Health, and holds up nobody else.
 //
 // A faulty configuration is an error that names every fault, with a hint for each (messages.Hints), and
@@ -331,6 +325,12 @@ func (g *Gabion) PinBackup(ctx context.Context, m *messages.PinBackup) (*message
 // Health reports on every table, also on those that cannot answer. It is sugar over HealthMetrics.
 func (g *Gabion) Health(ctx context.Context) (*messages.HealthReport, error) {
 	return ask[*messages.HealthReport](ctx, g.tree.repliers, g.Coordinator(), &messages.HealthMetrics{})
+}
+
+// History returns how large the tables were, and how the runs went, in all the time that Dir remembers: up to two years, thinner
+// the older it is. It is sugar over the message ListHistory.
+func (g *Gabion) History(ctx context.Context, m *messages.ListHistory) (*messages.History, error) {
+	return ask[*messages.History](ctx, g.tree.repliers, g.Coordinator(), m)
 }
 
 // ListTables returns the state of every table, by name.

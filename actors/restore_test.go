@@ -11,7 +11,7 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// restoreOf restores and wants no error.
+// restore restores and wants no error.
 func (h *host) restore(m *messages.RestoreTable) *messages.RestoreReport {
 	h.Helper()
 	report, err := h.g.Restore(h.Context(), m)

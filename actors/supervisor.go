@@ -19,8 +19,8 @@ const (
 	// orphanTimeout bounds the shutdown when the host's own actor stops the supervisor.
 	orphanTimeout = 10 * time.Second
 
-	// An owner that panics more than panicBudget times within panicWindow has its cell closed and
-	// opened again: its state may be what it panics on.
+	// panicBudget is how often an owner may panic within panicWindow. One that panics more often has its cell closed
+	// and opened again: its state may be what it panics on.
 	panicBudget = 10
 	panicWindow = 10 * time.Second
 )

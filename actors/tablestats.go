@@ -22,8 +22,9 @@ type TableStats struct {
 
 // Histogram counts values by size.
 type Histogram struct {
-	// Counts are of the values up to each of Bounds, which grow, all smaller ones included.
+	// Bounds are the upper bounds of the counts, and grow.
 	Bounds []float64
+	// Counts are of the values up to each of Bounds, all smaller ones included.
 	Counts []uint64
 	// Count is of all values, Sum their sum.
 	Count uint64
@@ -40,7 +41,7 @@ func (g *Gabion) TableStats() []TableStats {
 }
 
 var (
-	// In seconds: from what a fast disk takes for an fsync to what a hung one is given.
+	// commitBounds are in seconds: from what a fast disk takes for an fsync to what a hung one is given.
 	commitBounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 	groupBounds  = []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384}
 )

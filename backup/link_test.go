@@ -11,6 +11,8 @@ import (
 	"github.com/gabiondb/gabion/store"
 )
 
+// TestPublishRefusesToLink spoils the older backup, or the claim to it, in one way each. What is linked all
+// the same would show in copied bytes, or spoil the new backup.
 func TestPublishRefusesToLink(t *testing.T) {
 	firstSST := func(t *testing.T, fs vfs.FS, db string) string {
 		names, err := fs.List(db)
@@ -89,6 +91,7 @@ func TestPublishRefusesToLink(t *testing.T) {
 	}
 }
 
+// TestPublishLinksFromOlderUsableBackup: a spoilt newest backup must not cost a full copy.
 func TestPublishLinksFromOlderUsableBackup(t *testing.T) {
 	disk := newDisk(t)
 	d := openDir(t, disk, backupsPath)
@@ -104,6 +107,7 @@ func TestPublishLinksFromOlderUsableBackup(t *testing.T) {
 	must(t, checkBackup(disk.mem, disk.PathJoin(backupsPath, table, third.GetBackupId()), live.at))
 }
 
+// TestPublishWithoutIdentities: two files of which nothing is known are not the same file.
 func TestPublishWithoutIdentities(t *testing.T) {
 	disk := newDisk(t)
 	disk.blind = true

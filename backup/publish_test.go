@@ -120,9 +120,6 @@ func TestPublishCopiesFirstAndLinksUnchanged(t *testing.T) {
 	})
 }
 
-// TestPublishRefusesToLink spoils the older backup, or the claim to it, in one way each. What is linked all
-// the same would show in copied bytes, or spoil the new backup.
-// TestPublishLinksFromOlderUsableBackup: a spoilt newest backup must not cost a full copy.
 func TestPublishReportsProgressAndObeysItsContext(t *testing.T) {
 	disk := newDisk(t)
 	d := openDir(t, disk, backupsPath)
@@ -341,7 +338,6 @@ func TestPublishNumbers(t *testing.T) {
 	}
 }
 
-// TestPublishWithoutIdentities: two files of which nothing is known are not the same file.
 // TestPublishTrace holds the file operations of a Publish that links, in order: a lost fsync is a diff.
 func TestPublishTrace(t *testing.T) {
 	disk := newDisk(t)

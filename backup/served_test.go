@@ -155,7 +155,7 @@ func scanOf(t testing.TB, s *store.Store) backup.Rows {
 	}
 }
 
-// restored puts a backup in the place of the table, as a host does, and returns the rows it then has.
+// restoreInto puts a backup in the place of the table, as a host does, and returns the rows it then has.
 func restoreInto(t testing.TB, d *backup.Directory, dir *store.Directory, id string) (*store.Store, *messages.Proof) {
 	t.Helper()
 	b, _, err := d.Choose(table, backup.Choice{ID: id})

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// A scan tells its progress for so many rows, or bytes: for every few blocks, since each may be a read of a slow disk.
+	// progressRows and progressBytes are after how much a scan reports its progress: every few blocks, since each may
+	// be a read of a slow disk.
 	progressRows  = 100
 	progressBytes = 32 << 10
 	// stretchBytes is how much of the sstables a goroutine counts at a time, at least.

@@ -124,7 +124,7 @@ func sight(ctx context.Context, g *actors.Gabion, table string) (*sighting, erro
 	return s, nil
 }
 
-// ledger is a journal that knows what every slot may hold. It is safe for concurrent use.
+// killLedger is a journal that knows what every slot may hold. It is safe for concurrent use.
 type killLedger struct {
 	mu     sync.Mutex
 	tables map[string]*account

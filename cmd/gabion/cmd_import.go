@@ -20,7 +20,7 @@ const (
 	formatJSONLines = "jsonl"
 	formatControl   = "deb822"
 
-	// A batch is one Write: one fsync, all of it or nothing.
+	// batchRows and batchBytes are the most that a batch holds. A batch is one Write: one fsync, all of it or nothing.
 	batchRows  = 1000
 	batchBytes = 1 << 20
 	// batchTimeout bounds the batch under way when the import is interrupted.

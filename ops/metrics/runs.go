@@ -38,7 +38,7 @@ const (
 	failed   = "failed"
 )
 
-// From a run that finds nothing changed to one that copies terabytes.
+// workSeconds are the bounds of durations: from a run that finds nothing changed to one that copies terabytes.
 var workSeconds = []float64{.01, .05, .1, .5, 1, 5, 15, 60, 300, 900, 3600, 14400}
 
 func newRuns() *runs {

@@ -55,7 +55,7 @@ type silence struct {
 // gap is a time without an answer.
 type gap struct{ from, to time.Time }
 
-// A shorter time without an answer is of no interest, and would be one of millions.
+// shortGap is the shortest time without an answer that is noted: shorter ones are of no interest, and there are millions.
 const shortGap = 2 * time.Millisecond
 
 // answered is told of each answer. Only what counts is noted.

@@ -39,7 +39,7 @@ func (r *results) plot(dir string) error {
 
 func (r *results) has(w workload) bool { return len(r.row(w.name, w.turns[0].name).Samples) > 0 }
 
-// One row of the plot is one contender of one workload; colours tell contenders apart.
+// colours tell contenders apart. One row of the plot is one contender of one workload.
 var colours = []struct {
 	prefix string
 	colour color.Color
