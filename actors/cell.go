@@ -48,7 +48,7 @@ type cell struct {
 	// restoring is set while a restore of the table is under way; healed is when one that nobody asked for came to its
 	// flip, in nanoseconds since 1970. Who sets restoring writes it.
 	restoring atomic.Bool
-	healed    atomic.Int64
+	healed    atomic.Pointer[time.Time]
 	// checking is set while the table's blocks are read through.
 	checking atomic.Bool
 	// usage is asked for by health; backups is asked for by an open.

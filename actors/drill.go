@@ -161,11 +161,13 @@ func (d *drill) list(now time.Time) ([]due, error) {
 func (d *drill) dueAt(b backup.Backup, now time.Time) time.Time {
 	at := b.CutAt()
 	if b.Proof != nil {
-		at = b.Proof.GetFinished().AsTime().Add(d.tree.config.DrillEvery)
+		at = b.Proof.GetFinished().AsTime()
 	}
-	// A time that lies ahead of the clock puts nothing off for longer than the interval.
-	if latest := now.Add(d.tree.config.DrillEvery); at.After(latest) {
-		at = latest
+	// How old something is that is dated in the future nobody knows. It puts nothing off.
+	if messages.Ahead(at, now) {
+		at = now
+	} else if b.Proof != nil {
+		at = at.Add(d.tree.config.DrillEvery)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -212,7 +214,7 @@ func (d *drill) turnedRed(proof *messages.Proof) {
 		}
 		d.mu.Lock()
 		last, retaken := d.retaken[c.name]
-		if d.stopped || retaken && wallClock().Sub(last) < d.tree.config.DrillEvery {
+		if now := wallClock(); d.stopped || retaken && !messages.Ahead(last, now) && now.Sub(last) < d.tree.config.DrillEvery {
 			d.mu.Unlock()
 			return
 		}

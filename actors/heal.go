@@ -40,15 +40,18 @@ func (t *tree) mayHeal(c *cell, serves bool) error {
 	if open := c.serving.Load() != nil; open != serves || open && c.suspected().reason == "" {
 		return errNotBroken
 	}
-	last, err := patient(&t.tables, listTimeout, func() (time.Time, error) { return t.directory.Healed(c.name) })
+	now := clock()
+	last, err := patient(&t.tables, listTimeout, func() (time.Time, error) { return t.directory.Healed(c.name, now) })
 	if err != nil {
 		return fmt.Errorf("look for an earlier healing: %w", err)
 	}
-	// One whose flip failed may have left nothing on disk: it would be tried again at once.
-	if tried := c.healed.Load(); tried != 0 && time.Unix(0, tried).After(last) {
-		last = time.Unix(0, tried)
+	since := now.Sub(last)
+	// One whose flip failed may have left nothing on disk, and one that was dated in the future does not count there: it would
+	// be tried again at once. No clock that is set changes how long ago it was in this process.
+	if tried := c.healed.Load(); tried != nil {
+		since = min(since, time.Since(*tried))
 	}
-	if since := time.Since(last); !last.IsZero() && since < healPause {
+	if since < healPause {
 		return messages.WithHint(fmt.Errorf("%w: %v ago", errHealedBefore, since.Round(time.Second)),
 			"look at the disk, then restore the table: gabion restore "+c.name)
 	}

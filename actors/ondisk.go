@@ -67,7 +67,7 @@ func (t *tree) sweepUndo() (removed int, err error) {
 		return 0, nil
 	}
 	err = t.eachOnDisk(func(table string) error {
-		n, err := t.directory.SweepUndo(table, time.Now())
+		n, err := t.directory.SweepUndo(table, clock())
 		removed += n
 		return err
 	})

@@ -290,7 +290,8 @@ func (r *restore) serve(c *cell, s *source, lineage string, record *messages.Tab
 				Advise("there may be nothing left to restore: look at gabion health")
 		}
 		if r.healed {
-			c.healed.Store(time.Now().UnixNano())
+			tried := time.Now() // monotonic, for mayHeal
+			c.healed.Store(&tried)
 		}
 		old, err := t.directory.Current(c.name)
 		if err != nil {

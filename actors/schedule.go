@@ -65,14 +65,18 @@ func parseCron(expression string) (cron.Schedule, error) {
 }
 
 // next returns when the next run is due, and of which tables, nil for all. A time that is not after now means
-// now; the zero time, never. The state must be correct at now.
+// now; the zero time, never. An attempt that is dated in the future counts as none: how old it is nobody knows, so what
+// may be overdue comes soon. The plan must be correct at now.
 func (p plan) next(now time.Time, s *messages.ScheduleState) (at time.Time, tables []string) {
-	at = p.nextOfAll(s)
+	ofAll := p.nextOfAll(now, s)
+	at = ofAll
 	due := func(r *messages.TableRetry) time.Time {
+		if messages.AheadOf(r.GetLastAttempt(), now) {
+			return p.soon()
+		}
 		wait := double(firstRetry, r.GetFailures(), p.period(r.GetLastAttempt().AsTime()))
 		return p.notOverdue(r.GetLastAttempt().AsTime().Add(wait))
 	}
-	// A run of all tables that is due retries those that failed as well.
 	if !at.IsZero() && !at.After(now) {
 		return at, nil
 	}
@@ -80,6 +84,10 @@ func (p plan) next(now time.Time, s *messages.ScheduleState) (at time.Time, tabl
 		if t := due(r); at.IsZero() || t.Before(at) {
 			at = t
 		}
+	}
+	// A run of all tables that comes no later retries those that failed as well.
+	if at.Equal(ofAll) {
+		return at, nil
 	}
 	for _, r := range s.GetRetries() {
 		if t := due(r); !t.After(at) || !t.After(now) {
@@ -90,8 +98,8 @@ func (p plan) next(now time.Time, s *messages.ScheduleState) (at time.Time, tabl
 }
 
 // nextOfAll returns when the next run of all tables is due.
-func (p plan) nextOfAll(s *messages.ScheduleState) time.Time {
-	if s.GetLastAttempt() == nil {
+func (p plan) nextOfAll(now time.Time, s *messages.ScheduleState) time.Time {
+	if s.GetLastAttempt() == nil || messages.AheadOf(s.GetLastAttempt(), now) {
 		return p.soon()
 	}
 	last := s.GetLastAttempt().AsTime()
@@ -143,23 +151,12 @@ func (p plan) soon() time.Time {
 	return p.started.Add(floor + time.Duration(p.jitter*float64(window-floor)))
 }
 
-// correct takes what lies after now for now, and tells whether the state changed: the clock was set back. Left
-// as it is, the schedule would wait for the clock to come there again; taken for now each time anew, for ever.
-func (p *plan) correct(now time.Time, s *messages.ScheduleState) (changed bool) {
+// correct takes a start that lies after now for now: the clock was set back. Left as it is, what comes soon after the start
+// would wait for the clock to come there again.
+func (p *plan) correct(now time.Time) {
 	if p.started.After(now) {
 		p.started = now
 	}
-	past := func(t **timestamppb.Timestamp) {
-		if *t != nil && (*t).AsTime().After(now) {
-			*t, changed = timestamppb.New(now), true
-		}
-	}
-	past(&s.LastAttempt)
-	past(&s.LastSuccess)
-	for _, r := range s.GetRetries() {
-		past(&r.LastAttempt)
-	}
-	return changed
 }
 
 // begin notes that a run of tables, or of all that were served when it was asked for, begins: what a crash in it is to

@@ -89,9 +89,13 @@ func TestNextRun(t *testing.T) {
 		{name: "all are due as well", state: state(0, retry("a", 1, day)), now: day + 2*minute, want: day},
 		{name: "failed before the start", started: time.Hour, state: state(0, retry("a", 1, 0)), now: time.Hour, want: time.Hour + soon, tables: []string{"a"}},
 
-		{name: "clock set back a month", started: 30 * day, state: state(30 * day), now: minute, want: minute + day},
-		{name: "clock set back, unfinished", started: 30 * day, state: unfinished(30*day, 1), now: minute, want: 16 * minute},
-		{name: "clock set back, failed", started: 30 * day, state: state(30*day, retry("a", 2, 30*day)), now: minute, want: 3 * minute, tables: []string{"a"}},
+		{name: "clock set back a month", started: 30 * day, state: state(30 * day), now: minute, want: minute + soon},
+		{name: "clock set back, unfinished", started: 30 * day, state: unfinished(30*day, 1), now: minute, want: minute + soon},
+		{name: "clock set back, failed", started: 30 * day, state: state(0, retry("a", 2, 30*day)), now: minute, want: minute + soon, tables: []string{"a"}},
+		{name: "dated in the future, long up", state: state(365 * day), now: 2 * day, want: soon},
+		{name: "dated in the future, cron", cron: "30 2 * * *", state: state(365 * day), now: time.Hour, want: soon},
+		{name: "dated in the future, retry too", state: state(365*day, retry("a", 40, 365*day)), now: 2 * day, want: soon},
+		{name: "ahead by no more than clocks are corrected", state: state(minute), now: 0, want: day + minute},
 		{name: "clock set back, never ran", started: 30 * day, state: &messages.ScheduleState{}, now: minute, want: minute + soon},
 		{name: "clock set forward a month", state: state(0), now: 30 * day, want: day},
 	} {
@@ -110,7 +114,7 @@ func TestNextRun(t *testing.T) {
 				p.interval = day
 			}
 			now := epoch.Add(row.now)
-			p.correct(now, row.state)
+			p.correct(now)
 			got, tables := p.next(now, row.state)
 			if want := epoch.Add(row.want); !got.Equal(want) || !slices.Equal(tables, row.tables) {
 				t.Errorf("next = %v, %v, want %v, %v", got, tables, want, row.tables)
@@ -123,7 +127,7 @@ func TestNextRun(t *testing.T) {
 // say. Each run ends at once.
 func (p *plan) play(now *time.Time, d time.Duration, s *messages.ScheduleState, failed func(table string) bool) (runs []time.Time, of [][]string) {
 	for end := now.Add(d); ; {
-		p.correct(*now, s)
+		p.correct(*now)
 		next, tables := p.next(*now, s)
 		if next.After(end) || len(runs) > 10_000 {
 			*now = end
@@ -173,7 +177,7 @@ func TestClockSet(t *testing.T) {
 				runs, _ := p.play(&now, time.Hour, s, never)
 				after = append(after, runs...)
 			}
-			if len(after) < 2 || len(after) > 4 || after[0].Sub(set) > day {
+			if len(after) < 2 || len(after) > 4 || after[0].Sub(set) > day+messages.Skew {
 				t.Errorf("set by %v, restarts %v: runs at %v after %v", step, restarts, after, set)
 			}
 		}
@@ -207,15 +211,23 @@ func TestDayOfCrashes(t *testing.T) {
 	}
 }
 
-// TestCorrectedStateIsSaved: without it, a process that starts again and again would take the attempt for now each time.
-func TestCorrectedStateIsSaved(t *testing.T) {
-	p := plan{interval: day, tables: []string{"a"}, started: epoch}
-	s := state(day, retry("a", 1, 2*day))
-	if !p.correct(epoch, s) || p.correct(epoch.Add(minute), s) {
-		t.Error("a state that was set back is not told, or told twice")
-	}
-	if want := state(0, retry("a", 1, 0)); !proto.Equal(s, want) {
-		t.Errorf("state = %v, want %v", s, want)
+// TestAttemptOfTheFuture puts off neither the run that makes up for it nor those after, whether the process starts again
+// and again in between or not; and it is made up for once.
+func TestAttemptOfTheFuture(t *testing.T) {
+	for _, restarts := range []bool{false, true} {
+		p := plan{interval: day, tables: []string{"a"}, started: epoch, jitter: 0.5}
+		s, now := state(365*day, retry("a", 1, 365*day)), epoch.Add(3*day)
+		var runs []time.Time
+		for range 72 {
+			if restarts {
+				p.started = now
+			}
+			made, _ := p.play(&now, time.Hour, s, never)
+			runs = append(runs, made...)
+		}
+		if len(runs) < 3 || len(runs) > 4 || runs[0].Sub(epoch) > 3*day+minute || s.GetLastAttempt().AsTime().After(now) {
+			t.Errorf("restarts %v: runs at %v, state %v", restarts, runs, s)
+		}
 	}
 }
 

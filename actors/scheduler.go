@@ -38,6 +38,10 @@ type scheduler struct {
 	asked   *request    // the scheduled run that waits or is under way
 	running bool        // any run is under way
 	stopped bool
+	// lost is set while nothing tells of the runs before: neither the file nor the sets could be read.
+	lost bool
+	// unsaved is why the state is not on disk, nil where it is.
+	unsaved error
 
 	// saving holds a token while the state is written, one write at a time.
 	saving chan struct{}
@@ -98,6 +102,7 @@ func (s *scheduler) load() *messages.ScheduleState {
 	sets, err := within(listTimeout, s.tree.backups.Sets)
 	if err != nil {
 		logger.Warn("sets cannot be listed: the next run comes soon", "error", err)
+		s.lost = true
 	}
 	return s.plan.recall(sets)
 }
@@ -131,11 +136,7 @@ func (s *scheduler) wake() {
 		s.arm(wait)
 	}()
 	var tables []string
-	var changed bool
-	ask, tables, changed = s.due(wallClock())
-	if changed {
-		s.save()
-	}
+	ask, tables = s.due(wallClock())
 	if ask == nil {
 		return
 	}
@@ -166,21 +167,21 @@ func (s *scheduler) enter() bool {
 	return true
 }
 
-// due returns the request for the run that is due, nil when none is, and whether the state was corrected.
-// While a run is under way nothing is due: its end may change what is.
-func (s *scheduler) due(now time.Time) (ask *request, tables []string, changed bool) {
+// due returns the request for the run that is due, nil when none is. While a run is under way nothing is due: its end may
+// change what is.
+func (s *scheduler) due(now time.Time) (ask *request, tables []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	changed = s.plan.correct(now, s.state)
+	s.plan.correct(now)
 	if s.asked != nil || s.running {
-		return nil, nil, changed
+		return nil, nil
 	}
 	at, tables := s.plan.next(now, s.state)
 	if at.IsZero() || at.After(now) {
-		return nil, nil, changed
+		return nil, nil
 	}
 	s.asked = &request{out: s.tree.outbox}
-	return s.asked, tables, changed
+	return s.asked, tables
 }
 
 // arm sets the timer to the next run, no sooner than in least. The end of a run that waits or is under way
@@ -211,6 +212,7 @@ func (s *scheduler) began(q *queuedRun) {
 	}
 	s.mu.Lock()
 	s.running = true
+	s.lost = s.lost && !q.all
 	s.plan.begin(wallClock(), s.state, q.tables, q.all)
 	s.mu.Unlock()
 	s.save()
@@ -262,15 +264,48 @@ func (s *scheduler) save() {
 	state := proto.CloneOf(s.state)
 	s.mu.Unlock()
 	s.work.Add(1)
+	ended := false // guarded by mu
 	_, err := within(limit, func() (any, error) {
 		defer s.work.Done()
 		defer func() { <-s.saving }()
-		return nil, s.tree.directory.WriteSchedule(state)
+		err := s.tree.directory.WriteSchedule(state)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.unsaved, ended = err, true
+		return nil, err
 	})
+	s.mu.Lock()
+	if !ended { // it hangs, and says for itself when it has ended
+		s.unsaved = err
+	}
+	s.mu.Unlock()
 	if err != nil {
 		s.tree.config.Logger.Error("schedule not written: after a crash the next run may come too soon", "error",
 			fmt.Errorf("write schedule: %w", err))
 	}
+}
+
+// trouble is why the schedule is not on disk: after a crash a run may come too soon. Nil where it is.
+func (s *scheduler) trouble() error {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unsaved == nil {
+		return nil
+	}
+	return fmt.Errorf("write schedule: %w", s.unsaved)
+}
+
+// forgot tells whether nobody knows of the runs before this start.
+func (s *scheduler) forgot() bool {
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost
 }
 
 // next is when the next run is due; nil without a schedule.

@@ -12,7 +12,7 @@ import (
 
 // CarryForward returns the row that credits the table's newest backup to another run, when the table, which holds now,
 // still is what that backup holds. The row is nil, and the table needs a cut, when the newest backup
-// holds something else, is faulty or red, or its files are not those of its manifest by name and
+// holds something else, is faulty or red, is dated in the future, or its files are not those of its manifest by name and
 // size. It reads no file but the manifest.
 func (d *Directory) CarryForward(table string, now store.Content) (*messages.TableResult, error) {
 	started := time.Now()
@@ -23,6 +23,9 @@ func (d *Directory) CarryForward(table string, now store.Content) (*messages.Tab
 	record := newest.Manifest.GetRecord()
 	if !ok || !newest.usable() || !newest.Content().Same(now) {
 		return nil, nil
+	}
+	if newest.ahead(started) {
+		return nil, nil // credited to this run it would go on as the newest, with an age that nobody knows
 	}
 	bytes, err := d.measure(newest)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
@@ -43,6 +44,11 @@ func (b Backup) usable() bool { return b.Fault == nil && !b.Red }
 // Content returns what the manifest says that the backup holds; of no position without a manifest.
 func (b Backup) Content() store.Content {
 	return store.Content{Record: b.Manifest.GetRecord(), SSTables: b.Manifest.GetSstables()}
+}
+
+// ahead tells whether the manifest says that the backup was made in the future.
+func (b Backup) ahead(now time.Time) bool {
+	return messages.AheadOf(b.Manifest.GetStarted(), now) || messages.AheadOf(b.Manifest.GetFinished(), now)
 }
 
 // Lineage returns the lineage the manifest names, "" without a manifest.

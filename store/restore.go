@@ -280,10 +280,14 @@ func (d *Directory) Current(table string) (string, error) {
 
 // writeUndo durably makes a lineage one that is kept until the given time.
 func (d *Directory) writeUndo(table, lineage, reason string, until time.Time) error {
-	data, err := protojson.Marshal(&messages.UndoRecord{FormatVersion: FormatVersion, Table: table, Lineage: lineage,
+	return d.putUndo(&messages.UndoRecord{FormatVersion: FormatVersion, Table: table, Lineage: lineage,
 		Reason: reason, Since: timestamppb.Now(), Until: timestamppb.New(until)})
+}
+
+func (d *Directory) putUndo(record *messages.UndoRecord) error {
+	data, err := protojson.Marshal(record)
 	if err != nil {
 		return fmt.Errorf("marshal undo: %w", err)
 	}
-	return WriteDurably(d.fs, d.undoPath(table, lineage), data)
+	return WriteDurably(d.fs, d.undoPath(record.GetTable(), record.GetLineage()), data)
 }

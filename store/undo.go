@@ -10,6 +10,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/messages"
 )
@@ -141,9 +142,10 @@ func (d *Directory) undoBeside(table, serving string) ([]*messages.UndoRecord, e
 	return kept, nil
 }
 
-// Healed returns when the table was last healed, as far as what is kept as undo tells: zero for never. It needs no current
-// that can be read.
-func (d *Directory) Healed(table string) (time.Time, error) {
+// Healed returns when the table was last healed before now, as far as what is kept as undo tells: zero for never. A healing
+// that is dated in the future does not count: it would stand in the way of the next one until then. It needs no current that
+// can be read.
+func (d *Directory) Healed(table string, now time.Time) (time.Time, error) {
 	serving, err := d.current(table)
 	if errors.Is(err, messages.ErrDataLoss) {
 		// A crash before the flip leaves the record of the healing, but not the lineage that served from then on.
@@ -160,7 +162,7 @@ func (d *Directory) Healed(table string) (time.Time, error) {
 	}
 	var last time.Time
 	for _, record := range kept {
-		if at := record.GetSince().AsTime(); record.GetReason() == UndoHealed && at.After(last) {
+		if at := record.GetSince().AsTime(); record.GetReason() == UndoHealed && at.After(last) && !messages.Ahead(at, now) {
 			last = at
 		}
 	}
@@ -253,8 +255,15 @@ func (d *Directory) sweepLineage(table, lineage string, now time.Time) (swept bo
 		return false, err
 	}
 	record, err := d.readUndo(table, lineage)
-	if err != nil || record == nil || now.Before(record.GetUntil().AsTime()) {
+	if err != nil || record == nil {
 		return false, err
+	}
+	if messages.AheadOf(record.GetSince(), now) && record.GetReason() != UndoUnfinished {
+		return false, d.redate(record, now)
+	}
+	// What an unfinished restore left has no life: that nobody is making it is enough.
+	if now.Before(record.GetUntil().AsTime()) && record.GetReason() != UndoUnfinished {
+		return false, nil
 	}
 	if err := d.removeUndo(record); err != nil {
 		return false, err
@@ -262,6 +271,17 @@ func (d *Directory) sweepLineage(table, lineage string, now time.Time) (swept bo
 	d.logger.Info("undo removed: its life has ended", "table", table, "lineage", lineage,
 		"reason", record.GetReason(), "since", record.GetSince().AsTime())
 	return true, nil
+}
+
+// redate begins the life of a lineage anew that is dated in the future: it is kept from now on for as long as it was to be kept,
+// neither less nor until the clock comes there. Since when it is kept is unknown from then on. A crash leaves the record as it
+// was, or the new one.
+func (d *Directory) redate(record *messages.UndoRecord, now time.Time) error {
+	life := max(0, record.GetUntil().AsTime().Sub(record.GetSince().AsTime()))
+	d.logger.Warn("undo is dated in the future: its life begins anew", "table", record.GetTable(), "lineage", record.GetLineage(),
+		"since", record.GetSince().AsTime(), "life", life.String())
+	record.Since, record.Until = nil, timestamppb.New(now.Add(life))
+	return d.putUndo(record)
 }
 
 // removeUndo removes the record last: a crash before leaves a lineage that is still undo, and is swept again.
