@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -16,70 +15,89 @@ const (
 	staleRuns   = 2
 )
 
-// grade sums a row of health up. backups are those of the table, newest first; listed tells whether that is known.
-func (t *tree) grade(row *messages.TableHealth, backups []*messages.BackupInfo, listed bool, suspicion suspicion, now time.Time) {
-	var red, yellow []string
+// grade adds what its state and its backups say against a table, and sums its row up.
+func (t *tree) grade(row *messages.TableHealth, known knownBackups, suspicion suspicion, c *concerns, now time.Time) {
 	if !suspicion.checked.IsZero() {
 		row.LastCheck = timestamppb.New(suspicion.checked)
 	}
 	if suspicion.reason != "" {
-		red = append(red, "damaged: "+suspicion.reason)
+		c.red("damaged: %s", suspicion.reason)
 	}
 	switch row.GetState() {
 	case messages.TableState_TABLE_STATE_OPEN:
+		if !row.Knows(messages.Figure_FIGURE_DISK) {
+			c.yellow("%s", row.GetReason())
+		}
 	case messages.TableState_TABLE_STATE_QUARANTINED:
-		red = append(red, "quarantined: "+row.GetReason())
+		c.red("quarantined: %s", row.GetReason())
 	default:
-		yellow = append(yellow, stateName(row.GetState()))
+		c.yellow("%s", stateName(row.GetState()))
 	}
-	older := 0
+	backups := known.of[row.GetTable()]
+	gradeBackups(row, backups, c, now)
+	if known.faults[row.GetTable()] == nil && len(backups) == 0 {
+		c.yellow("no backup yet")
+		// Nobody has counted the rows of a table that is counted at its cuts.
+		if !row.GetCountExact() && row.GetCount() == 0 && row.GetState() == messages.TableState_TABLE_STATE_OPEN {
+			row.Unknown = merged(row.GetUnknown(), []messages.Figure{messages.Figure_FIGURE_ROWS})
+		}
+	}
+	up := time.Since(t.started)
+	if interval := t.scheduler.interval(); interval > 0 && overdue(row.GetLastSuccess(), staleRuns*interval, up, now) {
+		row.BackupOverdue = true
+		c.yellow("backup is overdue")
+	}
+	if t.drill != nil && len(backups) > 0 && overdue(row.GetLastProof(), staleProofs*t.config.DrillEvery, up, now) {
+		row.ProofOverdue = true
+		c.yellow("proof is overdue")
+	}
+	row.Grade, row.Concerns = c.sum()
+}
+
+// gradeBackups adds what is known against the backups of a table, newest first, and when one was last proven.
+func gradeBackups(row *messages.TableHealth, backups []*messages.BackupInfo, c *concerns, now time.Time) {
+	older, unknown := 0, false
 	for i, b := range backups {
-		if b.GetFault() != "" || b.GetProof().GetVerdict() == messages.Verdict_VERDICT_RED {
+		proof := b.GetProof()
+		if b.GetFault() != "" || proof.GetVerdict() == messages.Verdict_VERDICT_RED {
 			row.RedBackups++
-			if i == 0 {
-				red = append(red, fmt.Sprintf("newest backup %s is red", b.GetBackupId()))
-			} else {
+			switch {
+			case i > 0:
 				older++
+			case len(b.GetUnknown()) > 0:
+				c.red("newest backup %s is red: %s", b.GetBackupId(), b.GetFault())
+			default:
+				c.red("newest backup %s is red", b.GetBackupId())
 			}
 		}
-		if b.GetProof().GetVerdict() == messages.Verdict_VERDICT_PROVEN {
-			row.LastProof = latest(row.GetLastProof(), b.GetProof().GetFinished())
+		unknown = unknown || !b.Knows(messages.Figure_FIGURE_PROOF)
+		if proof.GetVerdict() != messages.Verdict_VERDICT_PROVEN {
+			continue
 		}
-	}
-	if listed && len(backups) == 0 {
-		yellow = append(yellow, "no backup yet")
+		row.LastProof = latest(row.GetLastProof(), proof.GetFinished(), now)
+		if messages.AheadOf(proof.GetFinished(), now) {
+			unknown = true
+			c.yellow("a proof is dated in the future")
+		}
 	}
 	switch older {
 	case 0:
 	case 1:
-		yellow = append(yellow, "an older backup is red")
+		c.yellow("an older backup is red")
 	default:
-		yellow = append(yellow, fmt.Sprintf("%d older backups are red", older))
+		c.yellow("%d older backups are red", older)
 	}
-	if interval := t.scheduler.interval(); interval > 0 && overdue(row.GetLastSuccess(), staleRuns*interval, t.started, now) {
-		row.BackupOverdue = true
-		yellow = append(yellow, "backup is overdue")
-	}
-	if t.drill != nil && len(backups) > 0 && overdue(row.GetLastProof(), staleProofs*t.config.DrillEvery, t.started, now) {
-		row.ProofOverdue = true
-		yellow = append(yellow, "proof is overdue")
-	}
-	row.Concerns = append(red, yellow...)
-	switch {
-	case len(red) > 0:
-		row.Grade = messages.Grade_GRADE_RED
-	case len(yellow) > 0:
-		row.Grade = messages.Grade_GRADE_YELLOW
-	default:
-		row.Grade = messages.Grade_GRADE_GREEN
+	if unknown && row.GetLastProof() == nil {
+		row.Unknown = merged(row.GetUnknown(), []messages.Figure{messages.Figure_FIGURE_LAST_PROOF})
+		c.yellow("time of the last proof is unknown")
 	}
 }
 
-// overdue tells whether something was not done for a while; what never was, since the start.
-func overdue(last *timestamppb.Timestamp, limit time.Duration, started, now time.Time) bool {
-	since := started
-	if last != nil {
-		since = last.AsTime()
+// overdue tells whether something was not done for a while. What never was, or is dated in the future, was not done since the
+// start, up ago.
+func overdue(last *timestamppb.Timestamp, limit, up time.Duration, now time.Time) bool {
+	if last == nil || messages.AheadOf(last, now) {
+		return up > limit
 	}
-	return now.Sub(since) > limit
+	return now.Sub(last.AsTime()) > limit
 }

@@ -190,14 +190,20 @@ func (h *host) wantState(table string, want messages.TableState) {
 	}
 }
 
-// health is one table's row.
-func (h *host) health(table string) *messages.TableHealth {
+// report is the health of all tables.
+func (h *host) report() *messages.HealthReport {
 	h.Helper()
 	report, err := h.g.Health(h.Context())
 	if err != nil {
 		h.Fatalf("health: %v", err)
 	}
-	for _, row := range report.GetTables() {
+	return report
+}
+
+// health is one table's row.
+func (h *host) health(table string) *messages.TableHealth {
+	h.Helper()
+	for _, row := range h.report().GetTables() {
 		if row.GetTable() == table {
 			return row
 		}

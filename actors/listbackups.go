@@ -51,8 +51,11 @@ func (t *tree) readBackups(tables []string, describe func(string, []backup.Backu
 		}
 		list.Backups = append(list.Backups, describe(table, backups)...)
 	}
-	sets, err := t.backups.Sets()
+	sets, unread, err := t.backups.ReadSets()
 	list.Sets = sets
+	for _, set := range unread {
+		list.Faults = append(list.Faults, messages.FailureOf(set.Err))
+	}
 	return list, err
 }
 
@@ -67,11 +70,18 @@ func briefly(_ string, backups []backup.Backup) []*messages.BackupInfo {
 
 func backupInfo(b backup.Backup) *messages.BackupInfo {
 	info := &messages.BackupInfo{Table: b.Table, BackupId: b.ID, Pinned: messages.Text(b.Pinned), Proof: b.Proof}
+	if b.Manifest == nil {
+		info.Unknown = append(info.Unknown, messages.Figure_FIGURE_MANIFEST)
+	}
+	unproven := b.Red && b.Proof.GetVerdict() != messages.Verdict_VERDICT_RED // the proofs that cannot be read may call it red
+	if unproven {
+		info.Unknown = append(info.Unknown, messages.Figure_FIGURE_PROOF)
+	}
 	switch {
 	case b.Fault != nil:
 		info.Fault = messages.Text(b.Fault.Error())
-	case b.Red && b.Proof.GetVerdict() != messages.Verdict_VERDICT_RED:
-		info.Fault = "its proofs cannot be read" // and may call it red
+	case unproven:
+		info.Fault = "its proofs cannot be read"
 	}
 	if manifest := b.Manifest; manifest != nil {
 		info.RunId, info.Label = manifest.GetRunId(), manifest.GetLabel()

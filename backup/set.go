@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -23,26 +24,45 @@ const (
 // Sets returns what the runs produced, newest first by run id. One that cannot be read, or is of a
 // newer format, is left out with a warning in the log: the backups themselves do not depend on it.
 func (d *Directory) Sets() ([]*messages.BackupSet, error) {
+	sets, unread, err := d.ReadSets()
+	for _, set := range unread {
+		d.log.Warn("skip set", "run_id", set.RunID, "error", set.Err)
+	}
+	return sets, err
+}
+
+// UnreadSet is a set that cannot be read, or is of a newer format, and why.
+type UnreadSet struct {
+	RunID string
+	// Err has a hint.
+	Err error
+}
+
+// ReadSets is Sets that returns what it leaves out, newest first, and logs nothing.
+func (d *Directory) ReadSets() (sets []*messages.BackupSet, unread []UnreadSet, err error) {
 	dir := d.fs.PathJoin(d.path, setsDir)
 	names, err := list(d.fs, dir)
 	if err != nil {
-		return nil, fmt.Errorf("list sets: %w", err)
+		return nil, nil, fmt.Errorf("list sets: %w", err)
 	}
 	slices.Reverse(names) // ULIDs sort as strings
-	var sets []*messages.BackupSet
 	for _, name := range names {
 		runID, ok := strings.CutSuffix(name, setSuffix)
 		if !ok {
 			continue
 		}
 		set, err := d.readSet(runID)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // retention was faster
+		}
 		if err != nil {
-			d.log.Warn("skip set", "run_id", runID, "error", err)
+			unread = append(unread, UnreadSet{runID, messages.WithHint(fmt.Errorf("read set %s: %w", runID, err),
+				"the backups do not depend on it: if it stays unreadable, remove "+d.setPath(runID))})
 			continue
 		}
 		sets = append(sets, set)
 	}
-	return sets, nil
+	return sets, unread, nil
 }
 
 // NewestRun returns the highest run id that has a set, "" without one.

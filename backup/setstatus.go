@@ -12,7 +12,7 @@ import (
 )
 
 // SetStatus says what is left of a set, given the hash of the manifest of each backup that lies on disk, by table and
-// backup id.
+// backup id: empty where the manifest cannot be read.
 func SetStatus(set *messages.BackupSet, onDisk map[string]map[string]string) *messages.SetStatus {
 	status := &messages.SetStatus{RunId: set.GetRunId(), State: messages.SetState_SET_STATE_COMPLETE}
 	for _, result := range set.GetResults() {
@@ -21,13 +21,18 @@ func SetStatus(set *messages.BackupSet, onDisk map[string]map[string]string) *me
 			continue
 		}
 		hash, there := onDisk[result.GetTable()][result.GetBackupId()]
-		if !there || hash != result.GetManifestSha256() {
+		switch {
+		case there && hash == "":
+			status.Unread = append(status.Unread, result.GetTable())
+		case !there || hash != result.GetManifestSha256():
 			status.Gone = append(status.Gone, result.GetTable())
 		}
 	}
 	switch {
 	case len(status.GetGone()) > 0:
 		status.State = messages.SetState_SET_STATE_THINNED
+	case len(status.GetUnread()) > 0:
+		status.State = messages.SetState_SET_STATE_UNKNOWN
 	case len(status.GetFailed()) > 0:
 		status.State = messages.SetState_SET_STATE_PARTIAL
 	}

@@ -98,6 +98,94 @@ func (TableState) EnumDescriptor() ([]byte, []int) {
 	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{0}
 }
 
+// Figure names figures that a report could not find out. Their fields are zero or unset then, and mean nothing.
+type Figure int32
+
+const (
+	Figure_FIGURE_UNSPECIFIED Figure = 0
+	// ROWS: count and live_bytes.
+	Figure_FIGURE_ROWS Figure = 1
+	// DISK: disk_bytes.
+	Figure_FIGURE_DISK Figure = 2
+	// BACKUPS: backups and red_backups.
+	Figure_FIGURE_BACKUPS Figure = 3
+	// LAST_BACKUP: of a table last_success; of a report last_success and last_success_run.
+	Figure_FIGURE_LAST_BACKUP Figure = 4
+	// LAST_PROOF: last_proof.
+	Figure_FIGURE_LAST_PROOF Figure = 5
+	// LAST_RUN: of a table last_attempt; of a report last_run.
+	Figure_FIGURE_LAST_RUN Figure = 6
+	// SCHEDULE: last_attempt of a report.
+	Figure_FIGURE_SCHEDULE Figure = 7
+	// UNCONFIGURED: unconfigured.
+	Figure_FIGURE_UNCONFIGURED Figure = 8
+	// UNDO: undo.
+	Figure_FIGURE_UNDO Figure = 9
+	// MANIFEST: of a backup, all that its manifest says: run, label, position, count, bytes, times.
+	Figure_FIGURE_MANIFEST Figure = 10
+	// PROOF: proof of a backup.
+	Figure_FIGURE_PROOF Figure = 11
+)
+
+// Enum value maps for Figure.
+var (
+	Figure_name = map[int32]string{
+		0:  "FIGURE_UNSPECIFIED",
+		1:  "FIGURE_ROWS",
+		2:  "FIGURE_DISK",
+		3:  "FIGURE_BACKUPS",
+		4:  "FIGURE_LAST_BACKUP",
+		5:  "FIGURE_LAST_PROOF",
+		6:  "FIGURE_LAST_RUN",
+		7:  "FIGURE_SCHEDULE",
+		8:  "FIGURE_UNCONFIGURED",
+		9:  "FIGURE_UNDO",
+		10: "FIGURE_MANIFEST",
+		11: "FIGURE_PROOF",
+	}
+	Figure_value = map[string]int32{
+		"FIGURE_UNSPECIFIED":  0,
+		"FIGURE_ROWS":         1,
+		"FIGURE_DISK":         2,
+		"FIGURE_BACKUPS":      3,
+		"FIGURE_LAST_BACKUP":  4,
+		"FIGURE_LAST_PROOF":   5,
+		"FIGURE_LAST_RUN":     6,
+		"FIGURE_SCHEDULE":     7,
+		"FIGURE_UNCONFIGURED": 8,
+		"FIGURE_UNDO":         9,
+		"FIGURE_MANIFEST":     10,
+		"FIGURE_PROOF":        11,
+	}
+)
+
+func (x Figure) Enum() *Figure {
+	p := new(Figure)
+	*p = x
+	return p
+}
+
+func (x Figure) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Figure) Descriptor() protoreflect.EnumDescriptor {
+	return file_gabion_v1_admin_proto_enumTypes[1].Descriptor()
+}
+
+func (Figure) Type() protoreflect.EnumType {
+	return &file_gabion_v1_admin_proto_enumTypes[1]
+}
+
+func (x Figure) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Figure.Descriptor instead.
+func (Figure) EnumDescriptor() ([]byte, []int) {
+	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{1}
+}
+
 // Grade sums up how safe a table is.
 type Grade int32
 
@@ -105,7 +193,7 @@ const (
 	Grade_GRADE_UNSPECIFIED Grade = 0
 	// GREEN: it serves, and its backups are young enough and proven.
 	Grade_GRADE_GREEN Grade = 1
-	// YELLOW: nothing is lost, but something is overdue, or was never backed up.
+	// YELLOW: nothing is lost, but something is overdue or unknown, or was never backed up.
 	Grade_GRADE_YELLOW Grade = 2
 	// RED: it does not serve, or its newest backup, or it, is damaged.
 	Grade_GRADE_RED Grade = 3
@@ -138,11 +226,11 @@ func (x Grade) String() string {
 }
 
 func (Grade) Descriptor() protoreflect.EnumDescriptor {
-	return file_gabion_v1_admin_proto_enumTypes[1].Descriptor()
+	return file_gabion_v1_admin_proto_enumTypes[2].Descriptor()
 }
 
 func (Grade) Type() protoreflect.EnumType {
-	return &file_gabion_v1_admin_proto_enumTypes[1]
+	return &file_gabion_v1_admin_proto_enumTypes[2]
 }
 
 func (x Grade) Number() protoreflect.EnumNumber {
@@ -151,7 +239,7 @@ func (x Grade) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Grade.Descriptor instead.
 func (Grade) EnumDescriptor() ([]byte, []int) {
-	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{1}
+	return file_gabion_v1_admin_proto_rawDescGZIP(), []int{2}
 }
 
 // ListTables asks for the state of every table. Answered by TableList.
@@ -553,8 +641,10 @@ func (x *TableInfo) GetUnconfigured() bool {
 
 // TableList answers the supervisor's messages, by name.
 type TableList struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Tables        []*TableInfo           `protobuf:"bytes,1,rep,name=tables,proto3" json:"tables,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Tables []*TableInfo           `protobuf:"bytes,1,rep,name=tables,proto3" json:"tables,omitempty"`
+	// faults are why tables that lie on disk may be missing from an answer to ListTables.
+	Faults        []*Failure `protobuf:"bytes,2,rep,name=faults,proto3" json:"faults,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -592,6 +682,13 @@ func (*TableList) Descriptor() ([]byte, []int) {
 func (x *TableList) GetTables() []*TableInfo {
 	if x != nil {
 		return x.Tables
+	}
+	return nil
+}
+
+func (x *TableList) GetFaults() []*Failure {
+	if x != nil {
+		return x.Faults
 	}
 	return nil
 }
@@ -649,7 +746,8 @@ type TableHealth struct {
 	// fragmentation is the share of the sstables' bytes that is not live data, in [0,1].
 	// Unset while Pebble loads its statistics, or the table is not open.
 	Fragmentation *float64 `protobuf:"fixed64,8,opt,name=fragmentation,proto3,oneof" json:"fragmentation,omitempty"`
-	// last_attempt, last_success and last_proof of a backup; unset when there was none.
+	// last_attempt, last_success and last_proof of a backup; unset when there was none, or unknown says so. A time that is
+	// dated in the future does not count.
 	LastAttempt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_attempt,json=lastAttempt,proto3" json:"last_attempt,omitempty"`
 	LastSuccess *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last_success,json=lastSuccess,proto3" json:"last_success,omitempty"`
 	LastProof   *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=last_proof,json=lastProof,proto3" json:"last_proof,omitempty"`
@@ -671,6 +769,8 @@ type TableHealth struct {
 	// schedule, or the drill, lets it become.
 	BackupOverdue bool `protobuf:"varint,20,opt,name=backup_overdue,json=backupOverdue,proto3" json:"backup_overdue,omitempty"`
 	ProofOverdue  bool `protobuf:"varint,21,opt,name=proof_overdue,json=proofOverdue,proto3" json:"proof_overdue,omitempty"`
+	// unknown lists what could not be found out. A table with any of it is yellow at least.
+	Unknown       []Figure `protobuf:"varint,22,rep,packed,name=unknown,proto3,enum=gabion.v1.Figure" json:"unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -852,6 +952,13 @@ func (x *TableHealth) GetProofOverdue() bool {
 	return false
 }
 
+func (x *TableHealth) GetUnknown() []Figure {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
+}
+
 // HealthReport answers HealthMetrics, by name.
 type HealthReport struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -876,8 +983,14 @@ type HealthReport struct {
 	LastSuccess *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last_success,json=lastSuccess,proto3" json:"last_success,omitempty"`
 	// last_success_run is the run that ended so, empty when its set is gone.
 	LastSuccessRun string `protobuf:"bytes,11,opt,name=last_success_run,json=lastSuccessRun,proto3" json:"last_success_run,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// grade sums the report up: the worst of its tables, and of the whole. UNSPECIFIED comes from an older server.
+	Grade Grade `protobuf:"varint,12,opt,name=grade,proto3,enum=gabion.v1.Grade" json:"grade,omitempty"`
+	// concerns say why the grade is not green, the gravest first. Those of tables name them: "backup is overdue (tasks)".
+	Concerns []string `protobuf:"bytes,13,rep,name=concerns,proto3" json:"concerns,omitempty"`
+	// unknown lists what of the report itself could not be found out; faults say why.
+	Unknown       []Figure `protobuf:"varint,14,rep,packed,name=unknown,proto3,enum=gabion.v1.Figure" json:"unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HealthReport) Reset() {
@@ -985,6 +1098,27 @@ func (x *HealthReport) GetLastSuccessRun() string {
 		return x.LastSuccessRun
 	}
 	return ""
+}
+
+func (x *HealthReport) GetGrade() Grade {
+	if x != nil {
+		return x.Grade
+	}
+	return Grade_GRADE_UNSPECIFIED
+}
+
+func (x *HealthReport) GetConcerns() []string {
+	if x != nil {
+		return x.Concerns
+	}
+	return nil
+}
+
+func (x *HealthReport) GetUnknown() []Figure {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
 }
 
 // Undo is a lineage that is kept until its life ends.
@@ -1158,10 +1292,11 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\x04hint\x18\x04 \x01(\tR\x04hint\x120\n" +
 	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12/\n" +
 	"\bposition\x18\x06 \x01(\v2\x13.gabion.v1.PositionR\bposition\x12\"\n" +
-	"\funconfigured\x18\a \x01(\bR\funconfigured\"9\n" +
+	"\funconfigured\x18\a \x01(\bR\funconfigured\"e\n" +
 	"\tTableList\x12,\n" +
-	"\x06tables\x18\x01 \x03(\v2\x14.gabion.v1.TableInfoR\x06tables\"\x0f\n" +
-	"\rHealthMetrics\"\xa3\x06\n" +
+	"\x06tables\x18\x01 \x03(\v2\x14.gabion.v1.TableInfoR\x06tables\x12*\n" +
+	"\x06faults\x18\x02 \x03(\v2\x12.gabion.v1.FailureR\x06faults\"\x0f\n" +
+	"\rHealthMetrics\"\xd0\x06\n" +
 	"\vTableHealth\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12+\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x15.gabion.v1.TableStateR\x05state\x12\x16\n" +
@@ -1190,8 +1325,9 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"last_check\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\tlastCheck\x12%\n" +
 	"\x0ebackup_overdue\x18\x14 \x01(\bR\rbackupOverdue\x12#\n" +
-	"\rproof_overdue\x18\x15 \x01(\bR\fproofOverdueB\x10\n" +
-	"\x0e_fragmentation\"\xf4\x03\n" +
+	"\rproof_overdue\x18\x15 \x01(\bR\fproofOverdue\x12+\n" +
+	"\aunknown\x18\x16 \x03(\x0e2\x11.gabion.v1.FigureR\aunknownB\x10\n" +
+	"\x0e_fragmentation\"\xe5\x04\n" +
 	"\fHealthReport\x12.\n" +
 	"\x06tables\x18\x01 \x03(\v2\x16.gabion.v1.TableHealthR\x06tables\x12/\n" +
 	"\blast_run\x18\x02 \x01(\v2\x14.gabion.v1.BackupSetR\alastRun\x12\"\n" +
@@ -1205,7 +1341,10 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\flast_attempt\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vlastAttempt\x12=\n" +
 	"\flast_success\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\vlastSuccess\x12(\n" +
-	"\x10last_success_run\x18\v \x01(\tR\x0elastSuccessRun\"\xc8\x01\n" +
+	"\x10last_success_run\x18\v \x01(\tR\x0elastSuccessRun\x12&\n" +
+	"\x05grade\x18\f \x01(\x0e2\x10.gabion.v1.GradeR\x05grade\x12\x1a\n" +
+	"\bconcerns\x18\r \x03(\tR\bconcerns\x12+\n" +
+	"\aunknown\x18\x0e \x03(\x0e2\x11.gabion.v1.FigureR\aunknown\"\xc8\x01\n" +
 	"\x04Undo\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x18\n" +
 	"\alineage\x18\x02 \x01(\tR\alineage\x12\x16\n" +
@@ -1226,7 +1365,21 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\x15TABLE_STATE_REOPENING\x10\x05\x12\x1b\n" +
 	"\x17TABLE_STATE_QUARANTINED\x10\x06\x12\x19\n" +
 	"\x15TABLE_STATE_RESTORING\x10\a\x12\x16\n" +
-	"\x12TABLE_STATE_CLOSED\x10\b*P\n" +
+	"\x12TABLE_STATE_CLOSED\x10\b*\x80\x02\n" +
+	"\x06Figure\x12\x16\n" +
+	"\x12FIGURE_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vFIGURE_ROWS\x10\x01\x12\x0f\n" +
+	"\vFIGURE_DISK\x10\x02\x12\x12\n" +
+	"\x0eFIGURE_BACKUPS\x10\x03\x12\x16\n" +
+	"\x12FIGURE_LAST_BACKUP\x10\x04\x12\x15\n" +
+	"\x11FIGURE_LAST_PROOF\x10\x05\x12\x13\n" +
+	"\x0fFIGURE_LAST_RUN\x10\x06\x12\x13\n" +
+	"\x0fFIGURE_SCHEDULE\x10\a\x12\x17\n" +
+	"\x13FIGURE_UNCONFIGURED\x10\b\x12\x0f\n" +
+	"\vFIGURE_UNDO\x10\t\x12\x13\n" +
+	"\x0fFIGURE_MANIFEST\x10\n" +
+	"\x12\x10\n" +
+	"\fFIGURE_PROOF\x10\v*P\n" +
 	"\x05Grade\x12\x15\n" +
 	"\x11GRADE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vGRADE_GREEN\x10\x01\x12\x10\n" +
@@ -1245,56 +1398,61 @@ func file_gabion_v1_admin_proto_rawDescGZIP() []byte {
 	return file_gabion_v1_admin_proto_rawDescData
 }
 
-var file_gabion_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_gabion_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_gabion_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_gabion_v1_admin_proto_goTypes = []any{
 	(TableState)(0),               // 0: gabion.v1.TableState
-	(Grade)(0),                    // 1: gabion.v1.Grade
-	(*ListTables)(nil),            // 2: gabion.v1.ListTables
-	(*CloseTable)(nil),            // 3: gabion.v1.CloseTable
-	(*OpenTable)(nil),             // 4: gabion.v1.OpenTable
-	(*CreateTable)(nil),           // 5: gabion.v1.CreateTable
-	(*DropTable)(nil),             // 6: gabion.v1.DropTable
-	(*RetryTable)(nil),            // 7: gabion.v1.RetryTable
-	(*TableInfo)(nil),             // 8: gabion.v1.TableInfo
-	(*TableList)(nil),             // 9: gabion.v1.TableList
-	(*HealthMetrics)(nil),         // 10: gabion.v1.HealthMetrics
-	(*TableHealth)(nil),           // 11: gabion.v1.TableHealth
-	(*HealthReport)(nil),          // 12: gabion.v1.HealthReport
-	(*Undo)(nil),                  // 13: gabion.v1.Undo
-	(*ListHistory)(nil),           // 14: gabion.v1.ListHistory
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*Position)(nil),              // 16: gabion.v1.Position
-	(*BackupSet)(nil),             // 17: gabion.v1.BackupSet
+	(Figure)(0),                   // 1: gabion.v1.Figure
+	(Grade)(0),                    // 2: gabion.v1.Grade
+	(*ListTables)(nil),            // 3: gabion.v1.ListTables
+	(*CloseTable)(nil),            // 4: gabion.v1.CloseTable
+	(*OpenTable)(nil),             // 5: gabion.v1.OpenTable
+	(*CreateTable)(nil),           // 6: gabion.v1.CreateTable
+	(*DropTable)(nil),             // 7: gabion.v1.DropTable
+	(*RetryTable)(nil),            // 8: gabion.v1.RetryTable
+	(*TableInfo)(nil),             // 9: gabion.v1.TableInfo
+	(*TableList)(nil),             // 10: gabion.v1.TableList
+	(*HealthMetrics)(nil),         // 11: gabion.v1.HealthMetrics
+	(*TableHealth)(nil),           // 12: gabion.v1.TableHealth
+	(*HealthReport)(nil),          // 13: gabion.v1.HealthReport
+	(*Undo)(nil),                  // 14: gabion.v1.Undo
+	(*ListHistory)(nil),           // 15: gabion.v1.ListHistory
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*Position)(nil),              // 17: gabion.v1.Position
 	(*Failure)(nil),               // 18: gabion.v1.Failure
+	(*BackupSet)(nil),             // 19: gabion.v1.BackupSet
 }
 var file_gabion_v1_admin_proto_depIdxs = []int32{
-	15, // 0: gabion.v1.DropTable.deadline:type_name -> google.protobuf.Timestamp
+	16, // 0: gabion.v1.DropTable.deadline:type_name -> google.protobuf.Timestamp
 	0,  // 1: gabion.v1.TableInfo.state:type_name -> gabion.v1.TableState
-	15, // 2: gabion.v1.TableInfo.since:type_name -> google.protobuf.Timestamp
-	16, // 3: gabion.v1.TableInfo.position:type_name -> gabion.v1.Position
-	8,  // 4: gabion.v1.TableList.tables:type_name -> gabion.v1.TableInfo
-	0,  // 5: gabion.v1.TableHealth.state:type_name -> gabion.v1.TableState
-	15, // 6: gabion.v1.TableHealth.last_attempt:type_name -> google.protobuf.Timestamp
-	15, // 7: gabion.v1.TableHealth.last_success:type_name -> google.protobuf.Timestamp
-	15, // 8: gabion.v1.TableHealth.last_proof:type_name -> google.protobuf.Timestamp
-	1,  // 9: gabion.v1.TableHealth.grade:type_name -> gabion.v1.Grade
-	15, // 10: gabion.v1.TableHealth.last_check:type_name -> google.protobuf.Timestamp
-	11, // 11: gabion.v1.HealthReport.tables:type_name -> gabion.v1.TableHealth
-	17, // 12: gabion.v1.HealthReport.last_run:type_name -> gabion.v1.BackupSet
-	18, // 13: gabion.v1.HealthReport.faults:type_name -> gabion.v1.Failure
-	15, // 14: gabion.v1.HealthReport.next_run:type_name -> google.protobuf.Timestamp
-	13, // 15: gabion.v1.HealthReport.undo:type_name -> gabion.v1.Undo
-	15, // 16: gabion.v1.HealthReport.last_attempt:type_name -> google.protobuf.Timestamp
-	15, // 17: gabion.v1.HealthReport.last_success:type_name -> google.protobuf.Timestamp
-	15, // 18: gabion.v1.Undo.since:type_name -> google.protobuf.Timestamp
-	15, // 19: gabion.v1.Undo.until:type_name -> google.protobuf.Timestamp
-	15, // 20: gabion.v1.ListHistory.since:type_name -> google.protobuf.Timestamp
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	16, // 2: gabion.v1.TableInfo.since:type_name -> google.protobuf.Timestamp
+	17, // 3: gabion.v1.TableInfo.position:type_name -> gabion.v1.Position
+	9,  // 4: gabion.v1.TableList.tables:type_name -> gabion.v1.TableInfo
+	18, // 5: gabion.v1.TableList.faults:type_name -> gabion.v1.Failure
+	0,  // 6: gabion.v1.TableHealth.state:type_name -> gabion.v1.TableState
+	16, // 7: gabion.v1.TableHealth.last_attempt:type_name -> google.protobuf.Timestamp
+	16, // 8: gabion.v1.TableHealth.last_success:type_name -> google.protobuf.Timestamp
+	16, // 9: gabion.v1.TableHealth.last_proof:type_name -> google.protobuf.Timestamp
+	2,  // 10: gabion.v1.TableHealth.grade:type_name -> gabion.v1.Grade
+	16, // 11: gabion.v1.TableHealth.last_check:type_name -> google.protobuf.Timestamp
+	1,  // 12: gabion.v1.TableHealth.unknown:type_name -> gabion.v1.Figure
+	12, // 13: gabion.v1.HealthReport.tables:type_name -> gabion.v1.TableHealth
+	19, // 14: gabion.v1.HealthReport.last_run:type_name -> gabion.v1.BackupSet
+	18, // 15: gabion.v1.HealthReport.faults:type_name -> gabion.v1.Failure
+	16, // 16: gabion.v1.HealthReport.next_run:type_name -> google.protobuf.Timestamp
+	14, // 17: gabion.v1.HealthReport.undo:type_name -> gabion.v1.Undo
+	16, // 18: gabion.v1.HealthReport.last_attempt:type_name -> google.protobuf.Timestamp
+	16, // 19: gabion.v1.HealthReport.last_success:type_name -> google.protobuf.Timestamp
+	2,  // 20: gabion.v1.HealthReport.grade:type_name -> gabion.v1.Grade
+	1,  // 21: gabion.v1.HealthReport.unknown:type_name -> gabion.v1.Figure
+	16, // 22: gabion.v1.Undo.since:type_name -> google.protobuf.Timestamp
+	16, // 23: gabion.v1.Undo.until:type_name -> google.protobuf.Timestamp
+	16, // 24: gabion.v1.ListHistory.since:type_name -> google.protobuf.Timestamp
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_admin_proto_init() }
@@ -1310,7 +1468,7 @@ func file_gabion_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_admin_proto_rawDesc), len(file_gabion_v1_admin_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -33,6 +33,8 @@ const (
 	SetState_SET_STATE_PARTIAL SetState = 2
 	// THINNED: a backup is gone, or is not the one that the run made. A table may have failed too.
 	SetState_SET_STATE_THINNED SetState = 3
+	// UNKNOWN: nothing is known to be gone, but the manifest of a backup cannot be read.
+	SetState_SET_STATE_UNKNOWN SetState = 4
 )
 
 // Enum value maps for SetState.
@@ -42,12 +44,14 @@ var (
 		1: "SET_STATE_COMPLETE",
 		2: "SET_STATE_PARTIAL",
 		3: "SET_STATE_THINNED",
+		4: "SET_STATE_UNKNOWN",
 	}
 	SetState_value = map[string]int32{
 		"SET_STATE_UNSPECIFIED": 0,
 		"SET_STATE_COMPLETE":    1,
 		"SET_STATE_PARTIAL":     2,
 		"SET_STATE_THINNED":     3,
+		"SET_STATE_UNKNOWN":     4,
 	}
 )
 
@@ -359,8 +363,10 @@ type BackupInfo struct {
 	Goes bool `protobuf:"varint,21,opt,name=goes,proto3" json:"goes,omitempty"`
 	// own_bytes is what its removal alone would give back, and shared_bytes the size of its files that other backups
 	// hold too. Unset when the disk did not tell in time.
-	OwnBytes      *int64 `protobuf:"varint,22,opt,name=own_bytes,json=ownBytes,proto3,oneof" json:"own_bytes,omitempty"`
-	SharedBytes   *int64 `protobuf:"varint,23,opt,name=shared_bytes,json=sharedBytes,proto3,oneof" json:"shared_bytes,omitempty"`
+	OwnBytes    *int64 `protobuf:"varint,22,opt,name=own_bytes,json=ownBytes,proto3,oneof" json:"own_bytes,omitempty"`
+	SharedBytes *int64 `protobuf:"varint,23,opt,name=shared_bytes,json=sharedBytes,proto3,oneof" json:"shared_bytes,omitempty"`
+	// unknown lists what could not be read: the manifest, or the proofs. fault says why.
+	Unknown       []Figure `protobuf:"varint,24,rep,packed,name=unknown,proto3,enum=gabion.v1.Figure" json:"unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -505,6 +511,13 @@ func (x *BackupInfo) GetSharedBytes() int64 {
 		return *x.SharedBytes
 	}
 	return 0
+}
+
+func (x *BackupInfo) GetUnknown() []Figure {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
 }
 
 // ShowBackup asks for all that is known of one complete backup. Answered by BackupDetail.
@@ -1614,7 +1627,9 @@ type BackupList struct {
 	// sets are the runs, newest first.
 	Sets []*BackupSet `protobuf:"bytes,2,rep,name=sets,proto3" json:"sets,omitempty"`
 	// set_status says of each of the sets, in their order, what is left of it.
-	SetStatus     []*SetStatus `protobuf:"bytes,20,rep,name=set_status,json=setStatus,proto3" json:"set_status,omitempty"`
+	SetStatus []*SetStatus `protobuf:"bytes,20,rep,name=set_status,json=setStatus,proto3" json:"set_status,omitempty"`
+	// faults are the sets that could not be read. They are not among sets.
+	Faults        []*Failure `protobuf:"bytes,21,rep,name=faults,proto3" json:"faults,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1670,6 +1685,13 @@ func (x *BackupList) GetSetStatus() []*SetStatus {
 	return nil
 }
 
+func (x *BackupList) GetFaults() []*Failure {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
+}
+
 // SetStatus says what is left of a set.
 type SetStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1678,7 +1700,9 @@ type SetStatus struct {
 	// failed are the tables that failed in the run.
 	Failed []string `protobuf:"bytes,3,rep,name=failed,proto3" json:"failed,omitempty"`
 	// gone are the tables whose backup does not lie on disk any more, or has another manifest than the set says.
-	Gone          []string `protobuf:"bytes,4,rep,name=gone,proto3" json:"gone,omitempty"`
+	Gone []string `protobuf:"bytes,4,rep,name=gone,proto3" json:"gone,omitempty"`
+	// unread are the tables whose backup is there and whose manifest cannot be read: it may be another one.
+	Unread        []string `protobuf:"bytes,5,rep,name=unread,proto3" json:"unread,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1737,6 +1761,13 @@ func (x *SetStatus) GetFailed() []string {
 func (x *SetStatus) GetGone() []string {
 	if x != nil {
 		return x.Gone
+	}
+	return nil
+}
+
+func (x *SetStatus) GetUnread() []string {
+	if x != nil {
+		return x.Unread
 	}
 	return nil
 }
@@ -1954,7 +1985,7 @@ var File_gabion_v1_backup_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\n" +
-	"\x16gabion/v1/backup.proto\x12\tgabion.v1\x1a\x14gabion/v1/disk.proto\x1a\x17gabion/v1/failure.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n" +
+	"\x16gabion/v1/backup.proto\x12\tgabion.v1\x1a\x15gabion/v1/admin.proto\x1a\x14gabion/v1/disk.proto\x1a\x17gabion/v1/failure.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n" +
 	"\tBackupAll\x12\x16\n" +
 	"\x06tables\x18\x01 \x03(\tR\x06tables\x12\x14\n" +
 	"\x05label\x18\x02 \x01(\tR\x05label\x12\x10\n" +
@@ -1972,7 +2003,7 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\x04keep\x18\x03 \x01(\bR\x04keep\x12\x18\n" +
 	"\areasons\x18\x04 \x03(\tR\areasons\"%\n" +
 	"\vListBackups\x12\x16\n" +
-	"\x06tables\x18\x01 \x03(\tR\x06tables\"\xa4\x04\n" +
+	"\x06tables\x18\x01 \x03(\tR\x06tables\"\xd1\x04\n" +
 	"\n" +
 	"BackupInfo\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
@@ -1991,7 +2022,8 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\areasons\x18\x14 \x03(\tR\areasons\x12\x12\n" +
 	"\x04goes\x18\x15 \x01(\bR\x04goes\x12 \n" +
 	"\town_bytes\x18\x16 \x01(\x03H\x00R\bownBytes\x88\x01\x01\x12&\n" +
-	"\fshared_bytes\x18\x17 \x01(\x03H\x01R\vsharedBytes\x88\x01\x01B\f\n" +
+	"\fshared_bytes\x18\x17 \x01(\x03H\x01R\vsharedBytes\x88\x01\x01\x12+\n" +
+	"\aunknown\x18\x18 \x03(\x0e2\x11.gabion.v1.FigureR\aunknownB\f\n" +
 	"\n" +
 	"_own_bytesB\x0f\n" +
 	"\r_shared_bytes\"?\n" +
@@ -2079,18 +2111,20 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\bfinished\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12\x16\n" +
 	"\x06healed\x18\f \x01(\bR\x06healed\x12\x16\n" +
-	"\x06reason\x18\r \x01(\tR\x06reason\"\x9c\x01\n" +
+	"\x06reason\x18\r \x01(\tR\x06reason\"\xc8\x01\n" +
 	"\n" +
 	"BackupList\x12/\n" +
 	"\abackups\x18\x01 \x03(\v2\x15.gabion.v1.BackupInfoR\abackups\x12(\n" +
 	"\x04sets\x18\x02 \x03(\v2\x14.gabion.v1.BackupSetR\x04sets\x123\n" +
 	"\n" +
-	"set_status\x18\x14 \x03(\v2\x14.gabion.v1.SetStatusR\tsetStatus\"y\n" +
+	"set_status\x18\x14 \x03(\v2\x14.gabion.v1.SetStatusR\tsetStatus\x12*\n" +
+	"\x06faults\x18\x15 \x03(\v2\x12.gabion.v1.FailureR\x06faults\"\x91\x01\n" +
 	"\tSetStatus\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12)\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x13.gabion.v1.SetStateR\x05state\x12\x16\n" +
 	"\x06failed\x18\x03 \x03(\tR\x06failed\x12\x12\n" +
-	"\x04gone\x18\x04 \x03(\tR\x04gone\"?\n" +
+	"\x04gone\x18\x04 \x03(\tR\x04gone\x12\x16\n" +
+	"\x06unread\x18\x05 \x03(\tR\x06unread\"?\n" +
 	"\fPruneBackups\x12\x16\n" +
 	"\x06tables\x18\x01 \x03(\tR\x06tables\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"\xbe\x01\n" +
@@ -2105,12 +2139,13 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
 	"\tbackup_id\x18\x02 \x01(\tR\bbackupId\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05unpin\x18\x04 \x01(\bR\x05unpin*k\n" +
+	"\x05unpin\x18\x04 \x01(\bR\x05unpin*\x82\x01\n" +
 	"\bSetState\x12\x19\n" +
 	"\x15SET_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SET_STATE_COMPLETE\x10\x01\x12\x15\n" +
 	"\x11SET_STATE_PARTIAL\x10\x02\x12\x15\n" +
-	"\x11SET_STATE_THINNED\x10\x03B%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
+	"\x11SET_STATE_THINNED\x10\x03\x12\x15\n" +
+	"\x11SET_STATE_UNKNOWN\x10\x04B%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
 
 var (
 	file_gabion_v1_backup_proto_rawDescOnce sync.Once
@@ -2155,8 +2190,9 @@ var file_gabion_v1_backup_proto_goTypes = []any{
 	(*Position)(nil),              // 25: gabion.v1.Position
 	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
 	(*Proof)(nil),                 // 27: gabion.v1.Proof
-	(*Manifest)(nil),              // 28: gabion.v1.Manifest
-	(*Failure)(nil),               // 29: gabion.v1.Failure
+	(Figure)(0),                   // 28: gabion.v1.Figure
+	(*Manifest)(nil),              // 29: gabion.v1.Manifest
+	(*Failure)(nil),               // 30: gabion.v1.Failure
 }
 var file_gabion_v1_backup_proto_depIdxs = []int32{
 	24, // 0: gabion.v1.BackupReport.set:type_name -> gabion.v1.BackupSet
@@ -2165,40 +2201,42 @@ var file_gabion_v1_backup_proto_depIdxs = []int32{
 	26, // 3: gabion.v1.BackupInfo.started:type_name -> google.protobuf.Timestamp
 	26, // 4: gabion.v1.BackupInfo.finished:type_name -> google.protobuf.Timestamp
 	27, // 5: gabion.v1.BackupInfo.proof:type_name -> gabion.v1.Proof
-	5,  // 6: gabion.v1.BackupDetail.backup:type_name -> gabion.v1.BackupInfo
-	28, // 7: gabion.v1.BackupDetail.manifest:type_name -> gabion.v1.Manifest
-	10, // 8: gabion.v1.VerifyReport.results:type_name -> gabion.v1.VerifyResult
-	27, // 9: gabion.v1.VerifyResult.proof:type_name -> gabion.v1.Proof
-	29, // 10: gabion.v1.VerifyResult.failure:type_name -> gabion.v1.Failure
-	11, // 11: gabion.v1.VerifyUpdate.progress:type_name -> gabion.v1.Progress
-	10, // 12: gabion.v1.VerifyUpdate.result:type_name -> gabion.v1.VerifyResult
-	11, // 13: gabion.v1.BackupUpdate.progress:type_name -> gabion.v1.Progress
-	2,  // 14: gabion.v1.BackupUpdate.report:type_name -> gabion.v1.BackupReport
-	11, // 15: gabion.v1.RestoreUpdate.progress:type_name -> gabion.v1.Progress
-	16, // 16: gabion.v1.RestoreUpdate.report:type_name -> gabion.v1.RestoreReport
-	26, // 17: gabion.v1.RestoreTable.at:type_name -> google.protobuf.Timestamp
-	17, // 18: gabion.v1.RestoreReport.plan:type_name -> gabion.v1.RestorePlan
-	18, // 19: gabion.v1.RestoreReport.restored:type_name -> gabion.v1.TableRestored
-	25, // 20: gabion.v1.RestorePlan.position:type_name -> gabion.v1.Position
-	26, // 21: gabion.v1.RestorePlan.cut:type_name -> google.protobuf.Timestamp
-	25, // 22: gabion.v1.RestorePlan.serving:type_name -> gabion.v1.Position
-	27, // 23: gabion.v1.RestorePlan.proof:type_name -> gabion.v1.Proof
-	26, // 24: gabion.v1.RestorePlan.undo_until:type_name -> google.protobuf.Timestamp
-	25, // 25: gabion.v1.TableRestored.position:type_name -> gabion.v1.Position
-	25, // 26: gabion.v1.TableRestored.parent:type_name -> gabion.v1.Position
-	26, // 27: gabion.v1.TableRestored.undo_until:type_name -> google.protobuf.Timestamp
-	26, // 28: gabion.v1.TableRestored.started:type_name -> google.protobuf.Timestamp
-	26, // 29: gabion.v1.TableRestored.finished:type_name -> google.protobuf.Timestamp
-	5,  // 30: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
-	24, // 31: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
-	20, // 32: gabion.v1.BackupList.set_status:type_name -> gabion.v1.SetStatus
-	0,  // 33: gabion.v1.SetStatus.state:type_name -> gabion.v1.SetState
-	3,  // 34: gabion.v1.PruneReport.decisions:type_name -> gabion.v1.RetentionDecision
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	28, // 6: gabion.v1.BackupInfo.unknown:type_name -> gabion.v1.Figure
+	5,  // 7: gabion.v1.BackupDetail.backup:type_name -> gabion.v1.BackupInfo
+	29, // 8: gabion.v1.BackupDetail.manifest:type_name -> gabion.v1.Manifest
+	10, // 9: gabion.v1.VerifyReport.results:type_name -> gabion.v1.VerifyResult
+	27, // 10: gabion.v1.VerifyResult.proof:type_name -> gabion.v1.Proof
+	30, // 11: gabion.v1.VerifyResult.failure:type_name -> gabion.v1.Failure
+	11, // 12: gabion.v1.VerifyUpdate.progress:type_name -> gabion.v1.Progress
+	10, // 13: gabion.v1.VerifyUpdate.result:type_name -> gabion.v1.VerifyResult
+	11, // 14: gabion.v1.BackupUpdate.progress:type_name -> gabion.v1.Progress
+	2,  // 15: gabion.v1.BackupUpdate.report:type_name -> gabion.v1.BackupReport
+	11, // 16: gabion.v1.RestoreUpdate.progress:type_name -> gabion.v1.Progress
+	16, // 17: gabion.v1.RestoreUpdate.report:type_name -> gabion.v1.RestoreReport
+	26, // 18: gabion.v1.RestoreTable.at:type_name -> google.protobuf.Timestamp
+	17, // 19: gabion.v1.RestoreReport.plan:type_name -> gabion.v1.RestorePlan
+	18, // 20: gabion.v1.RestoreReport.restored:type_name -> gabion.v1.TableRestored
+	25, // 21: gabion.v1.RestorePlan.position:type_name -> gabion.v1.Position
+	26, // 22: gabion.v1.RestorePlan.cut:type_name -> google.protobuf.Timestamp
+	25, // 23: gabion.v1.RestorePlan.serving:type_name -> gabion.v1.Position
+	27, // 24: gabion.v1.RestorePlan.proof:type_name -> gabion.v1.Proof
+	26, // 25: gabion.v1.RestorePlan.undo_until:type_name -> google.protobuf.Timestamp
+	25, // 26: gabion.v1.TableRestored.position:type_name -> gabion.v1.Position
+	25, // 27: gabion.v1.TableRestored.parent:type_name -> gabion.v1.Position
+	26, // 28: gabion.v1.TableRestored.undo_until:type_name -> google.protobuf.Timestamp
+	26, // 29: gabion.v1.TableRestored.started:type_name -> google.protobuf.Timestamp
+	26, // 30: gabion.v1.TableRestored.finished:type_name -> google.protobuf.Timestamp
+	5,  // 31: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
+	24, // 32: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
+	20, // 33: gabion.v1.BackupList.set_status:type_name -> gabion.v1.SetStatus
+	30, // 34: gabion.v1.BackupList.faults:type_name -> gabion.v1.Failure
+	0,  // 35: gabion.v1.SetStatus.state:type_name -> gabion.v1.SetState
+	3,  // 36: gabion.v1.PruneReport.decisions:type_name -> gabion.v1.RetentionDecision
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_backup_proto_init() }
@@ -2206,6 +2244,7 @@ func file_gabion_v1_backup_proto_init() {
 	if File_gabion_v1_backup_proto != nil {
 		return
 	}
+	file_gabion_v1_admin_proto_init()
 	file_gabion_v1_disk_proto_init()
 	file_gabion_v1_failure_proto_init()
 	file_gabion_v1_backup_proto_msgTypes[4].OneofWrappers = []any{}

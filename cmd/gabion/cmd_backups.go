@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ func newBackups(out *output) *cobra.Command {
 		Use:   "backups",
 		Short: "List the backup sets and the backups of each table",
 		Long: `List the sets, newest first, each with what is left of it: complete, partial (a table failed), or thinned
-(a backup is gone since, or is another one). Then the backups of each table, newest first: OWN is what the removal of
+(a backup is gone since, or is another one). What cannot be read is unknown. Then the backups of each table, newest first: OWN is what the removal of
 one alone gives back, SHARED the size of its files that other backups hold too, RETENTION what keeps it, as far as the
 rules are known: a server knows its own. gabion backups show shows one.`,
 		Example: `  gabion backups --dir DIR
@@ -35,15 +36,26 @@ rules are known: a server knows its own. gabion backups show shows one.`,
 					return err
 				}
 				if out.json {
-					return out.message(list)
+					err = out.message(list)
+				} else {
+					err = printBackups(out, list, time.Now())
 				}
-				return printBackups(out, list, time.Now())
+				return errors.Join(err, unlisted(list))
 			})
 		},
 	}
 	at.addFlags(cmd)
 	cmd.AddCommand(newBackupsShow(out))
 	return cmd
+}
+
+// unlisted returns an errPartial that names what the list lacks, nil where it lacks nothing.
+func unlisted(list *messages.BackupList) error {
+	var faults []error
+	for _, f := range list.GetFaults() {
+		faults = append(faults, messages.WithHint(partialError(f.Error()), f.GetHint()))
+	}
+	return errors.Join(faults...)
 }
 
 func printBackups(out *output, list *messages.BackupList, now time.Time) error {
@@ -54,7 +66,7 @@ func printBackups(out *output, list *messages.BackupList, now time.Time) error {
 			status = list.GetSetStatus()[i]
 		}
 		sets = append(sets, []string{
-			set.GetRunId(), show.Age(now, set.GetFinished()),
+			set.GetRunId(), show.Past(now, set.GetFinished()),
 			strconv.Itoa(len(set.GetResults())), setStatus(status, len(set.GetResults())), set.GetLabel(),
 		})
 	}
@@ -66,10 +78,11 @@ func printBackups(out *output, list *messages.BackupList, now time.Time) error {
 	}
 	var backups [][]string
 	for _, b := range list.GetBackups() {
+		read := b.Knows(messages.Figure_FIGURE_MANIFEST)
 		backups = append(backups, []string{
-			b.GetTable(), b.GetBackupId(), strconv.FormatUint(b.GetCount(), 10),
-			show.Size(b.GetBytes()), optionalSize(b.OwnBytes), optionalSize(b.SharedBytes),
-			show.Age(now, b.GetFinished()), b.GetRunId(), b.GetLabel(), b.GetPinned(), proofText(b, now), retention(b), b.GetFault(),
+			b.GetTable(), b.GetBackupId(), show.Known(read, strconv.FormatUint(b.GetCount(), 10)),
+			show.Known(read, show.Size(b.GetBytes())), optionalSize(b.OwnBytes), optionalSize(b.SharedBytes),
+			show.Known(read, show.Past(now, b.GetFinished())), show.Known(read, b.GetRunId()), b.GetLabel(), b.GetPinned(), proofText(b, now), retention(b), b.GetFault(),
 		})
 	}
 	return out.table("", []string{"TABLE", "BACKUP", "ROWS", "SIZE", "OWN", "SHARED", "AGE", "RUN", "LABEL", "PIN", "PROOF", "RETENTION", "FAULT"}, backups)
@@ -113,6 +126,9 @@ func setStatus(status *messages.SetStatus, tables int) string {
 		texts = append(texts, fmt.Sprintf("thinned: %d of %d left, gone %s",
 			tables-len(status.GetFailed())-len(gone), tables, strings.Join(gone, ", ")))
 	}
+	if unread := status.GetUnread(); len(unread) > 0 {
+		texts = append(texts, "unknown: cannot read the manifest of "+strings.Join(unread, ", "))
+	}
 	switch {
 	case len(texts) > 0:
 		return strings.Join(texts, "; ")
@@ -122,10 +138,13 @@ func setStatus(status *messages.SetStatus, tables int) string {
 	return "complete"
 }
 
-// proofText is the verdict on a backup, and how old it is; - before the first.
+// proofText is the verdict on a backup, and how old it is; - before the first, unknown where the proofs cannot be read.
 func proofText(b *messages.BackupInfo, now time.Time) string {
-	if b.GetProof() == nil {
+	switch {
+	case !b.Knows(messages.Figure_FIGURE_PROOF):
+		return show.Unknown
+	case b.GetProof() == nil:
 		return "-"
 	}
-	return verdictName(b.GetProof()) + " " + show.Age(now, b.GetProof().GetFinished())
+	return verdictName(b.GetProof()) + " " + show.Past(now, b.GetProof().GetFinished())
 }

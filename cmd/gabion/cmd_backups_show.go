@@ -57,7 +57,7 @@ func printBackup(out *output, detail *messages.BackupDetail, now time.Time) erro
 	}
 	if detail.GetManifest() != nil {
 		lines = append(lines, [][2]string{
-			{"finished", b.GetFinished().AsTime().Format(time.RFC3339) + ", " + show.Age(now, b.GetFinished())},
+			{"finished", b.GetFinished().AsTime().Format(time.RFC3339) + ", " + show.Past(now, b.GetFinished())},
 			{"lineage", record.GetPosition().GetLineage()},
 			{"seq", strconv.FormatUint(record.GetPosition().GetSeq(), 10)},
 			{"rows", strconv.FormatUint(record.GetCount(), 10)},

@@ -20,7 +20,8 @@ func newHealth(out *output) *cobra.Command {
 		Use:   "health",
 		Short: "Show how every table is",
 		Long: `Show how every table is: state, rows, the size of the live rows and of the files, the share of the files that
-is not live data (fragmentation; - when unknown), and its backups. Where there is a schedule: the last run after which
+is not live data (fragmentation; - while it is not known), and its backups. The first line sums it up: green, or yellow or red with
+the reason. What cannot be found out is unknown, and no table is green then. Where there is a schedule: the last run after which
 no table was failing, when a run of all tables last began, and when the next is due. The exit code is 3 when a table is
 not open.`,
 		Example: "  gabion health --dir DIR",
@@ -59,26 +60,19 @@ func unhealthy(report *messages.HealthReport) error {
 	for _, f := range report.GetFaults() {
 		faults = append(faults, messages.WithHint(partialError(f.Error()), f.GetHint()))
 	}
+	if len(faults) == 0 && report.GetGrade() == messages.Grade_GRADE_RED {
+		faults = append(faults, partialError(show.Concerns(report.GetConcerns())))
+	}
 	return errors.Join(faults...)
 }
 
-// verdict sums all tables up in a line.
+// verdict sums all tables up in a line, with the reason.
 func verdict(report *messages.HealthReport) string {
-	worst := messages.Grade_GRADE_GREEN
-	var named []string
-	for _, t := range report.GetTables() {
-		switch {
-		case t.GetGrade() > worst:
-			worst, named = t.GetGrade(), []string{t.GetTable()}
-		case t.GetGrade() == worst && worst != messages.Grade_GRADE_GREEN:
-			named = append(named, t.GetTable())
-		}
+	text := show.Grade(report.GetGrade()) + ": "
+	if all := report.GetConcerns(); len(all) > 0 {
+		return text + show.Concerns(all)
 	}
-	text := strings.ToLower(strings.TrimPrefix(worst.String(), "GRADE_"))
-	if len(named) == 0 {
-		return text + ": " + show.Plural(len(report.GetTables()), "table")
-	}
-	return text + ": " + strings.Join(named, ", ")
+	return text + show.Plural(len(report.GetTables()), "table")
 }
 
 // concerns are what is not as it should be, in one cell.
@@ -98,16 +92,24 @@ func printHealth(out *output, report *messages.HealthReport, now time.Time) erro
 	var rows [][]string
 	for _, t := range report.GetTables() {
 		count := strconv.FormatUint(t.GetCount(), 10)
-		if !t.GetCountExact() && t.GetState() == messages.TableState_TABLE_STATE_OPEN {
+		if !t.GetCountExact() {
 			count = "~" + count
 		}
+		backups := strconv.FormatUint(uint64(t.GetBackups()), 10)
+		if red := t.GetRedBackups(); red > 0 {
+			backups += fmt.Sprintf(" (%d red)", red)
+		}
+		rowsKnown, diskKnown := t.Knows(messages.Figure_FIGURE_ROWS), t.Knows(messages.Figure_FIGURE_DISK)
 		fragmentation := "-"
 		if t.Fragmentation != nil {
 			fragmentation = fmt.Sprintf("%.0f%%", 100*t.GetFragmentation())
 		}
 		rows = append(rows, []string{
-			t.GetTable(), show.State(t.GetState()), count, show.Size(t.GetLiveBytes()), show.Size(t.GetDiskBytes()), fragmentation,
-			show.Age(now, t.GetLastSuccess()), strconv.FormatUint(uint64(t.GetBackups()), 10), show.Age(now, t.GetLastProof()), concerns(t),
+			t.GetTable(), show.State(t.GetState()), show.Known(rowsKnown, count), show.Known(rowsKnown, show.Size(t.GetLiveBytes())),
+			show.Known(diskKnown, show.Size(t.GetDiskBytes())), fragmentation,
+			show.Known(t.Knows(messages.Figure_FIGURE_LAST_BACKUP), show.Past(now, t.GetLastSuccess())),
+			show.Known(t.Knows(messages.Figure_FIGURE_BACKUPS), backups),
+			show.Known(t.Knows(messages.Figure_FIGURE_LAST_PROOF), show.Past(now, t.GetLastProof())), concerns(t),
 		})
 	}
 	err := out.table("",
@@ -115,24 +117,51 @@ func printHealth(out *output, report *messages.HealthReport, now time.Time) erro
 	if err != nil {
 		return err
 	}
-	last := "never"
+	if err := printRuns(out, report, now); err != nil {
+		return err
+	}
+	return printOnDisk(out, report, now)
+}
+
+// printRuns prints when runs were, and when the next is due.
+func printRuns(out *output, report *messages.HealthReport, now time.Time) error {
+	last := show.Known(report.Knows(messages.Figure_FIGURE_LAST_RUN), "never")
 	if run := report.GetLastRun(); run != nil {
-		last = fmt.Sprintf("%s, %s, %s", run.GetRunId(), show.Age(now, run.GetFinished()), setStatus(ranStatus(run), len(run.GetResults())))
+		last = fmt.Sprintf("%s, %s, %s", run.GetRunId(), show.Past(now, run.GetFinished()), setStatus(ranStatus(run), len(run.GetResults())))
 	}
 	if err := out.printf("\nlast run: %s\n", last); err != nil {
 		return err
 	}
-	if report.GetLastAttempt() != nil {
-		success := show.Age(now, report.GetLastSuccess())
+	successKnown, attemptKnown := report.Knows(messages.Figure_FIGURE_LAST_BACKUP), report.Knows(messages.Figure_FIGURE_SCHEDULE)
+	if report.GetLastAttempt() != nil || !successKnown || !attemptKnown {
+		success := show.Known(successKnown, show.Past(now, report.GetLastSuccess()))
 		if run := report.GetLastSuccessRun(); run != "" {
 			success = run + ", " + success
 		}
-		if err := out.printf("last success: %s\nlast attempt: %s\n", success, show.Age(now, report.GetLastAttempt())); err != nil {
+		attempt := show.Known(attemptKnown, show.Past(now, report.GetLastAttempt()))
+		if err := out.printf("last success: %s\nlast attempt: %s\n", success, attempt); err != nil {
 			return err
 		}
 	}
 	if next := report.GetNextRun(); next != nil {
 		if err := out.printf("next run: %s\n", show.Age(now, next)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printOnDisk prints what lies in the directory beside the tables that are served.
+func printOnDisk(out *output, report *messages.HealthReport, now time.Time) error {
+	var unknown []string
+	if !report.Knows(messages.Figure_FIGURE_UNCONFIGURED) {
+		unknown = append(unknown, "not served: unknown")
+	}
+	if !report.Knows(messages.Figure_FIGURE_UNDO) {
+		unknown = append(unknown, "kept as undo: unknown")
+	}
+	for _, line := range unknown {
+		if err := out.printf("%s\n", line); err != nil {
 			return err
 		}
 	}
@@ -142,7 +171,7 @@ func printHealth(out *output, report *messages.HealthReport, now time.Time) erro
 		}
 	}
 	for _, u := range report.GetUndo() {
-		err := out.printf("kept as undo: %s, %s %s, %s, until %s\n", u.GetTable(), u.GetReason(), show.Age(now, u.GetSince()),
+		err := out.printf("kept as undo: %s, %s %s, %s, until %s\n", u.GetTable(), u.GetReason(), show.Known(u.GetSince() != nil, show.Past(now, u.GetSince())),
 			show.Size(u.GetBytes()), u.GetUntil().AsTime().Format(time.RFC3339))
 		if err != nil {
 			return err

@@ -172,7 +172,7 @@ func printPlan(out *output, p *messages.RestorePlan, now time.Time) error {
 	}
 	proof := "none yet: the restore verifies it"
 	if p.GetProof() != nil {
-		proof = verdictName(p.GetProof()) + ", " + show.Age(now, p.GetProof().GetFinished())
+		proof = verdictName(p.GetProof()) + ", " + show.Past(now, p.GetProof().GetFinished())
 	}
 	if p.GetSource() != "backup" {
 		proof = ""
@@ -180,7 +180,7 @@ func printPlan(out *output, p *messages.RestorePlan, now time.Time) error {
 	lines := [][2]string{
 		{"table", p.GetTable()},
 		{"from", from},
-		{"as of", p.GetCut().AsTime().Format(time.RFC3339) + ", " + show.Age(now, p.GetCut())},
+		{"as of", p.GetCut().AsTime().Format(time.RFC3339) + ", " + show.Past(now, p.GetCut())},
 		{"rows", strconv.FormatUint(p.GetRows(), 10)},
 		{"at seq", strconv.FormatUint(p.GetPosition().GetSeq(), 10)},
 		{"now", ""},

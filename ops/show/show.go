@@ -28,8 +28,29 @@ func Size[N int64 | uint64](n N) string {
 	return fmt.Sprintf("%.1f %ciB", value, units[unit])
 }
 
-// Age is how long before now t was, in its largest unit: 5s ago, 3h ago. An unset t is "never"; clocks go
-// backwards, so one to come is "in 5s".
+// Unknown stands where a figure could not be found out. None, never and 0 are figures.
+const Unknown = "unknown"
+
+// Known is text, or Unknown.
+func Known(known bool, text string) string {
+	if !known {
+		return Unknown
+	}
+	return text
+}
+
+// Past is the Age of what has happened. What is dated in the future has no age: the clock was wrong then, or is wrong now.
+func Past(now time.Time, t *timestamppb.Timestamp) string {
+	switch {
+	case messages.AheadOf(t, now):
+		return "dated in the future, " + t.AsTime().UTC().Format(time.DateOnly)
+	case t != nil && t.AsTime().After(now):
+		return "0s ago"
+	}
+	return Age(now, t)
+}
+
+// Age is how long before now t was, in its largest unit: 5s ago, 3h ago. An unset t is "never", one to come is "in 5s".
 func Age(now time.Time, t *timestamppb.Timestamp) string {
 	if t == nil {
 		return "never"
@@ -60,6 +81,23 @@ func Plural(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// Grade is a grade as people read it: green, yellow, red. What has none is unknown.
+func Grade(g messages.Grade) string {
+	if g == messages.Grade_GRADE_UNSPECIFIED {
+		return Unknown
+	}
+	return strings.ToLower(strings.TrimPrefix(g.String(), "GRADE_"))
+}
+
+// Concerns are the first few of what speaks against something, in one line.
+func Concerns(all []string) string {
+	const most = 4
+	if len(all) > most {
+		return strings.Join(all[:most], "; ") + fmt.Sprintf("; and %d more", len(all)-most)
+	}
+	return strings.Join(all, "; ")
 }
 
 // State is a state as people read it: open, quarantined.
