@@ -40,7 +40,7 @@ type Config struct {
 	// CreateEmpty lets a table whose backups exist, but which is missing from Dir, be made empty.
 	// Without it such a table is quarantined: an unmounted disk must not look like an empty table.
 	CreateEmpty bool
-	// ReadOnly serves reads alone and changes nothing in either directory but lock files. No backup is
+	// ReadOnly serves reads alone and writes nothing in either directory. No backup is
 	// scheduled. Without Tables it serves every table that Dir or the backups know; one that neither
 	// knows is an error that matches messages.ErrNotFound.
 	ReadOnly bool

@@ -35,9 +35,9 @@ type Options struct {
 	Path string
 	// StoreID is the id of the store whose backups lie here.
 	StoreID string
-	// ReadOnly changes nothing: no directory is made, nothing is swept, and Publish, WriteSet and
-	// Retain return ErrReadOnly. The lock is taken all the same, but where the disk is mounted for reading only. A directory that is missing, or
-	// empty, is one without backups: see Missing.
+	// ReadOnly writes nothing: no directory is made, nothing is swept, and Publish, WriteSet and
+	// Retain return ErrReadOnly. The lock is taken all the same, as far as that needs no write (store.AcquireToRead). A
+	// directory that is missing, or empty, is one without backups: see Missing.
 	ReadOnly bool
 	// MinFree is how much of the disk must stay free: a backup that would leave less is not begun. Zero means what
 	// store.RoomAt makes of it.
@@ -78,7 +78,7 @@ type Directory struct {
 	sets turn // held by WriteSet, so that one run id is written once
 
 	mu     sync.Mutex  // guards what follows; held over no file operation but the lock's release
-	hold   *store.Hold // nil when missing, and on a disk mounted for reading only, where nobody changes anything
+	hold   *store.Hold // nil when missing
 	closed bool
 	busy   int // operations that change the disk and have not returned
 	// drained is made by Drain, and closed when busy is 0 then.
@@ -121,12 +121,16 @@ func open(o Options) (*Directory, error) {
 			return nil, err
 		}
 	}
-	hold, err := store.Acquire(o.FS, o.Path)
-	if o.ReadOnly && store.MountedReadOnly(err) {
-		return d, nil
+	acquire := store.Acquire
+	if o.ReadOnly {
+		acquire = store.AcquireToRead
 	}
+	hold, err := acquire(o.FS, o.Path)
 	if err != nil {
 		return nil, err
+	}
+	if err := hold.Unnoted(); err != nil {
+		d.log.Warn("nobody will be told who holds the backup directory", "error", err)
 	}
 	d.hold = hold
 	if err := d.prepare(o); err != nil {
@@ -144,6 +148,9 @@ func (d *Directory) prepare(o Options) error {
 	}
 	if info == nil {
 		if err := store.WriteInfo(d.fs, d.path, o.StoreID); err != nil {
+			return err
+		}
+		if err := d.hold.LockInfo(); err != nil {
 			return err
 		}
 	}

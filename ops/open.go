@@ -94,9 +94,10 @@ type OpenOptions struct {
 	// Tables are those that are needed, all of which must exist. Empty means every table of the directory. A
 	// server serves its own.
 	Tables []string
-	// Write opens in place for changes. Without it nothing in the directories changes but lock files.
+	// Write opens in place for changes. Without it nothing is written in the directories.
 	Write bool
-	// Backups opens in place for work on the backups: for changes, and no table is served but those that are restored.
+	// Backups opens in place for work on the backups: for changes, and no table is served but those that are restored. Where
+	// the disk of Dir is mounted for reading only, it opens without changes: backups are verified there, and no proof is kept.
 	Backups bool
 	// Rules are those of retention, as the host of the directory has them: Keep and what stands beside it. Without
 	// Keep they are not known, and nothing is pruned. A server has its own.
@@ -189,6 +190,10 @@ func openInPlace(ctx context.Context, o OpenOptions) (*Session, error) {
 		config.KeepHourly, config.KeepDaily, config.KeepWeekly, config.KeepMonthly = r.KeepHourly, r.KeepDaily, r.KeepWeekly, r.KeepMonthly
 	}
 	s.local, err = actors.Start(ctx, s.system, config)
+	if o.Backups && store.MountedReadOnly(err) {
+		config.ReadOnly = true
+		s.local, err = actors.Start(ctx, s.system, config)
+	}
 	if err != nil {
 		s.system.Shutdown()
 		return nil, err

@@ -118,7 +118,7 @@ func TestRecoverySurvivesACrashAnywhere(t *testing.T) {
 			closeAll(t, s, d)
 			before.end()
 
-			w := newCrashSweep(t, image, second, 10, rng)
+			w := newCrashSweep(t, image, second, 7, rng)
 			w.acked = before.acked
 			w.restart()
 			d = openDirectory(t, w.fs, smallMemtable)

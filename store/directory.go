@@ -32,8 +32,8 @@ type DirectoryOptions struct {
 	Path string
 	// StoreID is the id a new directory gets. Empty mints one.
 	StoreID string
-	// ReadOnly opens without creating or sweeping anything; the lock is taken all the same. Stores
-	// opened from the directory refuse to commit.
+	// ReadOnly opens without writing anything; the lock is taken all the same, as far as that needs no write
+	// (AcquireToRead). Stores opened from the directory refuse to commit.
 	ReadOnly bool
 	// Logger receives what the stores log. Nil means no logs.
 	Logger *slog.Logger
@@ -152,9 +152,16 @@ func OpenDirectory(o DirectoryOptions) (_ *Directory, err error) {
 			return nil, messages.WithHint(err, "check permissions and free space of the parent directory")
 		}
 	}
-	hold, err := Acquire(o.FS, path)
+	acquire := Acquire
+	if o.ReadOnly {
+		acquire = AcquireToRead
+	}
+	hold, err := acquire(o.FS, path)
 	if err != nil {
 		return nil, err
+	}
+	if err := hold.Unnoted(); err != nil {
+		o.Logger.Warn("nobody will be told who holds the directory", "error", err)
 	}
 	d := &Directory{fs: o.FS, path: path, readOnly: o.ReadOnly, logger: o.Logger, hold: hold,
 		freezeAfter: cmp.Or(o.FreezeAfter, defaultFreezeAfter)}
@@ -176,6 +183,9 @@ func OpenDirectory(o DirectoryOptions) (_ *Directory, err error) {
 		if err := WriteInfo(o.FS, path, d.storeID); err != nil {
 			return nil, err
 		}
+		if err := hold.LockInfo(); err != nil {
+			return nil, err
+		}
 	} else {
 		d.storeID = info.GetStoreId()
 	}
@@ -188,17 +198,48 @@ func OpenDirectory(o DirectoryOptions) (_ *Directory, err error) {
 	return d, nil
 }
 
-// prepare makes what every directory has and removes the staged cuts that no run will publish.
+// prepare makes what every directory has and removes the staged cuts that no run will publish. No table needs staging to be
+// served: what is wrong with it fails the cuts.
 func (d *Directory) prepare() error {
-	if err := d.fs.RemoveAll(d.fs.PathJoin(d.path, stagingDir)); err != nil {
-		return fmt.Errorf("sweep staging: %w", err)
+	if err := makeIfMissing(d.fs, d.fs.PathJoin(d.path, tablesDir)); err != nil {
+		return messages.WithHint(err, "check that the directory can be written and that its disk has free space")
 	}
-	for _, name := range []string{tablesDir, stagingDir} {
-		if err := MkdirDurably(d.fs, d.fs.PathJoin(d.path, name)); err != nil {
-			return err
-		}
+	if err := d.sweepStaging(); err != nil {
+		d.logger.Warn("staging is not swept: it may fail the next backups, and holds disk space", "error", err)
 	}
 	return nil
+}
+
+// sweepStaging empties staging. It stays: on a full disk it could not be made again.
+func (d *Directory) sweepStaging() error {
+	staging := d.fs.PathJoin(d.path, stagingDir)
+	names, err := listIfExists(d.fs, staging)
+	if err != nil {
+		// It may be no directory.
+		if err := d.fs.RemoveAll(staging); err != nil {
+			return fmt.Errorf("remove %s: %w", staging, err)
+		}
+	}
+	errs := []error{makeIfMissing(d.fs, staging)}
+	for _, name := range names {
+		if err := d.fs.RemoveAll(d.fs.PathJoin(staging, name)); err != nil {
+			errs = append(errs, fmt.Errorf("sweep staging: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// makeIfMissing is MkdirDurably that makes nothing where dir is there. Its name is made durable then too: whoever made it
+// may have ended before.
+func makeIfMissing(fs vfs.FS, dir string) error {
+	stat, err := fs.Stat(dir)
+	switch {
+	case err == nil && stat.IsDir():
+		return SyncDir(fs, fs.PathDir(dir))
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("stat %s: %w", dir, err)
+	}
+	return MkdirDurably(fs, dir)
 }
 
 // Path is DIR, absolute and without symbolic links.

@@ -38,10 +38,18 @@ var (
 
 // Hold is the lock on one directory. It conflicts with every other Hold of the same directory, in
 // this process too.
+//
+// LOCK is the lock, and gabion.json a second one where the system can lock a file that is open for reading: LOCK can
+// be missing and impossible to make, on a full disk or where nothing may be written.
 type Hold struct {
 	fs   vfs.FS
 	path string
+	// lock is that on LOCK, info that on gabion.json. Either may be nil, both only where nobody can write.
 	lock io.Closer
+	info vfs.File
+	// noted is set where owner.json is ours; unnoted says why it is not.
+	noted   bool
+	unnoted error
 }
 
 // RealPath returns dir absolute and, where it exists on the operating system's file system, without
@@ -65,23 +73,82 @@ func RealPath(fs vfs.FS, dir string) (string, error) {
 	return filepath.Join(parent, filepath.Base(abs)), nil
 }
 
-// Acquire locks dir, which must exist, and leaves a note of who holds it. When it is held already
-// the error matches ErrHeld and names the holder. dir must be a RealPath.
+// Acquire locks dir, which must exist, and leaves a note of who holds it, as far as the disk takes one (Unnoted). When it
+// is held already the error matches ErrHeld and names the holder. dir must be a RealPath.
 func Acquire(fs vfs.FS, dir string) (*Hold, error) {
-	lock, err := fs.Lock(fs.PathJoin(dir, lockFile))
+	h, err := acquire(fs, dir, false)
 	if err != nil {
-		if isLockConflict(err) {
-			return nil, messages.WithHint(
-				fmt.Errorf("lock %s: %w by %s", dir, ErrHeld, describeHolder(fs, dir)),
-				"stop that process, or name another directory")
-		}
-		hint := "check that the directory can be written and that its disk has free space"
-		if errors.Is(err, os.ErrPermission) {
-			hint = "run as the user who owns the directory, or correct its permissions"
-		}
-		return nil, messages.WithHint(fmt.Errorf("lock %s: %w", dir, err), hint)
+		return nil, err
 	}
-	h := &Hold{fs: fs, path: dir, lock: lock}
+	h.note()
+	return h, nil
+}
+
+// AcquireToRead is Acquire for somebody who changes nothing: nothing is written, LOCK and the note included. On a disk that
+// is mounted for reading only, whoever holds dir by another mount still conflicts, where gabion.json can be locked.
+func AcquireToRead(fs vfs.FS, dir string) (*Hold, error) { return acquire(fs, dir, true) }
+
+func acquire(fs vfs.FS, dir string, toRead bool) (_ *Hold, err error) {
+	h := &Hold{fs: fs, path: dir}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.unlock())
+		}
+	}()
+	if err := h.LockInfo(); err != nil {
+		return nil, err
+	}
+	path := fs.PathJoin(dir, lockFile)
+	if toRead {
+		// Who holds the directory has made the file: to make it would be a change.
+		if exists, err := Exists(fs, path); err == nil && !exists {
+			return h, nil
+		}
+	}
+	switch h.lock, err = fs.Lock(path); {
+	case err == nil, toRead && MountedReadOnly(err), NoRoom(err) && h.info != nil:
+		return h, nil
+	case isLockConflict(err):
+		return nil, h.held()
+	}
+	hint := "check that the directory can be written and that its disk has free space"
+	switch {
+	case MountedReadOnly(err):
+		hint = "mount the disk for writing; what it has can be read, exported and restored from as it is"
+	case errors.Is(err, os.ErrPermission):
+		hint = "run as the user who owns the directory, or correct its permissions"
+	}
+	return nil, messages.WithHint(fmt.Errorf("lock %s: %w", dir, err), hint)
+}
+
+// LockInfo locks gabion.json too, once, where there is one and the system can. Who has just made it calls it again.
+func (h *Hold) LockInfo() error {
+	if h.info != nil {
+		return nil
+	}
+	f, err := h.fs.Open(h.fs.PathJoin(h.path, infoFile))
+	if err != nil {
+		return nil // LOCK is the lock; whoever reads the file learns why it cannot
+	}
+	switch held, err := lockOpen(f); {
+	case held:
+		return errors.Join(h.held(), f.Close())
+	case err != nil:
+		return f.Close()
+	}
+	h.info = f
+	return nil
+}
+
+func (h *Hold) held() error {
+	return messages.WithHint(
+		fmt.Errorf("lock %s: %w by %s", h.path, ErrHeld, describeHolder(h.fs, h.path)),
+		"stop that process, or name another directory")
+}
+
+// note leaves who holds the directory, for the error of whoever comes next. It is a courtesy: nothing fails without it.
+func (h *Hold) note() {
+	path := h.fs.PathJoin(h.path, holderFile)
 	host, _ := os.Hostname()
 	note, err := protojson.Marshal(&messages.Holder{
 		Pid:     int64(os.Getpid()),
@@ -90,22 +157,40 @@ func Acquire(fs vfs.FS, dir string) (*Hold, error) {
 		Since:   timestamppb.New(time.Now()),
 	})
 	if err == nil {
-		err = WriteSynced(fs, fs.PathJoin(dir, holderFile), note)
+		err = WriteSynced(h.fs, path, note)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("note holder of %s: %w", dir, err), lock.Close())
+		// What stands there would name a holder that is gone.
+		_ = h.fs.Remove(path)
+		h.unnoted = fmt.Errorf("note holder of %s: %w", h.path, err)
+		return
 	}
-	return h, nil
+	h.noted = true
 }
+
+// Unnoted says why there is no note of who holds the directory, nil where there is one, or none was to be left.
+func (h *Hold) Unnoted() error { return h.unnoted }
 
 // Release gives the directory free. It may be called once.
 func (h *Hold) Release() error {
-	// The note goes first: without the lock it could already be the next holder's.
-	err := h.fs.Remove(h.fs.PathJoin(h.path, holderFile))
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
+	var err error
+	if h.noted {
+		// The note goes first: without the lock it could already be the next holder's.
+		if err = h.fs.Remove(h.fs.PathJoin(h.path, holderFile)); errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
 	}
-	return errors.Join(err, h.lock.Close())
+	return errors.Join(err, h.unlock())
+}
+
+func (h *Hold) unlock() (err error) {
+	if h.lock != nil {
+		err = h.lock.Close()
+	}
+	if h.info != nil {
+		err = errors.Join(err, h.info.Close())
+	}
+	return err
 }
 
 func describeHolder(fs vfs.FS, dir string) string {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"syscall"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // isLockConflict tells a lock that somebody holds from one that cannot be made: a sharing violation.
@@ -15,3 +17,6 @@ func isLockConflict(err error) bool {
 	}
 	return strings.Contains(err.Error(), "held by current process")
 }
+
+// lockOpen locks nothing: a lock would keep others from reading the file.
+func lockOpen(vfs.File) (held bool, err error) { return false, vfs.ErrUnsupported }

@@ -340,6 +340,9 @@ func (d *Directory) openPebble(path string, fs vfs.FS, frozen *freezer, logger *
 	configure(o)
 	if o.ReadOnly {
 		o.Experimental.CompactionScheduler = nil
+		// Pebble would make its LOCK, which a full disk or one that is mounted for reading only refuses. The directory's lock
+		// keeps others away.
+		o.FS = unchanged{fs}
 	}
 	defer func() {
 		if r := recover(); r != nil {

@@ -56,7 +56,7 @@ func openReadOnly(fs vfs.FS, path string, o ReadOnlyOptions) (*Store, error) {
 		files:    pebble.NewFileCache(runtime.GOMAXPROCS(0), 64),
 		memTable: defaultMemTableBytes,
 	}
-	d := &Directory{fs: unchanged{fs}, readOnly: true, logger: o.Logger, shared: shared}
+	d := &Directory{fs: fs, readOnly: true, logger: o.Logger, shared: shared}
 	p := &opening{dir: d, table: o.Table, path: path, logger: o.Logger.With("table", o.Table)}
 	db, record, err := p.openDB(d.fs, true, nil)
 	if err != nil {

@@ -35,6 +35,7 @@ var diskUses = map[string]string{
 		"os.Args os.Getpid os.Hostname filepath.Abs filepath.Base filepath.Dir filepath.EvalSymlinks filepath.Join",
 	"gabiontest":                "syscall.EIO syscall.ENOSPC",
 	"messages/hint.go":          "syscall.EMFILE syscall.ENFILE",
+	"store/hold_unix.go":        "syscall.EINTR syscall.EWOULDBLOCK syscall.Flock syscall.LOCK_EX syscall.LOCK_NB", // of a file that vfs.FS opened
 	"store/identity_unix.go":    "os.Stat syscall.Stat_t",
 	"store/lacking.go":          "syscall.EINVAL syscall.EMLINK syscall.EXDEV",
 	"store/space.go":            "syscall.EDQUOT syscall.EIO syscall.EISDIR syscall.ENOSPC syscall.ENOTDIR syscall.EROFS",
