@@ -152,7 +152,7 @@ func (d *drill) list(now time.Time) ([]due, error) {
 			return nil, err
 		}
 		for i, b := range backups {
-			all = append(all, due{target{table, b.ID, b.Bytes()}, d.dueAt(b, now), i == 0})
+			all = append(all, due{target{table: table, id: b.ID, bytes: b.Bytes()}, d.dueAt(b, now), i == 0})
 		}
 	}
 	return all, nil
@@ -185,7 +185,7 @@ func (d *drill) prove(ctx context.Context, b due) {
 	result := d.tree.verifyBackup(ctx, b.target, backup.VerifyOptions{By: "drill", Progress: pace.spend})
 	d.mu.Lock()
 	delete(d.tried, b.table+"/"+b.id)
-	if result.GetProof() == nil {
+	if result.GetProof() == nil || result.GetFailure() != nil { // or it is not kept, and would be due at once
 		d.tried[b.table+"/"+b.id] = wallClock()
 	}
 	d.mu.Unlock()

@@ -152,6 +152,39 @@ func TestPruneBesideAHungPublish(t *testing.T) {
 	})
 }
 
+// TestPruneReportsWhatFailed: a removal that failed is a row and a fault, and no bytes that were freed; so of a run's retention.
+func TestPruneReportsWhatFailed(t *testing.T) {
+	stoppedBubble(t, actors.Config{Tables: []string{"a"}, DisableDrill: true}, func(h *host) {
+		filled(h, 3, 1)
+		h.fs.on(under(backups+"/a", "rename"), func(fileOp) error { return syscall.EIO })
+		check := func(what string, decisions []*messages.RetentionDecision, faults []string) {
+			t.Helper()
+			failed := 0
+			for _, d := range decisions {
+				if d.GetOutcome() == messages.RetentionOutcome_RETENTION_OUTCOME_REMOVED || d.GetKeep() != (d.GetFault() == "") {
+					t.Errorf("%s: decision %v", what, d)
+				}
+				if d.GetOutcome() == messages.RetentionOutcome_RETENTION_OUTCOME_FAILED {
+					failed++
+				}
+			}
+			if failed != 2 || len(faults) != 1 {
+				t.Errorf("%s: %d failed in %v, faults %v", what, failed, decisions, faults)
+			}
+		}
+		report := h.prune(&messages.PruneBackups{})
+		check("prune", report.GetDecisions(), report.GetFaults())
+		if left := h.numbers("a"); left != "1 2 3" || report.GetFreedBytes() != 0 {
+			t.Errorf("left %s, %v", left, report)
+		}
+		run, err := h.g.Backup(h.Context(), &messages.BackupAll{}) // nothing has changed, so it needs no rename
+		if err != nil {
+			t.Fatal(err)
+		}
+		check("run", run.GetRetained(), run.GetFaults())
+	})
+}
+
 // TestPruneOnAFullDisk: nothing that it does needs room.
 func TestPruneOnAFullDisk(t *testing.T) {
 	stoppedBubble(t, actors.Config{Tables: []string{"a"}, DisableDrill: true}, func(h *host) {

@@ -21,6 +21,8 @@ import (
 type target struct {
 	table, id string
 	bytes     int64 // as far as it is known
+	// manifest is the hash that the backup's manifest must have, empty where any does.
+	manifest string
 }
 
 // verifyBackups answers VerifyBackup. It ends with ctx.
@@ -134,7 +136,7 @@ func (t *tree) targets(m *messages.VerifyBackup) ([]target, error) {
 	}
 	if m.GetBackupId() != "" {
 		b, err := t.backups.Find(tables[0], m.GetBackupId())
-		return []target{{tables[0], b.ID, b.Bytes()}}, err
+		return []target{{table: tables[0], id: b.ID, bytes: b.Bytes()}}, err
 	}
 	if len(tables) == 0 {
 		known, err := t.backups.Tables()
@@ -160,7 +162,7 @@ func (t *tree) targets(m *messages.VerifyBackup) ([]target, error) {
 			backups = backups[:1]
 		}
 		for _, b := range backups {
-			targets = append(targets, target{table, b.ID, b.Bytes()})
+			targets = append(targets, target{table: table, id: b.ID, bytes: b.Bytes()})
 		}
 	}
 	return targets, nil
@@ -178,7 +180,7 @@ func (t *tree) targetsOfSet(m *messages.VerifyBackup) ([]target, error) {
 		var targets []target
 		for _, result := range set.GetResults() {
 			if result.GetBackupId() != "" {
-				targets = append(targets, target{result.GetTable(), result.GetBackupId(), result.GetBytes()})
+				targets = append(targets, target{result.GetTable(), result.GetBackupId(), result.GetBytes(), result.GetManifestSha256()})
 			}
 		}
 		return targets, nil
@@ -214,6 +216,15 @@ func (t *tree) verifyBackup(ctx context.Context, b target, o backup.VerifyOption
 			level = slog.LevelInfo // whoever asked went away, or Gabion stops
 		}
 		t.config.Logger.Log(ctx, level, "backup not verified", "table", b.table, "backup_id", b.id, "error", err)
+	}
+	if verified.Unkept != nil {
+		result.Failure = messages.FailureOf(messages.WithHint(verified.Unkept,
+			"look at the disk of the backups, and verify again: the verdict holds, and the next start does not know of it")).Of(b.table)
+	}
+	if proof := verified.Proof; proof != nil && b.manifest != "" && proof.GetManifestSha256() != b.manifest {
+		result.Failure = messages.Failf(messages.Code_CODE_DATA_LOSS,
+			"backup is another one than that of the set: its manifest has the hash %.12s, the set says %.12s", proof.GetManifestSha256(), b.manifest).
+			Of(b.table).Advise("gabion backups shows what is left of the set")
 	}
 	if verified.Proof != nil {
 		t.announce(verified)

@@ -28,9 +28,12 @@ func (d *Directory) proofPath(table, id string) string {
 	return d.fs.PathJoin(d.path, table, proofsDir, id+proofSuffix)
 }
 
-// proof returns the last proof that is bound to the backup's manifest, nil when there is none. A line that cannot be read
+// proof returns the last proof that is bound to the backup's manifest, kept or not, nil when there is none. A line that cannot be read
 // says nothing; proofs that cannot be read at all are an error.
 func (d *Directory) proof(b Backup) (*messages.Proof, error) {
+	if proof := d.table(b.Table).remembered(b.ID); proof != nil && proof.GetManifestSha256() == b.ManifestSHA256 {
+		return proof, nil
+	}
 	data, err := store.ReadFile(d.fs, d.proofPath(b.Table, b.ID))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil

@@ -77,8 +77,18 @@ func TestPruneCountsWhatItFrees(t *testing.T) {
 		t.Errorf("freed %d B, foresaw %d B, the disk has %d B less", pruned.Freed, foreseen.Freed, saved)
 	}
 	for i, d := range pruned.Decisions {
-		if !proto.Equal(d, foreseen.Decisions[i]) {
-			t.Errorf("decided %v, foresaw %v", d, foreseen.Decisions[i])
+		// What was done is told apart from what would be.
+		done, would := messages.RetentionOutcome_RETENTION_OUTCOME_REMOVED, messages.RetentionOutcome_RETENTION_OUTCOME_FORESEEN
+		if d.GetKeep() {
+			done, would = messages.RetentionOutcome_RETENTION_OUTCOME_KEPT, messages.RetentionOutcome_RETENTION_OUTCOME_KEPT
+		}
+		f := foreseen.Decisions[i]
+		if d.GetOutcome() != done || f.GetOutcome() != would {
+			t.Errorf("came to %v, foresaw %v", d, f)
+		}
+		f.Outcome = d.GetOutcome()
+		if !proto.Equal(d, f) {
+			t.Errorf("decided %v, foresaw %v", d, f)
 		}
 	}
 	if left, _ := complete(t, disk, disk.PathJoin(backupsPath, table)); !slices.Equal(left, []string{ids[1], ids[3], ids[4], "pins"}) {
@@ -89,22 +99,67 @@ func TestPruneCountsWhatItFrees(t *testing.T) {
 	}
 }
 
-// TestPruneCountsNoFailure: bytes of a backup that could not be removed are not counted.
-func TestPruneCountsNoFailure(t *testing.T) {
+// TestPruneReportsWhatItDid: a backup whose removal failed is not reported as removed, and none of its bytes as freed; the
+// rows say why. All others are removed.
+func TestPruneReportsWhatItDid(t *testing.T) {
+	const kept, removed, failed = messages.RetentionOutcome_RETENTION_OUTCOME_KEPT, messages.RetentionOutcome_RETENTION_OUTCOME_REMOVED,
+		messages.RetentionOutcome_RETENTION_OUTCOME_FAILED
+	for _, op := range []string{"rename", "sync", "unlink"} {
+		t.Run(op, func(t *testing.T) {
+			disk := newDisk(t)
+			d := openDir(t, disk, backupsPath)
+			ids := published(t, disk, d, 4)
+			used, injected := diskUse(t, disk, d), false
+			disk.hook(func(got, path string) error {
+				// Of the second oldest: its rename, the fsync after it, or the removal of its first file.
+				mine := strings.Contains(path, ids[1])
+				if op == "sync" {
+					mine = !injected && exists(t, disk.mem, disk.PathJoin(backupsPath, table, ".pending-remove-"+ids[1]))
+				}
+				if got == op && mine {
+					injected = true
+					return errInjected
+				}
+				return nil
+			}, nil)
+			pruned, err := d.Prune(t.Context(), table, backup.Policy{Keep: 1}, noon, nil)
+			disk.hook(nil, nil)
+			wantIs(t, err, errInjected)
+			for i, want := range []messages.RetentionOutcome{kept, removed, failed, removed} {
+				got := pruned.Decisions[i]
+				if got.GetOutcome() != want || (want == failed) != strings.Contains(got.GetFault(), errInjected.Error()) {
+					t.Errorf("decision %v, want %v", got, want)
+				}
+			}
+			must(t, disk.mem.RemoveAll(disk.PathJoin(backupsPath, table, ids[1]))) // for the sum
+			if saved := used - diskUse(t, disk, d); pruned.Freed <= 0 || pruned.Freed >= saved {
+				t.Errorf("freed %d B, and %d B with the one whose removal failed", pruned.Freed, saved)
+			}
+		})
+	}
+}
+
+// TestPruneThatIsEnded: what it did not come to is not reported as removed.
+func TestPruneThatIsEnded(t *testing.T) {
 	disk := newDisk(t)
 	d := openDir(t, disk, backupsPath)
 	published(t, disk, d, 4)
+	ctx, cancel := context.WithCancel(t.Context())
 	disk.hook(func(op, _ string) error {
 		if op == "rename" {
-			return errInjected
+			cancel()
 		}
 		return nil
 	}, nil)
-	pruned, err := d.Prune(t.Context(), table, backup.Policy{Keep: 1}, noon, nil)
+	pruned, err := d.Prune(ctx, table, backup.Policy{Keep: 1}, noon, nil)
 	disk.hook(nil, nil)
-	wantIs(t, err, errInjected)
-	if pruned.Freed != 0 {
-		t.Errorf("freed %d B", pruned.Freed)
+	wantIs(t, err, context.Canceled)
+	var outcomes []string
+	for _, decision := range pruned.Decisions {
+		outcomes = append(outcomes, strings.TrimPrefix(decision.GetOutcome().String(), "RETENTION_OUTCOME_"))
+	}
+	if got := strings.Join(outcomes, " "); got != "KEPT FAILED FAILED REMOVED" {
+		t.Errorf("came to %s", got)
 	}
 }
 

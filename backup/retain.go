@@ -14,7 +14,7 @@ import (
 )
 
 // Retain decides which of a table's backups stay, and removes the others, oldest first. It returns the
-// decisions, newest first, also when a removal failed; the errors of the removals are joined, and what
+// decisions with their outcomes, newest first, also when a removal failed; the errors of the removals are joined, and what
 // could not be removed is decided again the next time. It also sweeps what failed publishes left.
 //
 // Nothing is removed and nothing decided when the backups cannot be listed, when the policy has a fault
@@ -71,16 +71,20 @@ func (d *Directory) retain(name string, policy Policy, now time.Time, space *led
 	dir := d.fs.PathJoin(d.path, name)
 	d.sweepDir(dir, isPending)
 	var errs []error
+	faults := make([]error, len(decided))
 	for i := range slices.Backward(decided) {
 		if decided[i].Keep {
 			continue
 		}
 		if err := space.ended(); err != nil {
-			errs = append(errs, err)
-			break
+			faults[i] = fmt.Errorf("not removed: %w", err)
+			if len(errs) == 0 || !errors.Is(errs[len(errs)-1], err) {
+				errs = append(errs, err)
+			}
+			continue
 		}
-		if err := t.remove(d.fs, dir, &decided[i]); err != nil {
-			errs = append(errs, err)
+		if faults[i] = t.remove(d.fs, dir, &decided[i]); faults[i] != nil {
+			errs = append(errs, faults[i])
 		} else if !decided[i].Keep {
 			space.remove(backups[i])
 		}
@@ -88,7 +92,13 @@ func (d *Directory) retain(name string, policy Policy, now time.Time, space *led
 	if err := d.sweepProofs(name); err != nil {
 		d.log.Warn("sweep proofs", "table", name, "error", err)
 	}
-	return decisionRows(name, decided), errors.Join(errs...)
+	rows := decisionRows(name, decided, messages.RetentionOutcome_RETENTION_OUTCOME_REMOVED)
+	for i, fault := range faults {
+		if fault != nil {
+			rows[i].Outcome, rows[i].Fault = messages.RetentionOutcome_RETENTION_OUTCOME_FAILED, messages.Text(fault.Error())
+		}
+	}
+	return rows, errors.Join(errs...)
 }
 
 // Foresee returns what Prune would decide and give back now, and changes nothing. It waits for a Retain, but not
@@ -121,7 +131,7 @@ func (d *Directory) foresee(name string, policy Policy, now time.Time, space *le
 			space.remove(backups[i])
 		}
 	}
-	return decisionRows(name, decided), nil
+	return decisionRows(name, decided, messages.RetentionOutcome_RETENTION_OUTCOME_FORESEEN), nil
 }
 
 // Judge decides on a table's backups as List returned them, and changes nothing.
@@ -147,11 +157,15 @@ func (d *Directory) decide(t *table, policy Policy, now time.Time) ([]Backup, []
 	return backups, decided, err
 }
 
-func decisionRows(table string, decided []Decision) []*messages.RetentionDecision {
+// decisionRows makes the rows of a report. goes is the outcome of the backups that do not stay.
+func decisionRows(table string, decided []Decision, goes messages.RetentionOutcome) []*messages.RetentionDecision {
 	rows := make([]*messages.RetentionDecision, len(decided))
 	for i, decision := range decided {
 		rows[i] = &messages.RetentionDecision{
-			Table: table, BackupId: decision.ID, Keep: decision.Keep, Reasons: decision.Reasons,
+			Table: table, BackupId: decision.ID, Keep: decision.Keep, Reasons: decision.Reasons, Outcome: goes,
+		}
+		if decision.Keep {
+			rows[i].Outcome = messages.RetentionOutcome_RETENTION_OUTCOME_KEPT
 		}
 	}
 	return rows

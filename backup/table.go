@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+
+	"github.com/gabiondb/gabion/messages"
 )
 
 // table is what the process knows about one table's backups beside what lies on disk: who works
@@ -18,10 +20,31 @@ type table struct {
 	// proofs is held while a proof is added.
 	proofs turn
 
-	// mu guards using, and is held over the rename that begins a removal: a Use is either before it,
+	// mu guards unkept and using, and is held over the rename that begins a removal: a Use is either before it,
 	// and seen, or after it, when the backup's name is gone.
 	mu    sync.Mutex
 	using map[string]int
+	// unkept are the proofs that say red and could not be written, by backup id: a backup that is known to be damaged must not
+	// be linked from or restored because a disk is full.
+	unkept map[string]*messages.Proof
+}
+
+// remember has a red proof that could not be written count while the process lives. A later one takes its place.
+func (t *table) remember(proof *messages.Proof, unkept bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if unkept && proof.GetVerdict() == messages.Verdict_VERDICT_RED {
+		t.unkept[proof.GetBackupId()] = proof
+	} else {
+		delete(t.unkept, proof.GetBackupId())
+	}
+}
+
+// remembered returns the red proof of a backup that could not be written, nil when there is none.
+func (t *table) remembered(id string) *messages.Proof {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.unkept[id]
 }
 
 // table returns the state of one table. The name must have been checked.
@@ -30,7 +53,7 @@ func (d *Directory) table(name string) *table {
 	defer d.mu.Unlock()
 	t := d.tables[name]
 	if t == nil {
-		t = &table{name: name, turn: make(chan struct{}, 1), proofs: newTurn(), using: map[string]int{}}
+		t = &table{name: name, turn: make(chan struct{}, 1), proofs: newTurn(), using: map[string]int{}, unkept: map[string]*messages.Proof{}}
 		d.tables[name] = t
 	}
 	return t

@@ -32,6 +32,9 @@ type VerifyOptions struct {
 // Verified is what a Verify came to.
 type Verified struct {
 	Proof *messages.Proof
+	// Unkept says why the proof holds and is not on the disk, nil where it is, or where nothing is kept. Until it is, a backup
+	// that was found red counts as red for as long as the Directory is open; one that was proven counts as never verified.
+	Unkept error
 	// Neighbours are the backups of the table that hold the damaged file by a hard link, and are red with this one.
 	Neighbours []string
 }
@@ -40,7 +43,7 @@ type Verified struct {
 // manifest first; only what is the manifest's is opened, where it lies, without a byte written. Then it reads every block
 // and every row and recomputes position, count, bytes and fingerprint.
 //
-// A red backup is no error. An error means that there is no verdict: ctx ended, the backup is not there
+// A red backup is no error, and neither is a proof that could not be kept (Verified.Unkept). An error means that there is no verdict: ctx ended, the backup is not there
 // (messages.ErrNotFound) or of a newer format (store.ErrNewer), or the disk failed otherwise than by damage of the
 // backup's files. A file that exists and cannot be read (EIO) is damage.
 //
@@ -282,16 +285,30 @@ func (d *Directory) conclude(v *verification, err error) (Verified, error) {
 	if d.readOnly {
 		return verified, nil
 	}
-	if err := d.begin(); err != nil {
-		return Verified{}, err
-	}
-	defer d.end()
-	for _, proof := range proofs {
-		if err := d.record(proof); err != nil {
-			return verified, fmt.Errorf("keep proof: %w", err)
-		}
+	if verified.Unkept = d.keep(proofs); verified.Unkept != nil {
+		d.log.Error("verdict is not kept", "table", v.b.Table, "backup_id", v.b.ID, "verdict", v.proof.GetVerdict(), "error", verified.Unkept)
 	}
 	return verified, nil
+}
+
+// keep records proofs of one table, each as far as the disk lets it. The verdict is known all the same, so it is never withheld.
+func (d *Directory) keep(proofs []*messages.Proof) error {
+	err := d.begin()
+	if err == nil {
+		defer d.end()
+	}
+	var errs []error
+	for _, proof := range proofs {
+		fault := err
+		if fault == nil {
+			fault = d.record(proof)
+		}
+		d.table(proof.GetTable()).remember(proof, fault != nil)
+		if fault != nil {
+			errs = append(errs, fmt.Errorf("keep proof of backup %s: %w", proof.GetBackupId(), fault))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // neighbours returns the other backups of the table in which file is the very same one, by a hard link, and is said to be the

@@ -22,6 +22,67 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// RetentionOutcome says what became of a backup on which retention decided.
+type RetentionOutcome int32
+
+const (
+	// An older version made the decision and says nothing of what became of it.
+	RetentionOutcome_RETENTION_OUTCOME_UNSPECIFIED RetentionOutcome = 0
+	// The backup stays, as it was decided.
+	RetentionOutcome_RETENTION_OUTCOME_KEPT RetentionOutcome = 1
+	// The backup and all its files are gone, durably.
+	RetentionOutcome_RETENTION_OUTCOME_REMOVED RetentionOutcome = 2
+	// The backup was to go, and its removal failed or was not begun: fault says why. Its files take their place on the disk.
+	RetentionOutcome_RETENTION_OUTCOME_FAILED RetentionOutcome = 3
+	// The backup would go: nothing was removed, on request.
+	RetentionOutcome_RETENTION_OUTCOME_FORESEEN RetentionOutcome = 4
+)
+
+// Enum value maps for RetentionOutcome.
+var (
+	RetentionOutcome_name = map[int32]string{
+		0: "RETENTION_OUTCOME_UNSPECIFIED",
+		1: "RETENTION_OUTCOME_KEPT",
+		2: "RETENTION_OUTCOME_REMOVED",
+		3: "RETENTION_OUTCOME_FAILED",
+		4: "RETENTION_OUTCOME_FORESEEN",
+	}
+	RetentionOutcome_value = map[string]int32{
+		"RETENTION_OUTCOME_UNSPECIFIED": 0,
+		"RETENTION_OUTCOME_KEPT":        1,
+		"RETENTION_OUTCOME_REMOVED":     2,
+		"RETENTION_OUTCOME_FAILED":      3,
+		"RETENTION_OUTCOME_FORESEEN":    4,
+	}
+)
+
+func (x RetentionOutcome) Enum() *RetentionOutcome {
+	p := new(RetentionOutcome)
+	*p = x
+	return p
+}
+
+func (x RetentionOutcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RetentionOutcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_gabion_v1_backup_proto_enumTypes[0].Descriptor()
+}
+
+func (RetentionOutcome) Type() protoreflect.EnumType {
+	return &file_gabion_v1_backup_proto_enumTypes[0]
+}
+
+func (x RetentionOutcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RetentionOutcome.Descriptor instead.
+func (RetentionOutcome) EnumDescriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{0}
+}
+
 // SetState sums up what is left of a set.
 type SetState int32
 
@@ -66,11 +127,11 @@ func (x SetState) String() string {
 }
 
 func (SetState) Descriptor() protoreflect.EnumDescriptor {
-	return file_gabion_v1_backup_proto_enumTypes[0].Descriptor()
+	return file_gabion_v1_backup_proto_enumTypes[1].Descriptor()
 }
 
 func (SetState) Type() protoreflect.EnumType {
-	return &file_gabion_v1_backup_proto_enumTypes[0]
+	return &file_gabion_v1_backup_proto_enumTypes[1]
 }
 
 func (x SetState) Number() protoreflect.EnumNumber {
@@ -79,7 +140,7 @@ func (x SetState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SetState.Descriptor instead.
 func (SetState) EnumDescriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{0}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{1}
 }
 
 // BackupAll asks for a run over all tables, or those named. Requests that arrive during a
@@ -221,14 +282,18 @@ func (x *BackupReport) GetFaults() []string {
 	return nil
 }
 
-// RetentionDecision says whether a backup stays, and why.
+// RetentionDecision says whether a backup is to stay, why, and what became of that.
 type RetentionDecision struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Table    string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
 	BackupId string                 `protobuf:"bytes,2,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
-	Keep     bool                   `protobuf:"varint,3,opt,name=keep,proto3" json:"keep,omitempty"`
+	// keep is what was decided. outcome says what was done.
+	Keep bool `protobuf:"varint,3,opt,name=keep,proto3" json:"keep,omitempty"`
 	// reasons has at least one entry.
-	Reasons       []string `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	Reasons []string         `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	Outcome RetentionOutcome `protobuf:"varint,5,opt,name=outcome,proto3,enum=gabion.v1.RetentionOutcome" json:"outcome,omitempty"`
+	// fault says why a backup that was to go was not removed, or not wholly. Empty otherwise.
+	Fault         string `protobuf:"bytes,6,opt,name=fault,proto3" json:"fault,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -289,6 +354,20 @@ func (x *RetentionDecision) GetReasons() []string {
 		return x.Reasons
 	}
 	return nil
+}
+
+func (x *RetentionDecision) GetOutcome() RetentionOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return RetentionOutcome_RETENTION_OUTCOME_UNSPECIFIED
+}
+
+func (x *RetentionDecision) GetFault() string {
+	if x != nil {
+		return x.Fault
+	}
+	return ""
 }
 
 // ListBackups asks for the complete backups of all tables, or those named. Answered by
@@ -782,7 +861,9 @@ type VerifyResult struct {
 	BackupId string                 `protobuf:"bytes,2,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
 	// proof is what was found. Unset where there is no verdict.
 	Proof *Proof `protobuf:"bytes,3,opt,name=proof,proto3" json:"proof,omitempty"`
-	// failure says why there is no verdict: the disk did not answer, or the backup is of a newer format.
+	// failure, without a proof, says why there is no verdict: the disk did not answer, or the backup is of a newer format. Beside
+	// a proof it says what else is wrong: the proof holds and could not be kept on the disk, or the backup is another one than
+	// that of the set.
 	Failure *Failure `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"`
 	// neighbours are the backups that share a damaged file with this one, and are red with it.
 	Neighbours    []string `protobuf:"bytes,5,rep,name=neighbours,proto3" json:"neighbours,omitempty"`
@@ -1832,7 +1913,8 @@ type PruneReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// decisions are by table, newest backup first.
 	Decisions []*RetentionDecision `protobuf:"bytes,1,rep,name=decisions,proto3" json:"decisions,omitempty"`
-	// freed_bytes is the size of the files whose last link in a backup went, or with dry_run would go.
+	// freed_bytes is the size of the files whose last link in a backup went, or with dry_run would go. Nothing counts of a backup
+	// whose removal failed.
 	FreedBytes int64    `protobuf:"varint,2,opt,name=freed_bytes,json=freedBytes,proto3" json:"freed_bytes,omitempty"`
 	Faults     []string `protobuf:"bytes,3,rep,name=faults,proto3" json:"faults,omitempty"`
 	// removed_sets are the run ids of the sets without any backup that were removed, or with dry_run would be, oldest
@@ -1996,12 +2078,14 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\n" +
 	"backup_dir\x18\x02 \x01(\tR\tbackupDir\x128\n" +
 	"\bretained\x18\x03 \x03(\v2\x1c.gabion.v1.RetentionDecisionR\bretained\x12\x16\n" +
-	"\x06faults\x18\x04 \x03(\tR\x06faults\"t\n" +
+	"\x06faults\x18\x04 \x03(\tR\x06faults\"\xc1\x01\n" +
 	"\x11RetentionDecision\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
 	"\tbackup_id\x18\x02 \x01(\tR\bbackupId\x12\x12\n" +
 	"\x04keep\x18\x03 \x01(\bR\x04keep\x12\x18\n" +
-	"\areasons\x18\x04 \x03(\tR\areasons\"%\n" +
+	"\areasons\x18\x04 \x03(\tR\areasons\x125\n" +
+	"\aoutcome\x18\x05 \x01(\x0e2\x1b.gabion.v1.RetentionOutcomeR\aoutcome\x12\x14\n" +
+	"\x05fault\x18\x06 \x01(\tR\x05fault\"%\n" +
 	"\vListBackups\x12\x16\n" +
 	"\x06tables\x18\x01 \x03(\tR\x06tables\"\xd1\x04\n" +
 	"\n" +
@@ -2139,7 +2223,13 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
 	"\tbackup_id\x18\x02 \x01(\tR\bbackupId\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05unpin\x18\x04 \x01(\bR\x05unpin*\x82\x01\n" +
+	"\x05unpin\x18\x04 \x01(\bR\x05unpin*\xae\x01\n" +
+	"\x10RetentionOutcome\x12!\n" +
+	"\x1dRETENTION_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16RETENTION_OUTCOME_KEPT\x10\x01\x12\x1d\n" +
+	"\x19RETENTION_OUTCOME_REMOVED\x10\x02\x12\x1c\n" +
+	"\x18RETENTION_OUTCOME_FAILED\x10\x03\x12\x1e\n" +
+	"\x1aRETENTION_OUTCOME_FORESEEN\x10\x04*\x82\x01\n" +
 	"\bSetState\x12\x19\n" +
 	"\x15SET_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SET_STATE_COMPLETE\x10\x01\x12\x15\n" +
@@ -2159,84 +2249,86 @@ func file_gabion_v1_backup_proto_rawDescGZIP() []byte {
 	return file_gabion_v1_backup_proto_rawDescData
 }
 
-var file_gabion_v1_backup_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_gabion_v1_backup_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_gabion_v1_backup_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_gabion_v1_backup_proto_goTypes = []any{
-	(SetState)(0),                 // 0: gabion.v1.SetState
-	(*BackupAll)(nil),             // 1: gabion.v1.BackupAll
-	(*BackupReport)(nil),          // 2: gabion.v1.BackupReport
-	(*RetentionDecision)(nil),     // 3: gabion.v1.RetentionDecision
-	(*ListBackups)(nil),           // 4: gabion.v1.ListBackups
-	(*BackupInfo)(nil),            // 5: gabion.v1.BackupInfo
-	(*ShowBackup)(nil),            // 6: gabion.v1.ShowBackup
-	(*BackupDetail)(nil),          // 7: gabion.v1.BackupDetail
-	(*VerifyBackup)(nil),          // 8: gabion.v1.VerifyBackup
-	(*VerifyReport)(nil),          // 9: gabion.v1.VerifyReport
-	(*VerifyResult)(nil),          // 10: gabion.v1.VerifyResult
-	(*Progress)(nil),              // 11: gabion.v1.Progress
-	(*VerifyUpdate)(nil),          // 12: gabion.v1.VerifyUpdate
-	(*BackupUpdate)(nil),          // 13: gabion.v1.BackupUpdate
-	(*RestoreUpdate)(nil),         // 14: gabion.v1.RestoreUpdate
-	(*RestoreTable)(nil),          // 15: gabion.v1.RestoreTable
-	(*RestoreReport)(nil),         // 16: gabion.v1.RestoreReport
-	(*RestorePlan)(nil),           // 17: gabion.v1.RestorePlan
-	(*TableRestored)(nil),         // 18: gabion.v1.TableRestored
-	(*BackupList)(nil),            // 19: gabion.v1.BackupList
-	(*SetStatus)(nil),             // 20: gabion.v1.SetStatus
-	(*PruneBackups)(nil),          // 21: gabion.v1.PruneBackups
-	(*PruneReport)(nil),           // 22: gabion.v1.PruneReport
-	(*PinBackup)(nil),             // 23: gabion.v1.PinBackup
-	(*BackupSet)(nil),             // 24: gabion.v1.BackupSet
-	(*Position)(nil),              // 25: gabion.v1.Position
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
-	(*Proof)(nil),                 // 27: gabion.v1.Proof
-	(Figure)(0),                   // 28: gabion.v1.Figure
-	(*Manifest)(nil),              // 29: gabion.v1.Manifest
-	(*Failure)(nil),               // 30: gabion.v1.Failure
+	(RetentionOutcome)(0),         // 0: gabion.v1.RetentionOutcome
+	(SetState)(0),                 // 1: gabion.v1.SetState
+	(*BackupAll)(nil),             // 2: gabion.v1.BackupAll
+	(*BackupReport)(nil),          // 3: gabion.v1.BackupReport
+	(*RetentionDecision)(nil),     // 4: gabion.v1.RetentionDecision
+	(*ListBackups)(nil),           // 5: gabion.v1.ListBackups
+	(*BackupInfo)(nil),            // 6: gabion.v1.BackupInfo
+	(*ShowBackup)(nil),            // 7: gabion.v1.ShowBackup
+	(*BackupDetail)(nil),          // 8: gabion.v1.BackupDetail
+	(*VerifyBackup)(nil),          // 9: gabion.v1.VerifyBackup
+	(*VerifyReport)(nil),          // 10: gabion.v1.VerifyReport
+	(*VerifyResult)(nil),          // 11: gabion.v1.VerifyResult
+	(*Progress)(nil),              // 12: gabion.v1.Progress
+	(*VerifyUpdate)(nil),          // 13: gabion.v1.VerifyUpdate
+	(*BackupUpdate)(nil),          // 14: gabion.v1.BackupUpdate
+	(*RestoreUpdate)(nil),         // 15: gabion.v1.RestoreUpdate
+	(*RestoreTable)(nil),          // 16: gabion.v1.RestoreTable
+	(*RestoreReport)(nil),         // 17: gabion.v1.RestoreReport
+	(*RestorePlan)(nil),           // 18: gabion.v1.RestorePlan
+	(*TableRestored)(nil),         // 19: gabion.v1.TableRestored
+	(*BackupList)(nil),            // 20: gabion.v1.BackupList
+	(*SetStatus)(nil),             // 21: gabion.v1.SetStatus
+	(*PruneBackups)(nil),          // 22: gabion.v1.PruneBackups
+	(*PruneReport)(nil),           // 23: gabion.v1.PruneReport
+	(*PinBackup)(nil),             // 24: gabion.v1.PinBackup
+	(*BackupSet)(nil),             // 25: gabion.v1.BackupSet
+	(*Position)(nil),              // 26: gabion.v1.Position
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*Proof)(nil),                 // 28: gabion.v1.Proof
+	(Figure)(0),                   // 29: gabion.v1.Figure
+	(*Manifest)(nil),              // 30: gabion.v1.Manifest
+	(*Failure)(nil),               // 31: gabion.v1.Failure
 }
 var file_gabion_v1_backup_proto_depIdxs = []int32{
-	24, // 0: gabion.v1.BackupReport.set:type_name -> gabion.v1.BackupSet
-	3,  // 1: gabion.v1.BackupReport.retained:type_name -> gabion.v1.RetentionDecision
-	25, // 2: gabion.v1.BackupInfo.position:type_name -> gabion.v1.Position
-	26, // 3: gabion.v1.BackupInfo.started:type_name -> google.protobuf.Timestamp
-	26, // 4: gabion.v1.BackupInfo.finished:type_name -> google.protobuf.Timestamp
-	27, // 5: gabion.v1.BackupInfo.proof:type_name -> gabion.v1.Proof
-	28, // 6: gabion.v1.BackupInfo.unknown:type_name -> gabion.v1.Figure
-	5,  // 7: gabion.v1.BackupDetail.backup:type_name -> gabion.v1.BackupInfo
-	29, // 8: gabion.v1.BackupDetail.manifest:type_name -> gabion.v1.Manifest
-	10, // 9: gabion.v1.VerifyReport.results:type_name -> gabion.v1.VerifyResult
-	27, // 10: gabion.v1.VerifyResult.proof:type_name -> gabion.v1.Proof
-	30, // 11: gabion.v1.VerifyResult.failure:type_name -> gabion.v1.Failure
-	11, // 12: gabion.v1.VerifyUpdate.progress:type_name -> gabion.v1.Progress
-	10, // 13: gabion.v1.VerifyUpdate.result:type_name -> gabion.v1.VerifyResult
-	11, // 14: gabion.v1.BackupUpdate.progress:type_name -> gabion.v1.Progress
-	2,  // 15: gabion.v1.BackupUpdate.report:type_name -> gabion.v1.BackupReport
-	11, // 16: gabion.v1.RestoreUpdate.progress:type_name -> gabion.v1.Progress
-	16, // 17: gabion.v1.RestoreUpdate.report:type_name -> gabion.v1.RestoreReport
-	26, // 18: gabion.v1.RestoreTable.at:type_name -> google.protobuf.Timestamp
-	17, // 19: gabion.v1.RestoreReport.plan:type_name -> gabion.v1.RestorePlan
-	18, // 20: gabion.v1.RestoreReport.restored:type_name -> gabion.v1.TableRestored
-	25, // 21: gabion.v1.RestorePlan.position:type_name -> gabion.v1.Position
-	26, // 22: gabion.v1.RestorePlan.cut:type_name -> google.protobuf.Timestamp
-	25, // 23: gabion.v1.RestorePlan.serving:type_name -> gabion.v1.Position
-	27, // 24: gabion.v1.RestorePlan.proof:type_name -> gabion.v1.Proof
-	26, // 25: gabion.v1.RestorePlan.undo_until:type_name -> google.protobuf.Timestamp
-	25, // 26: gabion.v1.TableRestored.position:type_name -> gabion.v1.Position
-	25, // 27: gabion.v1.TableRestored.parent:type_name -> gabion.v1.Position
-	26, // 28: gabion.v1.TableRestored.undo_until:type_name -> google.protobuf.Timestamp
-	26, // 29: gabion.v1.TableRestored.started:type_name -> google.protobuf.Timestamp
-	26, // 30: gabion.v1.TableRestored.finished:type_name -> google.protobuf.Timestamp
-	5,  // 31: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
-	24, // 32: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
-	20, // 33: gabion.v1.BackupList.set_status:type_name -> gabion.v1.SetStatus
-	30, // 34: gabion.v1.BackupList.faults:type_name -> gabion.v1.Failure
-	0,  // 35: gabion.v1.SetStatus.state:type_name -> gabion.v1.SetState
-	3,  // 36: gabion.v1.PruneReport.decisions:type_name -> gabion.v1.RetentionDecision
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	25, // 0: gabion.v1.BackupReport.set:type_name -> gabion.v1.BackupSet
+	4,  // 1: gabion.v1.BackupReport.retained:type_name -> gabion.v1.RetentionDecision
+	0,  // 2: gabion.v1.RetentionDecision.outcome:type_name -> gabion.v1.RetentionOutcome
+	26, // 3: gabion.v1.BackupInfo.position:type_name -> gabion.v1.Position
+	27, // 4: gabion.v1.BackupInfo.started:type_name -> google.protobuf.Timestamp
+	27, // 5: gabion.v1.BackupInfo.finished:type_name -> google.protobuf.Timestamp
+	28, // 6: gabion.v1.BackupInfo.proof:type_name -> gabion.v1.Proof
+	29, // 7: gabion.v1.BackupInfo.unknown:type_name -> gabion.v1.Figure
+	6,  // 8: gabion.v1.BackupDetail.backup:type_name -> gabion.v1.BackupInfo
+	30, // 9: gabion.v1.BackupDetail.manifest:type_name -> gabion.v1.Manifest
+	11, // 10: gabion.v1.VerifyReport.results:type_name -> gabion.v1.VerifyResult
+	28, // 11: gabion.v1.VerifyResult.proof:type_name -> gabion.v1.Proof
+	31, // 12: gabion.v1.VerifyResult.failure:type_name -> gabion.v1.Failure
+	12, // 13: gabion.v1.VerifyUpdate.progress:type_name -> gabion.v1.Progress
+	11, // 14: gabion.v1.VerifyUpdate.result:type_name -> gabion.v1.VerifyResult
+	12, // 15: gabion.v1.BackupUpdate.progress:type_name -> gabion.v1.Progress
+	3,  // 16: gabion.v1.BackupUpdate.report:type_name -> gabion.v1.BackupReport
+	12, // 17: gabion.v1.RestoreUpdate.progress:type_name -> gabion.v1.Progress
+	17, // 18: gabion.v1.RestoreUpdate.report:type_name -> gabion.v1.RestoreReport
+	27, // 19: gabion.v1.RestoreTable.at:type_name -> google.protobuf.Timestamp
+	18, // 20: gabion.v1.RestoreReport.plan:type_name -> gabion.v1.RestorePlan
+	19, // 21: gabion.v1.RestoreReport.restored:type_name -> gabion.v1.TableRestored
+	26, // 22: gabion.v1.RestorePlan.position:type_name -> gabion.v1.Position
+	27, // 23: gabion.v1.RestorePlan.cut:type_name -> google.protobuf.Timestamp
+	26, // 24: gabion.v1.RestorePlan.serving:type_name -> gabion.v1.Position
+	28, // 25: gabion.v1.RestorePlan.proof:type_name -> gabion.v1.Proof
+	27, // 26: gabion.v1.RestorePlan.undo_until:type_name -> google.protobuf.Timestamp
+	26, // 27: gabion.v1.TableRestored.position:type_name -> gabion.v1.Position
+	26, // 28: gabion.v1.TableRestored.parent:type_name -> gabion.v1.Position
+	27, // 29: gabion.v1.TableRestored.undo_until:type_name -> google.protobuf.Timestamp
+	27, // 30: gabion.v1.TableRestored.started:type_name -> google.protobuf.Timestamp
+	27, // 31: gabion.v1.TableRestored.finished:type_name -> google.protobuf.Timestamp
+	6,  // 32: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
+	25, // 33: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
+	21, // 34: gabion.v1.BackupList.set_status:type_name -> gabion.v1.SetStatus
+	31, // 35: gabion.v1.BackupList.faults:type_name -> gabion.v1.Failure
+	1,  // 36: gabion.v1.SetStatus.state:type_name -> gabion.v1.SetState
+	4,  // 37: gabion.v1.PruneReport.decisions:type_name -> gabion.v1.RetentionDecision
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_backup_proto_init() }
@@ -2265,7 +2357,7 @@ func file_gabion_v1_backup_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_backup_proto_rawDesc), len(file_gabion_v1_backup_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -75,17 +75,9 @@ func printReport(out *output, indent string, report *messages.BackupReport) erro
 		}
 		rows = append(rows, row)
 	}
-	kept, removed := 0, 0
-	for _, decision := range report.GetRetained() {
-		if decision.GetKeep() {
-			kept++
-		} else {
-			removed++
-		}
-	}
 	err := out.table(indent, []string{"TABLE", "OUTCOME", "BACKUP", "ROWS", "SIZE", "COPIED", "REASON"}, rows)
 	if err != nil {
 		return err
 	}
-	return out.printf("%sretention: %d kept, %d removed\n", indent, kept, removed)
+	return out.printf("%sretention: %s\n", indent, tally(report.GetRetained(), "removed"))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 
@@ -100,27 +101,58 @@ func (c *configFlags) changed() []string {
 }
 
 func printPrune(out *output, report *messages.PruneReport) error {
+	var rows [][]string
+	for _, d := range report.GetDecisions() {
+		reasons := d.GetReasons()
+		if d.GetFault() != "" {
+			reasons = append([]string{d.GetFault()}, reasons...)
+		}
+		rows = append(rows, []string{d.GetTable(), d.GetBackupId(), outcomeOf(d), strings.Join(reasons, "; ")})
+	}
+	if err := out.table("", []string{"TABLE", "BACKUP", "OUTCOME", "REASONS"}, rows); err != nil {
+		return err
+	}
 	goes, freed := "removed", "freed"
 	if report.GetDryRun() {
 		goes, freed = "would be removed", "would be freed"
-	}
-	var rows [][]string
-	removed := 0
-	for _, d := range report.GetDecisions() {
-		verb := "kept"
-		if !d.GetKeep() {
-			verb = goes
-			removed++
-		}
-		rows = append(rows, []string{d.GetTable(), d.GetBackupId(), verb, strings.Join(d.GetReasons(), "; ")})
-	}
-	if err := out.table("", []string{"TABLE", "BACKUP", "DECISION", "REASONS"}, rows); err != nil {
-		return err
 	}
 	if n := len(report.GetRemovedSets()); n > 0 {
 		if err := out.printf("%s without any backup %s\n", show.Plural(n, "set"), goes); err != nil {
 			return err
 		}
 	}
-	return out.printf("%d kept, %d %s, %s %s\n", len(rows)-removed, removed, goes, show.Size(report.GetFreedBytes()), freed)
+	return out.printf("%s, %s %s\n", tally(report.GetDecisions(), goes), show.Size(report.GetFreedBytes()), freed)
+}
+
+// outcomeOf is what became of a backup on which retention decided.
+func outcomeOf(d *messages.RetentionDecision) string {
+	switch d.GetOutcome() {
+	case messages.RetentionOutcome_RETENTION_OUTCOME_KEPT:
+		return "kept"
+	case messages.RetentionOutcome_RETENTION_OUTCOME_REMOVED:
+		return "removed"
+	case messages.RetentionOutcome_RETENTION_OUTCOME_FAILED:
+		return "not removed"
+	case messages.RetentionOutcome_RETENTION_OUTCOME_FORESEEN:
+		return "would be removed"
+	}
+	if d.GetKeep() {
+		return "kept"
+	}
+	return "unknown" // a server of an older version says what it decided, not what it did
+}
+
+// tally counts outcomes: kept and goes always, the others where there are any.
+func tally(decisions []*messages.RetentionDecision, goes string) string {
+	counts := make(map[string]int)
+	for _, d := range decisions {
+		counts[outcomeOf(d)]++
+	}
+	text := fmt.Sprintf("%d kept, %d %s", counts["kept"], counts[goes], goes)
+	for _, other := range []string{"not removed", "unknown"} {
+		if n := counts[other]; n > 0 {
+			text += fmt.Sprintf(", %d %s", n, other)
+		}
+	}
+	return text
 }

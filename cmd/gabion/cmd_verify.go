@@ -139,6 +139,9 @@ func printVerified(out *output, indent string, report *messages.VerifyReport) er
 			took := proof.GetFinished().AsTime().Sub(proof.GetStarted().AsTime())
 			row = []string{r.GetTable(), r.GetBackupId(), verdictName(proof), strconv.FormatUint(proof.GetRows(), 10),
 				show.Size(proof.GetBytes()), took.Round(time.Millisecond).String(), proof.GetReason()}
+			if other := r.GetFailure().GetMessage(); other != "" {
+				row[6] = strings.TrimPrefix(row[6]+"; "+other, "; ")
+			}
 		}
 		if len(r.GetNeighbours()) > 0 {
 			row[6] += "; shared with " + strings.Join(r.GetNeighbours(), ", ")
@@ -160,11 +163,15 @@ func verdictName(proof *messages.Proof) string {
 func unproven(report *messages.VerifyReport) error {
 	var faults []error
 	for _, r := range report.GetResults() {
-		switch {
-		case r.GetFailure() != nil:
-			fault := partialError(fmt.Sprintf("backup %s of table %q has no verdict: %s", r.GetBackupId(), r.GetTable(), r.GetFailure().GetMessage()))
+		if r.GetFailure() != nil {
+			text := "has no verdict"
+			if r.GetProof() != nil {
+				text = "is " + verdictName(r.GetProof()) + ", but"
+			}
+			fault := partialError(fmt.Sprintf("backup %s of table %q %s: %s", r.GetBackupId(), r.GetTable(), text, r.GetFailure().GetMessage()))
 			faults = append(faults, messages.WithHint(fault, r.GetFailure().GetHint()))
-		case r.GetProof().GetVerdict() != messages.Verdict_VERDICT_PROVEN:
+		}
+		if r.GetProof() != nil && r.GetProof().GetVerdict() != messages.Verdict_VERDICT_PROVEN {
 			fault := partialError(fmt.Sprintf("backup %s of table %q is red", r.GetBackupId(), r.GetTable()))
 			faults = append(faults, messages.WithHint(fault, "take a new one with gabion backup; an older one may be proven: gabion verify --all"))
 		}

@@ -55,19 +55,16 @@ func (t textTeller) report(_ int, report *messages.BackupReport) error {
 
 // retained prints a row for each table and each way retention decided, with how many backups and why.
 func (t textTeller) retained(decisions []*messages.RetentionDecision) error {
-	type group struct{ table, decision, reasons string }
+	type group struct{ table, outcome, reasons string }
 	numbers := make(map[group][]string)
 	for _, d := range decisions {
-		g := group{d.GetTable(), "removed", strings.Join(d.GetReasons(), ", ")}
-		if d.GetKeep() {
-			g.decision = "kept"
-		}
+		g := group{d.GetTable(), outcomeOf(d), strings.Join(d.GetReasons(), ", ")}
 		number, _, _ := strings.Cut(d.GetBackupId(), "_")
 		numbers[g] = append(numbers[g], number)
 	}
 	var rows [][]string
 	for g, n := range numbers {
-		rows = append(rows, []string{g.table, g.decision, strconv.Itoa(len(n)), strings.Join(n, " "), g.reasons})
+		rows = append(rows, []string{g.table, g.outcome, strconv.Itoa(len(n)), strings.Join(n, " "), g.reasons})
 	}
 	// By table, the newest backup first.
 	slices.SortFunc(rows, func(a, b []string) int {
@@ -76,7 +73,7 @@ func (t textTeller) retained(decisions []*messages.RetentionDecision) error {
 	if err := t.say("\nWhat retention decided after the last run, and why\n"); err != nil {
 		return err
 	}
-	return t.out.table("  ", []string{"TABLE", "DECISION", "COUNT", "BACKUPS", "WHY"}, rows)
+	return t.out.table("  ", []string{"TABLE", "OUTCOME", "COUNT", "BACKUPS", "WHY"}, rows)
 }
 
 func (t textTeller) verified(report *messages.VerifyReport) error {
