@@ -277,35 +277,40 @@ func (c Config) checkDirectories() []error {
 	if dir == "" {
 		return faults
 	}
-	backups, err := store.RealPath(c.FS, c.BackupDir)
+	// Reads a disk that may hang; what it tells later is told by the depot.
+	found, err := within(newestTimeout, func() ([]error, error) { return c.checkBackups(dir, len(faults) > 0), nil })
+	if err != nil && !c.exists(dir) {
+		found = []error{fmt.Errorf("backup directory %s: %w", c.BackupDir, err)}
+	}
+	return append(faults, found...)
+}
+
+// exists tells whether dir is a Gabion directory already: its tables are served, whatever the backups say.
+func (c Config) exists(dir string) bool {
+	info, err := store.ReadInfo(c.FS, dir)
+	return err == nil && info != nil
+}
+
+// checkBackups finds a backup directory that is a mistake, before DIR is made. One that merely cannot be used is none, where
+// DIR is there: its tables are served. With pathsOnly nothing is looked for that needs both directories.
+func (c Config) checkBackups(dir string, pathsOnly bool) []error {
+	backups, err := c.backupsPath(dir)
 	if err != nil {
-		return append(faults, err)
-	}
-	separator := c.FS.PathJoin("a", "b")[1:2]
-	for _, inner := range []string{"tables", "staging"} {
-		reserved := c.FS.PathJoin(dir, inner)
-		if backups == reserved || strings.HasPrefix(backups, reserved+separator) {
-			faults = append(faults, messages.WithHint(
-				fmt.Errorf("backup directory %s lies inside %s: %w", backups, reserved, messages.ErrInvalid),
-				"leave it empty for DIR/backups, or name a directory outside DIR"))
-		}
-	}
-	if backups == dir {
-		faults = append(faults, messages.WithHint(
-			fmt.Errorf("backup directory %s is the directory itself: %w", backups, messages.ErrInvalid),
-			"leave it empty for DIR/backups, or name a directory outside DIR"))
-	}
-	if len(faults) > 0 {
-		return faults // what follows reads both directories
-	}
-	if err := c.checkBackups(dir, backups); err != nil {
 		return []error{err}
+	}
+	if pathsOnly {
+		return nil
+	}
+	if !c.exists(dir) {
+		if err := c.checkNewBackups(dir, backups); err != nil {
+			return []error{err}
+		}
 	}
 	return c.checkStore(dir, backups)
 }
 
-// checkBackups finds a backup directory that cannot be opened, before DIR is made.
-func (c Config) checkBackups(dir, backups string) error {
+// checkNewBackups finds a backup directory that cannot be opened, before DIR is made.
+func (c Config) checkNewBackups(dir, backups string) error {
 	exists, err := store.Exists(c.FS, backups)
 	if err != nil {
 		return err
@@ -327,13 +332,16 @@ func (c Config) checkBackups(dir, backups string) error {
 
 // checkStore finds a backup directory that belongs to another store.
 func (c Config) checkStore(dir, backups string) []error {
-	theirs, err := backup.StoreIDAt(c.FS, backups)
+	info, err := store.ReadInfo(c.FS, dir)
 	if err != nil {
+		return nil // an unreadable gabion.json is CheckDirectory's fault already
+	}
+	theirs, err := backup.StoreIDAt(c.FS, backups)
+	if err != nil && info == nil {
 		return []error{err}
 	}
-	info, err := store.ReadInfo(c.FS, dir)
 	if err != nil || theirs == "" || info.GetStoreId() == theirs {
-		return nil // an unreadable gabion.json is CheckDirectory's fault already
+		return nil
 	}
 	if info == nil && c.CreateEmpty {
 		return nil // the new directory takes the backups' store id
@@ -348,4 +356,20 @@ func (c Config) checkStore(dir, backups string) []error {
 		fmt.Errorf("backup directory %s belongs to store %s, directory %s is store %s: %w",
 			backups, theirs, dir, info.GetStoreId(), store.ErrForeign),
 		"name the backup directory of this store, or an empty one")}
+}
+
+// adopted returns the store id that a new DIR takes from the backups that are there, and whether DIR is still to be made.
+func (c Config) adopted() (id string, made bool, err error) {
+	dir, err := store.RealPath(c.FS, c.Dir)
+	if err != nil || c.exists(dir) {
+		return "", false, err
+	}
+	id, err = within(newestTimeout, func() (string, error) {
+		path, err := store.RealPath(c.FS, c.BackupDir)
+		if err != nil {
+			return "", err
+		}
+		return backup.StoreIDAt(c.FS, path)
+	})
+	return id, true, err
 }

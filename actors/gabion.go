@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,11 +74,7 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 		stopped:   make(chan struct{}),
 	}
 	t.graves.system, t.graves.out = system, t.outbox
-	backups, err := store.RealPath(config.FS, config.BackupDir)
-	if err != nil {
-		return nil, err
-	}
-	adopted, err := backup.StoreIDAt(config.FS, backups)
+	adopted, made, err := config.adopted()
 	if err != nil {
 		return nil, err
 	}
@@ -88,38 +85,31 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 	if err != nil {
 		return nil, hinted(err)
 	}
+	t.backups = newDepot(config, t.directory)
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, t.directory.Close())
+			err = errors.Join(err, t.release())
 		}
 	}()
-	options := backup.Options{
-		FS: config.FS, Path: backups, StoreID: t.directory.StoreID(),
-		ReadOnly: config.ReadOnly, MinFree: config.MinFreeBytes, Logger: config.Logger,
-	}
-	t.backups, err = backup.Open(options)
-	if config.Visit && store.MountedReadOnly(err) {
-		// A visitor may come to restore from there alone.
-		options.ReadOnly = true
-		t.backups, err = backup.Open(options)
-	}
-	if err != nil {
-		return nil, hinted(err)
+	_, err = within(newestTimeout, func() (*backup.Directory, error) { return t.backups.get() })
+	if err != nil && (made || config.Visit && errors.Is(t.backups.cause(), store.ErrHeld)) {
+		// Nothing is served yet that could be kept from being served; or whoever holds the backups is soon gone.
+		return nil, hinted(cmp.Or(t.backups.cause(), err))
 	}
 	t.space = space{fs: config.FS, path: t.directory.Path(), reserve: config.MinFreeBytes, logger: config.Logger}
 	names, err := t.choose(config.Tables)
 	if err != nil {
-		return nil, errors.Join(err, t.backups.Close())
+		return nil, err
 	}
 	if err := t.directory.CheckDescriptors(len(names)); err != nil {
-		return nil, errors.Join(err, t.backups.Close())
+		return nil, err
 	}
 	for _, name := range names {
 		c := newCell(t, name)
 		t.members.add(&member{cell: c, mailbox: newMailbox(c.outbox, name)})
 	}
 	t.events = newEventLog(t)
-	newest, err := t.backups.NewestRun()
+	newest, err := within(newestTimeout, t.backups.NewestRun)
 	if err != nil {
 		// A backup disk that fails keeps no table from opening.
 		config.Logger.Warn("sets cannot be listed: should the clock have gone back, the next run is not ordered after the last", "error", err)
@@ -143,9 +133,9 @@ func (t *tree) choose(tables []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	backedUp, err := t.backups.Tables()
+	backedUp, err := within(newestTimeout, t.backups.Tables)
 	if err != nil {
-		return nil, err
+		t.config.Logger.Warn("backups cannot be listed: tables that they alone know are not shown", "error", err)
 	}
 	backedUp = slices.DeleteFunc(backedUp, func(table string) bool {
 		// One whose undo cannot be read is shown: whoever opens it learns why.

@@ -53,7 +53,14 @@ func (t *tree) addBackups(report *messages.HealthReport, found *findings, now ti
 		tables[i] = row.GetTable()
 	}
 	known, err := patient(&t.listing, listTimeout, func() (knownBackups, error) { return t.lookAtBackups(tables) })
+	unusable := t.backups.fault()
+	if unusable != nil {
+		found.whole.red("%v", unusable)
+		found.fault(report, unusable)
+	}
 	switch {
+	case unusable != nil && t.backups.ready() == nil:
+		known = unknownBackups(tables, unusable)
 	case err != nil: // it may only be slow
 		known = unknownBackups(tables, err)
 		found.fault(report, fmt.Errorf("list backups: %w", err))

@@ -249,7 +249,7 @@ func (r *restore) fill(ctx context.Context, s *source, to string) error {
 			told.add(bytes)
 		}}
 		if s.plan.GetSource() == sourceLive {
-			return nil, t.backups.CopyOwn(ctx, s.record, t.directory.LineagePath(s.plan.GetTable(), s.lineage), to, o)
+			return nil, backup.CopyOwn(ctx, t.config.FS, t.config.Logger, s.record, t.directory.LineagePath(s.plan.GetTable(), s.lineage), to, o)
 		}
 		return t.backups.Restore(ctx, s.backup, to, r.request.GetRed(), o)
 	})

@@ -9,8 +9,7 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// TestBackupsMountedForReadingOnly: a visitor verifies and restores from them, and changes nothing there; whoever serves needs
-// them for more, and does not start.
+// TestBackupsMountedForReadingOnly: a visitor verifies and restores from them, and changes nothing there.
 func TestBackupsMountedForReadingOnly(t *testing.T) {
 	bubble(t, actors.Config{}, func(h *host) {
 		h.put("tasks", "a", "v")
@@ -18,9 +17,6 @@ func TestBackupsMountedForReadingOnly(t *testing.T) {
 		h.put("tasks", "b", "v")
 		h.stop()
 		h.fs.on(under(backups, "create", "reuse", "lock", "link", "rename", "remove", "removeall"), func(fileOp) error { return syscall.EROFS })
-		if _, err := actors.Start(h.Context(), h.system, h.config); !errors.Is(err, syscall.EROFS) {
-			t.Errorf("who serves starts with %v", err)
-		}
 		h.config.Visit = true
 		h.start()
 		if proof, err := h.g.VerifyBackup(h.Context(), "tasks", ""); err != nil || proof.GetRows() != 1 {

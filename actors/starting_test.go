@@ -19,14 +19,11 @@ func TestStartBesideHungDirectories(t *testing.T) {
 		return func(o fileOp) bool { return at(o) && o.path == path }
 	}
 	for what, match := range map[string]func(fileOp) bool{
-		"stat":                 only(dir, "stat"),
-		"LOCK":                 only(dir+"/LOCK", "lock"),
-		"owner.json":           only(dir+"/owner.json", "create", "sync"),
-		"gabion.json":          only(dir+"/gabion.json", "open"),
-		"tables":               only(dir+"/tables", "mkdir"),
-		"backups' LOCK":        only(backups+"/LOCK", "lock"),
-		"backups' gabion.json": only(backups+"/gabion.json", "open"),
-		"backups":              only(backups, "list"),
+		"stat":        only(dir, "stat"),
+		"LOCK":        only(dir+"/LOCK", "lock"),
+		"owner.json":  only(dir+"/owner.json", "create", "sync"),
+		"gabion.json": only(dir+"/gabion.json", "open"),
+		"tables":      only(dir+"/tables", "stat"),
 	} {
 		t.Run(what, func(t *testing.T) {
 			stoppedBubble(t, actors.Config{}, func(h *host) {

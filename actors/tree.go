@@ -29,7 +29,7 @@ type tree struct {
 	config    Config
 	system    *actor.ActorSystem
 	directory *store.Directory
-	backups   *backup.Directory
+	backups   *depot
 	publisher *publisher
 	events    *eventLog
 	// outbox sends what the supervisor, the coordinator and the runner answer; each cell has its own.
@@ -231,6 +231,5 @@ func (t *tree) stop(ctx context.Context) {
 
 // release waits for what was left behind because its disk is slow, and gives the directories free.
 func (t *tree) release() error {
-	t.backups.Drain()
-	return errors.Join(t.backups.Close(), t.directory.Close())
+	return errors.Join(t.backups.close(), t.directory.Close())
 }

@@ -1,12 +1,16 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
@@ -183,7 +187,10 @@ func (d *Directory) restore(ctx context.Context, b Backup, to string, red bool, 
 // CopyOwn copies the files of a table's own lineage, which nobody serves, from its directory into the directory to, which must
 // be empty, and reads the copy: position, count, bytes and fingerprint must be the record's. Each file is fsynced. An error
 // that matches messages.ErrDataLoss says that the files are damaged.
-func (d *Directory) CopyOwn(ctx context.Context, record *messages.TableRecord, from, to string, o VerifyOptions) error {
+//
+// It needs no backup directory. logger receives what Pebble logs; nil means no logs.
+func CopyOwn(ctx context.Context, fs vfs.FS, logger *slog.Logger, record *messages.TableRecord, from, to string, o VerifyOptions) error {
+	d := &Directory{fs: fs, log: cmp.Or(logger, slog.New(slog.DiscardHandler))}
 	own := Backup{Table: record.GetTable(), Manifest: &messages.Manifest{Table: record.GetTable(), Record: record}}
 	v := d.newVerification(own, o)
 	names, err := list(d.fs, from)

@@ -110,6 +110,21 @@ func (d *Directory) Use(table, id string) (release func()) {
 	})
 }
 
+// Idle tells whether no backup is marked as being read, and nothing is being changed.
+func (d *Directory) Idle() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, t := range d.tables {
+		t.mu.Lock()
+		using := len(t.using)
+		t.mu.Unlock()
+		if using > 0 {
+			return false
+		}
+	}
+	return d.busy == 0
+}
+
 // used tells whether a backup is being read now.
 func (t *table) used(id string) bool {
 	t.mu.Lock()
