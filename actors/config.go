@@ -32,6 +32,9 @@ type Config struct {
 	BackupDir string
 	// Tables names the tables to serve. A new name gets an empty table. See messages.CheckTableName.
 	Tables []string
+	// ServeFound serves, beside Tables, every table that Start finds in Dir; one that was dropped is not found. Tables may be
+	// empty then. Where it is, and nothing is found, Start fails with an error that matches messages.ErrInvalid.
+	ServeFound bool
 	// AtCut names the tables at_cut, of those in Tables or made later, for heavy writers: their writes do not read what
 	// they replace, each backup counts the rows, and between backups count and live bytes are estimates. All
 	// others are exact. A table may change either way with a start; one that becomes exact is
@@ -189,7 +192,7 @@ func (c Config) validate(system *actor.ActorSystem) error {
 	if strings.ContainsAny(c.Name, "/ ") {
 		fault("use a name without slashes and spaces", "name is %q", c.Name)
 	}
-	if len(c.Tables) == 0 && !c.ReadOnly && !c.Visit {
+	if len(c.Tables) == 0 && !c.ReadOnly && !c.Visit && !c.ServeFound {
 		fault("name at least one table", "no tables are named")
 	}
 	for i, table := range c.Tables {

@@ -122,16 +122,23 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 	return t, nil
 }
 
-// choose returns the tables to serve. A read-only Gabion can only serve what the directory or the backups
+// choose returns the tables to serve: those named, and with ServeFound those that the directory has. A read-only Gabion can only serve what the directory or the backups
 // know; a table that the backups alone know is missing, and must be seen, unless it was dropped.
 func (t *tree) choose(tables []string) ([]string, error) {
 	names := slices.Sorted(slices.Values(tables))
-	if !t.config.ReadOnly {
+	if !t.config.ReadOnly && !t.config.ServeFound {
 		return names, nil
 	}
 	onDisk, err := t.directory.Tables()
 	if err != nil {
 		return nil, err
+	}
+	if !t.config.ReadOnly {
+		if names = slices.Compact(slices.Sorted(slices.Values(append(names, onDisk...)))); len(names) == 0 {
+			return nil, messages.WithHint(fmt.Errorf("no tables are named, and %s has none: %w", t.directory.Path(), messages.ErrInvalid),
+				"name those to make: tables in the configuration, or --tables A,B")
+		}
+		return names, nil
 	}
 	backedUp, err := within(newestTimeout, t.backups.Tables)
 	if err != nil {

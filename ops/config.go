@@ -45,13 +45,13 @@ type Value struct {
 // not make has none.
 func (c *Config) Values() []Value { return slices.Clone(c.values) }
 
-// Warnings are what is valid, and most likely a slip: tables at_cut that are not served. Where no tables are given nothing is
-// known of them.
+// Warnings are what is valid, and most likely a slip: tables at_cut that tables does not name. Where no tables are given
+// nothing is known of them.
 func (c *Config) Warnings() []string {
 	var warnings []string
 	for _, table := range c.Gabion.AtCut {
 		if len(c.Gabion.Tables) > 0 && !slices.Contains(c.Gabion.Tables, table) {
-			warnings = append(warnings, fmt.Sprintf("at_cut names %q, which tables does not: it counts if such a table is made later", table))
+			warnings = append(warnings, fmt.Sprintf("at_cut names %q, which tables does not: it counts if the directory has such a table", table))
 		}
 	}
 	return warnings
@@ -78,11 +78,11 @@ type given struct {
 	beats string
 }
 
-// LoadConfig reads the configuration. The error joins every fault of every source, each with its place and a
+// LoadConfig reads the configuration, of a server that serves the tables in its directory beside those named. The error joins every fault of every source, each with its place and a
 // hint, and matches messages.ErrInvalid.
 func LoadConfig(s Sources) (*Config, error) {
 	file, faults := readFile(s.File)
-	c := &Config{}
+	c := &Config{Gabion: actors.Config{ServeFound: true}}
 	settings := Settings()
 	set := make(map[string]given)
 	for _, setting := range settings {

@@ -65,7 +65,7 @@ func Settings() []Setting {
 			field: func(c *Config) any { return &c.Gabion.Dir }},
 		{Key: "backup_dir", Kind: Path, Usage: "backups lie in `DIR` (default backups in --dir)",
 			field: func(c *Config) any { return &c.Gabion.BackupDir }},
-		{Key: "tables", Kind: Names, Usage: "serve the tables `A,B,...`; a new one is made empty",
+		{Key: "tables", Kind: Names, Usage: "serve the tables `A,B,...` beside those in --dir; a new one is made empty",
 			field: func(c *Config) any { return &c.Gabion.Tables }, check: messages.CheckTableName},
 		{Key: "at_cut", Kind: Names, Usage: "count the rows of the tables `A,B,...` at each backup alone",
 			field: func(c *Config) any { return &c.Gabion.AtCut }, check: messages.CheckTableName},

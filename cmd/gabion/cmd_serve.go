@@ -14,6 +14,7 @@ import (
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops"
+	"github.com/gabiondb/gabion/store"
 )
 
 func newServe(*output) *cobra.Command {
@@ -21,12 +22,13 @@ func newServe(*output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve tables and back them up until a signal",
-		Long: `Serve tables and back them up until SIGTERM or Ctrl-C. The first signal drains: what was accepted is committed
-and answered, then every table is closed. The second cuts the drain short; so does --stop-timeout.
+		Long: `Serve the tables that lie in --dir, and those that --tables names beside them, and back them up until SIGTERM or
+Ctrl-C. The first signal drains: what was accepted is committed and answered, then every table is closed. The second
+cuts the drain short; so does --stop-timeout.
 
 The configuration comes from flags, the environment and a YAML file; gabion config show shows what it comes to,
 docs/config.md lists every key. The log goes to stderr; "ready" is the line that says that the tables are served.`,
-		Example: "  gabion serve --config /etc/gabion.yaml\n  gabion serve --dir DIR --tables tasks,mailbox --log-format json",
+		Example: "  gabion serve --dir DIR\n  gabion serve --config /etc/gabion.yaml\n  gabion serve --dir DIR --tables tasks,mailbox --log-format json",
 		Args:    exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := flags.load()
@@ -36,10 +38,10 @@ docs/config.md lists every key. The log goes to stderr; "ready" is the line that
 			if config.Gabion.Dir == "" {
 				return usagef("add --dir DIR, set GABION_DIR, or write dir: DIR into the file", "no directory given")
 			}
-			if len(config.Gabion.Tables) == 0 {
-				return usagef("add --tables A,B, set GABION_TABLES, or write tables: [A, B] into the file", "no tables given")
-			}
 			if err := ops.CheckUser(config.Gabion.Dir); err != nil {
+				return err
+			}
+			if err := someTables(config); err != nil {
 				return err
 			}
 			logger := config.Logger(cmd.ErrOrStderr())
@@ -53,6 +55,19 @@ docs/config.md lists every key. The log goes to stderr; "ready" is the line that
 	}
 	flags.addFlags(cmd)
 	return cmd
+}
+
+// someTables returns an error where no tables are given and the directory has none. It makes nothing: the path may be wrong.
+func someTables(config *ops.Config) error {
+	if len(config.Gabion.Tables) > 0 {
+		return nil
+	}
+	fs := store.RealFS()
+	if there, err := store.Exists(fs, fs.PathJoin(config.Gabion.Dir, "tables")); err != nil || there {
+		return err
+	}
+	return usagef("correct the path, or name the tables to make: --tables A,B, GABION_TABLES, or tables: [A, B] in the file",
+		"no tables given, and directory %s has none", config.Gabion.Dir)
 }
 
 // signalEcho is how long after a signal another one counts as the same: timeout(1) and terminals send one to the

@@ -12,8 +12,8 @@ func newTablesCreate(out *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create TABLE",
 		Short: "Make an empty table",
-		Long: `Make an empty table; a server serves it at once. The next start serves it if the configuration names it, and lists
-it otherwise. A name that backups know, or that was dropped, is refused unless --create-empty says so.`,
+		Long: `Make an empty table. gabion serve serves it, at once where it runs. A host that embeds Gabion serves it after
+its next start only if its configuration names it. A name that backups know, or that was dropped, is refused unless --create-empty says so.`,
 		Example: "  gabion tables create tasks --dir DIR",
 		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
