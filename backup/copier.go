@@ -5,9 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gabiondb/gabion/internal/disk"
 )
 
 const (
@@ -25,11 +28,13 @@ type copier struct {
 	// progress is called with the bytes of each buffer, before the context is looked at.
 	progress func(bytes int64)
 	buffer   []byte
+	// heads makes a file end where it has as many bytes as it may have.
+	heads bool
 }
 
-// hash returns a file's size and SHA-256.
-func (c *copier) hash(ctx context.Context, path string) (size int64, sum string, err error) {
-	return c.read(ctx, path, func([]byte) error { return nil })
+// hash returns a file's size and SHA-256. One of more than most bytes is not read on, and has no sum.
+func (c *copier) hash(ctx context.Context, path string, most int64) (size int64, sum string, err error) {
+	return c.read(ctx, path, most, func([]byte) error { return nil })
 }
 
 // targetError is an error of the file that a copy goes to. It says nothing about the one that is copied.
@@ -47,17 +52,17 @@ func ofTarget(err error) error {
 }
 
 // copy makes the file at to a copy of that at from, fsynced, and returns its size and SHA-256. The new name is durable only
-// with its directory's fsync.
-func (c *copier) copy(ctx context.Context, from, to string) (size int64, sum string, err error) {
+// with its directory's fsync. Of a file of more than most bytes the copy is not whole, and has no sum.
+func (c *copier) copy(ctx context.Context, from, to string, most int64) (size int64, sum string, err error) {
 	dst, err := c.fs.Create(to, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return 0, "", ofTarget(err)
 	}
 	defer func() { err = errors.Join(err, ofTarget(dst.Close())) }()
 	written, synced := int64(0), int64(0)
-	size, sum, err = c.read(ctx, from, func(p []byte) error {
+	size, sum, err = c.read(ctx, from, most, func(p []byte) error {
 		if written-synced >= syncStride {
-			if _, err := dst.SyncTo(written); err != nil {
+			if err := disk.SyncTo(dst, written); err != nil {
 				return ofTarget(err)
 			}
 			synced = written
@@ -75,8 +80,22 @@ func (c *copier) copy(ctx context.Context, from, to string) (size int64, sum str
 	return size, sum, nil
 }
 
-// read hands a file to each, a buffer at a time, and returns its size and SHA-256.
-func (c *copier) read(ctx context.Context, path string, each func(p []byte) error) (size int64, sum string, err error) {
+// copyAsIs is copy of a file of which nothing is known but what it has now.
+func (c *copier) copyAsIs(ctx context.Context, from, to string) error {
+	info, err := c.fs.Stat(from)
+	if err != nil {
+		return err
+	}
+	size, _, err := c.copy(ctx, from, to, info.Size())
+	if err == nil && size != info.Size() {
+		err = fmt.Errorf("copy %s: it has %d B, and had %d B before", from, size, info.Size())
+	}
+	return err
+}
+
+// read hands a file to each, a buffer at a time, and returns its size and SHA-256. It ends where it has met more than most
+// bytes, without a sum: a file that has grown may have no end.
+func (c *copier) read(ctx context.Context, path string, most int64, each func(p []byte) error) (size int64, sum string, err error) {
 	src, err := c.fs.Open(path, vfs.SequentialReadsOption)
 	if err != nil {
 		return 0, "", err
@@ -85,16 +104,33 @@ func (c *copier) read(ctx context.Context, path string, each func(p []byte) erro
 	if c.buffer == nil {
 		c.buffer = make([]byte, copyBuffer)
 	}
+	info, err := src.Stat()
+	if err != nil {
+		return 0, "", err
+	}
+	if info.Size() > most && !c.heads {
+		return info.Size(), "", nil
+	}
 	h := sha256.New()
 	for {
+		if size > most {
+			return size, "", nil
+		}
 		if err := ctx.Err(); err != nil {
 			return 0, "", err
 		}
-		n, err := src.Read(c.buffer)
+		p := c.buffer
+		if c.heads {
+			p = p[:min(int64(len(p)), most-size)]
+		}
+		n, err := 0, io.EOF
+		if len(p) > 0 {
+			n, err = src.Read(p)
+		}
 		if n > 0 {
 			// Hashed first: each may scribble over the buffer.
-			h.Write(c.buffer[:n])
-			if err := each(c.buffer[:n]); err != nil {
+			h.Write(p[:n])
+			if err := each(p[:n]); err != nil {
 				return 0, "", err
 			}
 			size += int64(n)

@@ -172,7 +172,7 @@ func (p *publication) checkRoom(names []string) error {
 // copy copies the file, hashes it as it passes, and refuses one that changed meanwhile.
 func (p *publication) copy(ctx context.Context, name string, before sight) (*messages.FileEntry, error) {
 	from := p.source(name)
-	size, hash, err := p.copier.copy(ctx, from, p.fs.PathJoin(p.pending, dbDir, name))
+	size, hash, err := p.copier.copy(ctx, from, p.fs.PathJoin(p.pending, dbDir, name), before.size)
 	if err != nil {
 		return nil, fmt.Errorf("copy %s: %w", from, err)
 	}

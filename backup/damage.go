@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
 )
@@ -38,14 +39,28 @@ func (b Backup) faulty() error {
 	switch {
 	case b.Fault == nil:
 		return nil
-	case errors.Is(b.Fault, messages.ErrDataLoss):
+	case errors.Is(b.Fault, messages.ErrDataLoss) && !tooLong(b.Fault):
 		return &damage{file: manifestFile, err: b.Fault}
-	case !store.Unreadable(b.Fault) && !errors.Is(b.Fault, os.ErrNotExist):
+	case !tooLong(b.Fault) && !store.WrongKind(b.Fault) && !store.Unreadable(b.Fault) && !errors.Is(b.Fault, os.ErrNotExist):
 		return b.Fault
 	case b.Manifest != nil: // it was read, so it is its hash that was not
 		return &damage{file: hashFile, err: b.Fault}
 	}
 	return &damage{file: manifestFile, err: b.Fault}
+}
+
+func tooLong(err error) bool {
+	var long *disk.LengthError
+	return errors.As(err, &long)
+}
+
+// noFile says what stands in a file's place.
+func noFile(err error) error {
+	var kind *disk.KindError
+	if errors.As(err, &kind) {
+		return fmt.Errorf("it is a %s", kind.Found)
+	}
+	return errors.New("it is a directory")
 }
 
 // lost makes a damage of an error about damaged data, and leaves any other.

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
 )
@@ -39,6 +40,9 @@ func writeManifest(fs vfs.FS, dir string, m *messages.Manifest) (string, error) 
 	if err != nil {
 		return "", fmt.Errorf("marshal manifest: %w", err)
 	}
+	if len(data) > manifestLimit {
+		return "", fmt.Errorf("write manifest: it would have %d B, maximum is %d B: %w", len(data), manifestLimit, messages.ErrExhausted)
+	}
 	sum := sha256.Sum256(data)
 	hash := hex.EncodeToString(sum[:])
 	if err := store.WriteSynced(fs, fs.PathJoin(dir, manifestFile), data); err != nil {
@@ -56,7 +60,7 @@ func hashLine(hash string) string { return hash + "  " + manifestFile + "\n" }
 // readManifest reads the manifest in dir and its hash, as far as it can: with an error the manifest
 // may still be there (of a newer format, or not matching its hash), or not (unreadable).
 func readManifest(fs vfs.FS, dir string) (*messages.Manifest, string, error) {
-	data, err := store.ReadFile(fs, fs.PathJoin(dir, manifestFile))
+	data, err := disk.ReadFile(fs, fs.PathJoin(dir, manifestFile), manifestLimit)
 	if err != nil {
 		return nil, "", fmt.Errorf("read manifest: %w", err)
 	}
@@ -67,7 +71,7 @@ func readManifest(fs vfs.FS, dir string) (*messages.Manifest, string, error) {
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, &m); err != nil {
 		return nil, hash, fmt.Errorf("parse manifest: %w: %w", messages.ErrDataLoss, err)
 	}
-	want, err := store.ReadFile(fs, fs.PathJoin(dir, hashFile))
+	want, err := disk.ReadFile(fs, fs.PathJoin(dir, hashFile), hashLimit)
 	if err != nil {
 		return &m, hash, fmt.Errorf("read hash of manifest: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
 )
@@ -139,7 +140,7 @@ func (d *Directory) pins(table string) (map[string]string, error) {
 }
 
 func (d *Directory) pinReason(table, id string) string {
-	data, err := store.ReadFile(d.fs, d.pinPath(table, id))
+	data, err := disk.ReadFile(d.fs, d.pinPath(table, id), pinLimit)
 	var pin messages.Pin
 	if err == nil {
 		err = (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, &pin)

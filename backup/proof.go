@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
 )
@@ -34,7 +35,7 @@ func (d *Directory) proof(b Backup) (*messages.Proof, error) {
 	if proof := d.table(b.Table).remembered(b.ID); proof != nil && proof.GetManifestSha256() == b.ManifestSHA256 {
 		return proof, nil
 	}
-	data, err := store.ReadFile(d.fs, d.proofPath(b.Table, b.ID))
+	data, err := disk.ReadFile(d.fs, d.proofPath(b.Table, b.ID), proofsLimit)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -61,7 +62,7 @@ func (d *Directory) record(proof *messages.Proof) error {
 	t.proofs.Lock()
 	defer t.proofs.Unlock()
 	path := d.proofPath(proof.GetTable(), proof.GetBackupId())
-	data, err := store.ReadFile(d.fs, path)
+	data, err := disk.ReadFile(d.fs, path, proofsLimit)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("read proofs: %w", err)
 	}
@@ -75,6 +76,9 @@ func (d *Directory) record(proof *messages.Proof) error {
 		if bytes.HasSuffix(old, []byte("\n")) {
 			kept = append(kept, old...)
 		}
+	}
+	for len(kept)+len(line) >= proofsLimit && len(kept) > 0 {
+		kept = kept[bytes.IndexByte(kept, '\n')+1:]
 	}
 	if err := store.MkdirDurably(d.fs, d.fs.PathDir(path)); err != nil {
 		return err

@@ -163,10 +163,11 @@ func (d *Directory) restore(ctx context.Context, b Backup, to string, red bool, 
 	if err := d.checkRoomAt(to, b); err != nil {
 		return nil, err
 	}
-	copyFile := func(c *copier, name string) (int64, string, error) {
-		return c.copy(ctx, d.fs.PathJoin(from, name), d.fs.PathJoin(to, name))
+	copyFile := func(c *copier, entry *messages.FileEntry) (int64, string, error) {
+		return c.copy(ctx, d.fs.PathJoin(from, entry.GetName()), d.fs.PathJoin(to, entry.GetName()), entry.GetSize())
 	}
 	if red {
+		v.copiers[0].heads = true
 		return nil, v.salvage(to, copyFile)
 	}
 	if err = v.each(copyFile); err == nil {
@@ -199,8 +200,7 @@ func CopyOwn(ctx context.Context, fs vfs.FS, logger *slog.Logger, record *messag
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return name == pebbleLock })
 	err = store.Parallel(len(v.copiers), len(names), func(worker, i int) error {
-		_, _, err := v.copiers[worker].copy(ctx, d.fs.PathJoin(from, names[i]), d.fs.PathJoin(to, names[i]))
-		return err
+		return v.copiers[worker].copyAsIs(ctx, d.fs.PathJoin(from, names[i]), d.fs.PathJoin(to, names[i]))
 	})
 	if err == nil {
 		err = v.database(ctx, to)
@@ -226,18 +226,20 @@ func (v *verification) copied(ctx context.Context, from, to string) error {
 		"look at the disk that it was copied to")
 }
 
-// salvage copies what can be read of a red backup. A file that cannot be read to its end is left out.
-func (v *verification) salvage(to string, copyFile func(c *copier, name string) (int64, string, error)) error {
+// salvage copies what can be read of a red backup: of a file that is too long, as much as the manifest says. A file that
+// cannot be read to its end is left out.
+func (v *verification) salvage(to string, copyFile func(c *copier, entry *messages.FileEntry) (int64, string, error)) error {
 	fs := v.d.fs
 	names, err := list(fs, fs.PathJoin(v.b.Path, dbDir))
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if v.b.entry(dbDir+"/"+name) == nil {
+		entry := v.b.entry(dbDir + "/" + name)
+		if entry == nil {
 			continue
 		}
-		_, _, err := copyFile(v.copiers[0], name)
+		_, _, err := copyFile(v.copiers[0], entry)
 		var target *targetError
 		if errors.As(err, &target) || err != nil && !store.Unreadable(err) && !errors.Is(err, os.ErrNotExist) && !store.WrongKind(err) {
 			return err

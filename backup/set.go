@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
 )
@@ -81,7 +82,7 @@ func (d *Directory) NewestRun() (string, error) {
 }
 
 func (d *Directory) readSet(runID string) (*messages.BackupSet, error) {
-	data, err := store.ReadFile(d.fs, d.setPath(runID))
+	data, err := disk.ReadFile(d.fs, d.setPath(runID), setLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +133,9 @@ func (d *Directory) writeSet(set *messages.BackupSet) error {
 	data, err := protojson.MarshalOptions{Multiline: true}.Marshal(stamped)
 	if err != nil {
 		return fmt.Errorf("marshal set: %w", err)
+	}
+	if len(data) > setLimit {
+		return fmt.Errorf("it would have %d B, maximum is %d B: %w", len(data), setLimit, messages.ErrExhausted)
 	}
 	if err := store.MkdirDurably(d.fs, d.fs.PathDir(path)); err != nil {
 		return err

@@ -129,13 +129,13 @@ func (v *verification) progress(bytes int64) {
 
 // files hashes every file of the backup, and looks for one too many.
 func (v *verification) files(ctx context.Context) error {
-	return v.each(func(c *copier, name string) (int64, string, error) {
-		return c.hash(ctx, v.d.fs.PathJoin(v.b.Path, dbDir, name))
+	return v.each(func(c *copier, entry *messages.FileEntry) (int64, string, error) {
+		return c.hash(ctx, v.d.fs.PathJoin(v.b.Path, dbDir, entry.GetName()), entry.GetSize())
 	})
 }
 
 // each has read go through every file of the backup, and compares what it returns with the manifest.
-func (v *verification) each(read func(c *copier, name string) (size int64, sum string, err error)) error {
+func (v *verification) each(read func(c *copier, entry *messages.FileEntry) (size int64, sum string, err error)) error {
 	db := v.d.fs.PathJoin(v.b.Path, dbDir)
 	names, err := list(v.d.fs, db)
 	switch {
@@ -153,7 +153,7 @@ func (v *verification) each(read func(c *copier, name string) (size int64, sum s
 		if !slices.Contains(names, name) {
 			return damaged(dbDir+"/"+name, "it is missing")
 		}
-		size, sum, err := read(v.copiers[worker], name)
+		size, sum, err := read(v.copiers[worker], files[i])
 		return compareFile(files[i], size, sum, err)
 	})
 	if err != nil {
@@ -195,7 +195,7 @@ func compareFile(entry *messages.FileEntry, size int64, sum string, err error) e
 	case errors.As(err, &target):
 		return err
 	case store.WrongKind(err):
-		return damaged(file, "it is a directory")
+		return damaged(file, "%w", noFile(err))
 	case store.Unreadable(err):
 		return damaged(file, "it cannot be read: %w", err)
 	case errors.Is(err, os.ErrNotExist):

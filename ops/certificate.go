@@ -2,18 +2,21 @@ package ops
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
-	"github.com/gabiondb/gabion/store"
 )
 
 const (
 	// certificateLook is how often the files are looked at, while connections come.
 	certificateLook = time.Second
+	// maxCertificate bounds each of the files, in bytes: a certificate comes with those who vouch for it.
+	maxCertificate = 1 << 20
 	// certificatePatience is how long the connection waits that has them looked at.
 	certificatePatience = time.Second
 )
@@ -22,6 +25,8 @@ const (
 type certificate struct {
 	certFile, keyFile string
 	logger            *slog.Logger
+	// read is readCertificate, but in tests.
+	read func(path string) ([]byte, error)
 
 	mu      sync.Mutex
 	now     *tls.Certificate
@@ -36,7 +41,7 @@ func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificat
 	if certFile == "" || keyFile == "" {
 		return nil, nil
 	}
-	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger}
+	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger, read: readCertificate}
 	if err := c.load(c.changed()); err != nil {
 		return nil, messages.WithHint(fmt.Errorf("read certificate: %w", err),
 			"--http-cert-file and --http-key-file name a certificate and its key, in PEM")
@@ -44,9 +49,11 @@ func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificat
 	return c, nil
 }
 
+func readCertificate(path string) ([]byte, error) { return disk.ReadNamed(path, maxCertificate) }
+
 func (c *certificate) changed() (at [2]time.Time) {
 	for i, path := range []string{c.certFile, c.keyFile} {
-		if info, err := store.RealFS().Stat(path); err == nil {
+		if info, err := disk.StatNamed(path); err == nil {
 			at[i] = info.ModTime()
 		}
 	}
@@ -54,7 +61,12 @@ func (c *certificate) changed() (at [2]time.Time) {
 }
 
 func (c *certificate) load(of [2]time.Time) error {
-	loaded, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	cert, certErr := c.read(c.certFile)
+	key, keyErr := c.read(c.keyFile)
+	if err := errors.Join(certErr, keyErr); err != nil {
+		return err
+	}
+	loaded, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		return err
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
-	"github.com/gabiondb/gabion/store"
 )
 
 // ConfigError is one fault of a configuration. It matches messages.ErrInvalid.
@@ -68,7 +68,7 @@ func readFile(path string) (map[string]given, []error) {
 	if path == "" {
 		return nil, nil
 	}
-	data, err := store.ReadFile(store.RealFS(), path)
+	data, err := disk.ReadNamed(path, maxFile)
 	if err != nil {
 		hint := "check the path that --config or GABION_CONFIG names"
 		if errors.Is(err, os.ErrPermission) {

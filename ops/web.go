@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/gabiondb/gabion/actors"
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
-	"github.com/gabiondb/gabion/store"
 )
 
 // WebConfig is where and to whom a server answers HTTP. The zero value does not.
@@ -99,12 +99,15 @@ func checkAddress(address string) error {
 	return nil
 }
 
+// maxTokenFile bounds a file that holds a token, in bytes.
+const maxTokenFile = 64 << 10
+
 // readToken reads a file that holds a token; an empty path is no token.
 func readToken(path string) (string, error) {
 	if path == "" {
 		return "", nil
 	}
-	data, err := store.ReadFile(store.RealFS(), path)
+	data, err := disk.ReadNamed(path, maxTokenFile)
 	if err != nil {
 		return "", messages.WithHint(fmt.Errorf("read token: %w", err), "make one with: openssl rand -hex 32 > "+path)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 )
 
@@ -26,13 +27,32 @@ func optionsDamaged(fs vfs.FS, path string) bool {
 	if err != nil || desc.OptionsFilename == "" {
 		return false
 	}
-	data, err := ReadFile(fs, desc.OptionsFilename)
+	data, err := disk.ReadFile(fs, desc.OptionsFilename, optionsLimit)
 	if err != nil {
 		return false
 	}
 	o := (&shared{}).pebbleOptions()
 	o.EnsureDefaults()
 	return o.CheckCompatibility(path, string(data)) != nil
+}
+
+// checkOptions returns an error where the database at path has OPTIONS that are too long for what they are: Pebble reads them
+// as a whole. What cannot be looked at is left to the open.
+func checkOptions(fs vfs.FS, path string) error {
+	names, err := fs.List(path)
+	if err != nil {
+		return nil
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(name, "OPTIONS-") {
+			continue
+		}
+		name = fs.PathJoin(path, name)
+		if info, err := fs.Stat(name); err == nil && info.Size() > optionsLimit {
+			return &disk.LengthError{Path: name, Size: info.Size(), Limit: optionsLimit}
+		}
+	}
+	return nil
 }
 
 // witness makes an error of Pebble match messages.ErrDataLoss where it is about damage.

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/oklog/ulid/v2"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 )
 
@@ -312,7 +313,7 @@ const currentFile = "current"
 // current returns the lineage that serves, or "" where the table has none yet.
 func (d *Directory) current(table string) (string, error) {
 	path := d.fs.PathJoin(d.tablePath(table), currentFile)
-	data, err := ReadFile(d.fs, path)
+	data, err := disk.ReadFile(d.fs, path, currentLimit)
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}

@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -60,19 +59,6 @@ func MkdirDurably(fs vfs.FS, dir string) error {
 		return fmt.Errorf("make directory %s: %w", dir, err)
 	}
 	return SyncDir(fs, fs.PathDir(dir))
-}
-
-// ReadFile returns the whole content of path. The error of a missing file matches os.ErrNotExist.
-func ReadFile(fs vfs.FS, path string) ([]byte, error) {
-	f, err := fs.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(f)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return data, nil
 }
 
 // Exists tells whether path names anything.

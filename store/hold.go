@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 )
 
@@ -80,7 +81,9 @@ func Acquire(fs vfs.FS, dir string) (*Hold, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.note()
+	if h.note(); errors.Is(h.unnoted, disk.ErrKind) {
+		return nil, errors.Join(h.unnoted, h.unlock())
+	}
 	return h, nil
 }
 
@@ -110,6 +113,8 @@ func acquire(fs vfs.FS, dir string, toRead bool) (_ *Hold, err error) {
 		return h, nil
 	case isLockConflict(err):
 		return nil, h.held()
+	case errors.Is(err, disk.ErrKind):
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	hint := "check that the directory can be written and that its disk has free space"
 	switch {
@@ -159,9 +164,11 @@ func (h *Hold) note() {
 	if err == nil {
 		err = WriteSynced(h.fs, path, note)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, disk.ErrKind) {
 		// What stands there would name a holder that is gone.
 		_ = h.fs.Remove(path)
+	}
+	if err != nil {
 		h.unnoted = fmt.Errorf("note holder of %s: %w", h.path, err)
 		return
 	}
@@ -195,7 +202,7 @@ func (h *Hold) unlock() (err error) {
 
 func describeHolder(fs vfs.FS, dir string) string {
 	var holder messages.Holder
-	data, err := ReadFile(fs, fs.PathJoin(dir, holderFile))
+	data, err := disk.ReadFile(fs, fs.PathJoin(dir, holderFile), noteLimit)
 	if err != nil || protojson.Unmarshal(data, &holder) != nil {
 		return "another process"
 	}
@@ -206,7 +213,7 @@ func describeHolder(fs vfs.FS, dir string) string {
 // ReadInfo reads dir's gabion.json; nil where there is none.
 func ReadInfo(fs vfs.FS, dir string) (*messages.StoreInfo, error) {
 	path := fs.PathJoin(dir, infoFile)
-	data, err := ReadFile(fs, path)
+	data, err := disk.ReadFile(fs, path, noteLimit)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

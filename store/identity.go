@@ -3,6 +3,7 @@ package store
 import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 )
 
@@ -13,12 +14,9 @@ type Identifier interface {
 	Identity(path string) (*messages.FileIdentity, error)
 }
 
-// RealFS is the operating system's file system, with identities where the system has them.
-func RealFS() vfs.FS { return realFS{vfs.Default} }
-
-type realFS struct{ vfs.FS }
-
-func (fs realFS) Unwrap() vfs.FS { return fs.FS }
+// RealFS is the operating system's file system, with identities where the system has them. What it makes is for its user
+// alone. A file that is no regular one is an error, see package disk.
+func RealFS() vfs.FS { return disk.OS(0) }
 
 // Identify returns the identity of the file at path, or nil where fs, or any file system it
 // wraps, knows none.

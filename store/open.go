@@ -349,6 +349,9 @@ func (d *Directory) openPebble(path string, fs vfs.FS, frozen *freezer, logger *
 			db, err = nil, panicked(r)
 		}
 	}()
+	if err := checkOptions(fs, path); err != nil {
+		return nil, err
+	}
 	if db, err = pebble.Open(path, o); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gabiondb/gabion/internal/disk"
 )
 
 const (
@@ -70,9 +72,10 @@ func syncWALs(fs vfs.FS, path string) error {
 	return nil
 }
 
-// WrongKind tells whether an error is that of a directory where a file was to be, or the other way round.
+// WrongKind tells whether an error is that of a directory, or of anything else that is no file, where a file was to be, or the
+// other way round.
 func WrongKind(err error) bool {
-	return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR)
+	return errors.Is(err, disk.ErrKind) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // MountedReadOnly tells whether an error is that of a change on a disk that is mounted for reading only.

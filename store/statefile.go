@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 )
 
@@ -21,7 +22,7 @@ type state interface {
 // readState reads the file name of DIR into m. It returns false where there is no such file.
 func (d *Directory) readState(name string, m state) (bool, error) {
 	path := d.fs.PathJoin(d.path, name)
-	data, err := ReadFile(d.fs, path)
+	data, err := disk.ReadFile(d.fs, path, stateLimit)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
@@ -46,6 +47,9 @@ func (d *Directory) writeState(name string, m state) error {
 	data, err := protojson.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("marshal %s: %w", name, err)
+	}
+	if len(data) > stateLimit {
+		return fmt.Errorf("write %s: it would have %d B, maximum is %d B: %w", name, len(data), stateLimit, messages.ErrExhausted)
 	}
 	return WriteDurably(d.fs, d.fs.PathJoin(d.path, name), data)
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 )
 
@@ -172,7 +173,7 @@ func (d *Directory) Healed(table string, now time.Time) (time.Time, error) {
 // readUndo returns the record of a lineage, nil where there is none.
 func (d *Directory) readUndo(table, lineage string) (*messages.UndoRecord, error) {
 	path := d.undoPath(table, lineage)
-	data, err := ReadFile(d.fs, path)
+	data, err := disk.ReadFile(d.fs, path, noteLimit)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

@@ -12,15 +12,17 @@ import (
 // arrowRules are the rules about who imports whom.
 var arrowRules = []rule{
 	{"imports point one way", each(findArrow), map[string]string{
-		"store/a.go":        "package store\nimport _ \"" + module + "/backup\"",
-		"messages/a.go":     "package messages\nimport _ \"" + module + "/store\"",
-		"actors/a_test.go":  "package actors_test\nimport _ \"" + module + "/cmd/gabion\"",
-		"test/a_test.go":    "package test\nimport _ \"" + module + "/cmd/gabion\"",
-		"backup/a_test.go":  "package backup\nimport _ \"" + protoactor + "/actor\"",
-		"sundry/a.go":       "package sundry",
-		"store/mem/a.go":    "package mem\nimport _ \"" + module + "/ops\"",
-		"gabiontest/ops.go": "package gabiontest\nimport _ \"" + module + "/ops\"",
-		"cmd/gabion/kit.go": "package main\nimport _ \"" + module + "/gabiontest\"",
+		"store/a.go":           "package store\nimport _ \"" + module + "/backup\"",
+		"messages/a.go":        "package messages\nimport _ \"" + module + "/store\"",
+		"actors/a_test.go":     "package actors_test\nimport _ \"" + module + "/cmd/gabion\"",
+		"test/a_test.go":       "package test\nimport _ \"" + module + "/cmd/gabion\"",
+		"backup/a_test.go":     "package backup\nimport _ \"" + protoactor + "/actor\"",
+		"sundry/a.go":          "package sundry",
+		"internal/disk/a.go":   "package disk\nimport _ \"" + module + "/store\"",
+		"internal/sundry/a.go": "package sundry",
+		"store/mem/a.go":       "package mem\nimport _ \"" + module + "/ops\"",
+		"gabiontest/ops.go":    "package gabiontest\nimport _ \"" + module + "/ops\"",
+		"cmd/gabion/kit.go":    "package main\nimport _ \"" + module + "/gabiontest\"",
 	}},
 }
 
@@ -29,7 +31,7 @@ func TestProtoactorStaysInActors(t *testing.T) {
 	if !dependsOnProtoactor(t, "./actors") {
 		t.Fatal("go list does not find protoactor where it is")
 	}
-	if dependsOnProtoactor(t, "./messages", "./store", "./backup") {
+	if dependsOnProtoactor(t, "./messages", "./internal/disk", "./store", "./backup") {
 		t.Error("messages, store or backup depends on protoactor")
 	}
 }
@@ -47,7 +49,16 @@ func dependsOnProtoactor(t *testing.T, packages ...string) bool {
 
 // floors orders the rooms of the house: a package imports what lies lower, or in its own room.
 var floors = map[string]int{
-	"messages": 0, "store": 1, "backup": 2, "actors": 3, "gabiontest": 4, "ops": 4, "bench": 4, "cmd": 5, "test": 5,
+	"messages": 0, "internal/disk": 1, "store": 2, "backup": 3, "actors": 4, "gabiontest": 5, "ops": 5, "bench": 5, "cmd": 6, "test": 6,
+}
+
+// roomOf returns the room of a directory: the top one, or the one below internal.
+func roomOf(dir string) string {
+	elements := strings.SplitN(dir, "/", 3)
+	if elements[0] == "internal" && len(elements) > 1 {
+		return elements[0] + "/" + elements[1]
+	}
+	return elements[0]
 }
 
 func findArrow(s *source) (faults []string) {
@@ -64,7 +75,7 @@ func findArrow(s *source) (faults []string) {
 		if !ours {
 			continue
 		}
-		room := strings.Split(inside, "/")[0]
+		room := roomOf(inside)
 		if room != s.room && (floors[room] >= floor || room == "gabiontest" && !s.test) {
 			faults = append(faults, fmt.Sprintf("%s: %s imports %s", s.at(spec), s.dir, inside))
 		}

@@ -26,7 +26,7 @@ const (
 type source struct {
 	path  string // from the root, with slashes
 	dir   string
-	room  string // the top directory
+	room  string // see roomOf
 	test  bool
 	lines int
 	file  *ast.File
@@ -108,7 +108,7 @@ func parse(t *testing.T, name string, text []byte) *source {
 		t.Fatal(err)
 	}
 	return &source{
-		path: name, dir: path.Dir(name), room: strings.Split(path.Dir(name), "/")[0],
+		path: name, dir: path.Dir(name), room: roomOf(path.Dir(name)),
 		test: strings.HasSuffix(name, "_test.go"), lines: bytes.Count(text, []byte("\n")), file: file, set: set,
 	}
 }

@@ -26,7 +26,7 @@ func feedCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	r, w, err := os.Pipe()
 	ts.Check(err)
-	s := background(ts, args[0], r, args[2:])
+	s := background(ts, "gabion", args[0], r, args[2:])
 	s.stdin = w
 	ts.Check(r.Close()) // the process has its own
 	ts.Defer(func() {

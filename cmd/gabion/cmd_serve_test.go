@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"sync"
@@ -69,25 +68,28 @@ type servedKey struct{}
 //	logged NAME REGEXP     waits until its log matches
 //	ended NAME CODE        waits for its end, with that exit code; a killed one has -1
 //	feed, starve, waitrow, imported: see cmd_import_signal_test.go
-//	hangmanifest DIR       makes whoever reads a backup of DIR wait for ever
+//	servehung NAME ARGS... is serve with a disk of the backups that hangs, see serve_hung_test.go
 var serveCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"follow":       followCommand,
-	"feed":         feedCommand,
-	"starve":       starveCommand,
-	"waitrow":      waitRowCommand,
-	"imported":     importedCommand,
-	"serve":        serveCommand,
-	"signal":       signalCommand,
-	"logged":       loggedCommand,
-	"ended":        endedCommand,
-	"hangmanifest": hangManifestCommand,
+	"follow":    followCommand,
+	"feed":      feedCommand,
+	"starve":    starveCommand,
+	"waitrow":   waitRowCommand,
+	"imported":  importedCommand,
+	"serve":     serveCommand,
+	"signal":    signalCommand,
+	"logged":    loggedCommand,
+	"ended":     endedCommand,
+	"servehung": serveHungCommand,
 }
 
 func serveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: serve NAME ARGS...")
 	}
-	s := background(ts, args[0], nil, append([]string{"serve"}, args[1:]...))
+	awaitReady(ts, background(ts, "gabion", args[0], nil, append([]string{"serve"}, args[1:]...)))
+}
+
+func awaitReady(ts *testscript.TestScript, s *served) {
 	if found, log := s.logged(regexp.MustCompile(`(?m)msg"?[=:]"?ready`)); !found {
 		ts.Fatalf("gabion serve did not get ready:\n%s", log)
 	}
@@ -97,12 +99,12 @@ func followCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: follow NAME ARGS...")
 	}
-	background(ts, args[0], nil, args[1:])
+	background(ts, "gabion", args[0], nil, args[1:])
 }
 
-// background runs gabion until it ends, or the script does.
-func background(ts *testscript.TestScript, name string, stdin *os.File, args []string) *served {
-	cmd := exec.Command("gabion", args...)
+// background runs gabion, or a program like it, until it ends, or the script does.
+func background(ts *testscript.TestScript, program, name string, stdin *os.File, args []string) *served {
+	cmd := exec.Command(program, args...)
 	if stdin != nil {
 		cmd.Stdin = stdin
 	}
@@ -175,17 +177,3 @@ func endedCommand(ts *testscript.TestScript, _ bool, args []string) {
 
 // hangManifestCommand makes the newest backup of every table unreadable for ever: opening its manifest waits for a
 // writer that never comes.
-func hangManifestCommand(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: hangmanifest DIR")
-	}
-	manifests, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "backups", "*", "0*", "manifest.json"))
-	ts.Check(err)
-	if len(manifests) == 0 {
-		ts.Fatalf("%s has no backups", args[0])
-	}
-	for _, manifest := range manifests {
-		ts.Check(os.Remove(manifest))
-		ts.Check(ts.Exec("mkfifo", manifest))
-	}
-}

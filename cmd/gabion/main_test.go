@@ -20,7 +20,8 @@ import (
 // TestMain lets the scripts call this very binary as gabion.
 func TestMain(m *testing.M) {
 	testscript.Main(leakChecked{m}, map[string]func(){
-		"gabion": func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"gabion":      func() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"gabion-hung": func() { os.Exit(serveHung(os.Args[1:])) },
 	})
 }
 
