@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gabiondb/gabion/internal/disk"
 )
 
 // freezerFile is a file that was opened for writing, or a directory, before its file system froze.
@@ -58,11 +60,18 @@ func (f *freezerFile) WriteAt(p []byte, offset int64) (int, error) {
 	return n, err
 }
 
+// Preallocate is advice, and never fails: a write that lacks the space says so itself.
 func (f *freezerFile) Preallocate(offset, length int64) error {
-	if f.fs.frozen.Load() {
-		return nil
+	if !f.fs.frozen.Load() {
+		_ = f.File.Preallocate(offset, length)
 	}
-	return f.judge(f.File.Preallocate(offset, length))
+	return nil
+}
+
+// Prefetch is advice, and never fails.
+func (f *freezerFile) Prefetch(offset, length int64) error {
+	_ = f.File.Prefetch(offset, length)
+	return nil
 }
 
 func (f *freezerFile) Sync() error {
@@ -79,11 +88,16 @@ func (f *freezerFile) SyncData() error {
 	return f.synced(f.File.SyncData())
 }
 
+// SyncTo freezes for an error of the disk, which where a range cannot be synced may be that of a whole fsync, and not for a
+// refusal to sync a range.
 func (f *freezerFile) SyncTo(length int64) (bool, error) {
 	if f.fs.frozen.Load() {
 		return true, nil
 	}
 	full, err := f.File.SyncTo(length)
+	if disk.IsAdvice(err) {
+		return false, nil
+	}
 	return full, f.judge(err)
 }
 
