@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -143,9 +144,11 @@ func TestLentFileStaysUntilTheLastCutGivesItBack(t *testing.T) {
 	d := openDirectory(t, fs)
 	s := openTable(t, d)
 	mustPut(t, s, "a", "1")
-	if err := s.Flush(); err != nil {
+	// One sstable, which no compaction takes away before the test wants it.
+	if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
 		t.Fatal(err)
 	}
+	s.db.TestOnlyWaitForCleaning()
 	fs.hooks(linkless(syscall.EPERM), nil)
 	first, second, third := d.Staging("RUN1", "t"), d.Staging("RUN2", "t"), d.Staging("RUN3", "t")
 	for _, dir := range []string{first, second, third} {
@@ -241,9 +244,10 @@ func TestHungRemovalOfALentFileHoldsUpNoCut(t *testing.T) {
 	}
 	s.db.TestOnlyWaitForCleaning() // Pebble has asked for every removal
 	hangs, goOn := make(chan struct{}), make(chan struct{})
+	hang := sync.OnceFunc(func() { close(hangs) })
 	fs.hooks(func(o fileOp) error {
 		if o.kind == "remove" && slices.Contains(lent, o.path) {
-			close(hangs)
+			hang()
 			<-goOn
 			return errFault
 		}
