@@ -26,6 +26,7 @@ type hookFS struct {
 	before func(op, path string) error // an error is injected instead of the operation
 	after  func(op, path string)       // called on the operating goroutine, outside the operation
 	blind  bool                        // Identity knows nothing
+	lazy   bool                        // RemoveAll is durable with its directory's fsync alone
 }
 
 func newHookFS(mem *vfs.MemFS) *hookFS { return &hookFS{FS: mem, mem: mem} }
@@ -140,7 +141,12 @@ func (fs *hookFS) List(name string) (names []string, err error) {
 }
 
 func (fs *hookFS) RemoveAll(name string) error {
-	return fs.around("removeall", name, func() error { return fs.removeAll(name) })
+	return fs.around("removeall", name, func() error {
+		if fs.lazy {
+			return fs.FS.RemoveAll(name)
+		}
+		return fs.removeAll(name)
+	})
 }
 
 func (fs *hookFS) removeAll(name string) error {

@@ -166,9 +166,14 @@ func (d *Directory) ids(table string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids := slices.DeleteFunc(names, func(name string) bool {
+	ids := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		_, ok := parseID(name)
-		return !ok
+		if !ok {
+			return true
+		}
+		// It is being removed where its directory cannot be renamed.
+		_, disowned := slices.BinarySearch(names, removingPrefix+name)
+		return disowned
 	})
 	slices.SortFunc(ids, func(a, b string) int {
 		x, _ := parseID(a)

@@ -10,7 +10,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/gabiondb/gabion/messages"
-	"github.com/gabiondb/gabion/store"
 )
 
 // Retain decides which of a table's backups stay, and removes the others, oldest first. It returns the
@@ -200,32 +199,4 @@ func (t *table) remove(fs vfs.FS, dir string, decision *Decision) error {
 		return err
 	}
 	return removeHidden(fs, dir, decision.ID)
-}
-
-// removeBackup removes a backup that nobody can be reading. The error of a missing one matches
-// os.ErrNotExist.
-func removeBackup(fs vfs.FS, dir, id string) error {
-	if err := hideBackup(fs, dir, id); err != nil {
-		return err
-	}
-	return removeHidden(fs, dir, id)
-}
-
-// hideBackup takes a backup's name away. A crash before the fsync leaves the complete backup or a
-// pending name; after it, a pending name.
-func hideBackup(fs vfs.FS, dir, id string) error {
-	if err := fs.Rename(fs.PathJoin(dir, id), fs.PathJoin(dir, removingPrefix+id)); err != nil {
-		return fmt.Errorf("rename backup %s: %w", id, err)
-	}
-	return store.SyncDir(fs, dir)
-}
-
-// removeHidden removes the files of a hidden backup. Its old name is durably gone: no crash can bring
-// the name back over half of the files.
-func removeHidden(fs vfs.FS, dir, id string) error {
-	path := fs.PathJoin(dir, removingPrefix+id)
-	if err := fs.RemoveAll(path); err != nil {
-		return fmt.Errorf("remove %s: %w", path, err)
-	}
-	return store.SyncDir(fs, dir)
 }

@@ -91,11 +91,25 @@ func (d *Directory) trySweepDir(dir string, match func(name string) bool) error 
 	var errs []error
 	for _, name := range names {
 		path := d.fs.PathJoin(dir, name)
-		if err := d.fs.RemoveAll(path); err != nil {
-			errs = append(errs, fmt.Errorf("remove %s: %w", path, err))
+		if err := d.sweepEntry(dir, name); err != nil {
+			errs = append(errs, err)
 			continue
 		}
 		d.log.Info("swept unfinished backup", "path", path)
 	}
 	return errors.Join(append(errs, store.SyncDir(d.fs, dir))...)
+}
+
+// sweepEntry removes one entry, and the backup that it disowns.
+func (d *Directory) sweepEntry(dir, name string) error {
+	if id, ok := strings.CutPrefix(name, removingPrefix); ok {
+		if _, ok := parseID(id); ok {
+			return removeHidden(d.fs, dir, id)
+		}
+	}
+	path := d.fs.PathJoin(dir, name)
+	if err := d.fs.RemoveAll(path); err != nil {
+		return fmt.Errorf("remove %s: %w", path, err)
+	}
+	return nil
 }

@@ -232,8 +232,8 @@ func checkRows(fs vfs.FS, dbPath string, want map[string]string) error {
 	return err
 }
 
-// complete returns the sorted names of a table's directory that do not start with .pending-, and the
-// others.
+// complete returns the sorted names of a table's directory that do not start with .pending- and have no .pending-remove-
+// beside them, and the others.
 func complete(t testing.TB, fs vfs.FS, dir string) (ids, pending []string) {
 	t.Helper()
 	exists, err := store.Exists(fs, dir)
@@ -245,7 +245,7 @@ func complete(t testing.TB, fs vfs.FS, dir string) (ids, pending []string) {
 	must(t, err)
 	slices.Sort(names)
 	for _, name := range names {
-		if strings.HasPrefix(name, ".pending-") {
+		if strings.HasPrefix(name, ".pending-") || slices.Contains(names, ".pending-remove-"+name) {
 			pending = append(pending, name)
 		} else {
 			ids = append(ids, name)

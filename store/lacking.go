@@ -19,3 +19,7 @@ func NoLink(err error) bool {
 	var errno syscall.Errno
 	return runtime.GOOS == "windows" && errors.As(err, &errno) && (errno == 1 || errno == 17)
 }
+
+// NoRename tells whether a rename failed for where the file or directory lies: a directory of a lower layer of overlayfs is on
+// another device than its own parent.
+func NoRename(err error) bool { return errors.Is(err, syscall.EXDEV) }

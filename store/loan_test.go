@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"google.golang.org/protobuf/proto"
@@ -151,11 +152,12 @@ func TestLentFileStaysUntilTheLastCutGivesItBack(t *testing.T) {
 	s.db.TestOnlyWaitForCleaning()
 	fs.hooks(linkless(syscall.EPERM), nil)
 	first, second, third := d.Staging("RUN1", "t"), d.Staging("RUN2", "t"), d.Staging("RUN3", "t")
-	for _, dir := range []string{first, second, third} {
+	cut := func(dir string) {
 		if _, err := s.Cut(dir); err != nil {
 			t.Fatal(err)
 		}
 	}
+	cut(third)
 	before := sstables(t, mem, s.path)
 	if len(before) != 1 {
 		t.Fatalf("the table has %v", before)
@@ -168,6 +170,8 @@ func TestLentFileStaysUntilTheLastCutGivesItBack(t *testing.T) {
 		}
 	}
 	check("while Pebble needs it", true)
+	cut(first)
+	cut(second)
 	mustPut(t, s, "a", "2")
 	if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
 		t.Fatal(err)
@@ -328,5 +332,32 @@ func TestCutWithoutLinksSurvivesACrashAnywhere(t *testing.T) {
 		for _, c := range images {
 			h.check(t, c)
 		}
+	}
+}
+
+// A name that is made anew is another file: what was asked for the old one does not remove it.
+func TestNewFileUnderALentNameStays(t *testing.T) {
+	mem := vfs.NewMem()
+	var l loans
+	writeFile(t, mem, "/dir/000005.sst", "old")
+	l.lend("/staging/RUN/t", "000005.sst", "/dir/000005.sst")
+	z := newFreezer(mem, "/dir", time.Minute, nil)
+	z.loans = &l
+	if err := z.Remove("/dir/000005.sst"); err != nil {
+		t.Fatal(err)
+	}
+	f, err := z.Create("/dir/000005.sst", vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeAll(t, f)
+	if err := l.giveBack(mem, "/staging/RUN"); err != nil {
+		t.Error(err)
+	}
+	if there, err := Exists(mem, "/dir/000005.sst"); !there || err != nil {
+		t.Errorf("the new file is there: %v, %v", there, err)
+	}
+	if l.keeps("/dir/000005.sst") {
+		t.Error("kept, and lent to nobody")
 	}
 }

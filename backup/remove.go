@@ -1,0 +1,77 @@
+package backup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gabiondb/gabion/store"
+)
+
+// removeBackup removes a backup that nobody can be reading. The error of a missing one matches
+// os.ErrNotExist.
+func removeBackup(fs vfs.FS, dir, id string) error {
+	if err := hideBackup(fs, dir, id); err != nil {
+		return err
+	}
+	return removeHidden(fs, dir, id)
+}
+
+// hideBackup takes a backup's name away. A crash before the fsync leaves the complete backup or a
+// pending name; after it, a pending name.
+func hideBackup(fs vfs.FS, dir, id string) error {
+	err := fs.Rename(fs.PathJoin(dir, id), fs.PathJoin(dir, removingPrefix+id))
+	if store.NoRename(err) {
+		return disownBackup(fs, dir, id)
+	}
+	if err != nil {
+		return fmt.Errorf("rename backup %s: %w", id, err)
+	}
+	return store.SyncDir(fs, dir)
+}
+
+// disownBackup hides a backup whose directory the file system does not rename, such as one of a lower layer of overlayfs. An
+// empty directory of the pending name beside it says that its name counts no more. A crash before the fsync leaves the complete
+// backup, with or without the name beside it; after it, a backup that counts for nothing and is swept.
+func disownBackup(fs vfs.FS, dir, id string) error {
+	return store.MkdirDurably(fs, fs.PathJoin(dir, removingPrefix+id))
+}
+
+// removeManifest durably removes the manifest of a backup that was disowned, before any other file of it: a version that does
+// not look for the name beside it takes what is left for a faulty backup, never for a complete one.
+func removeManifest(fs vfs.FS, dir, id string) error {
+	path := fs.PathJoin(dir, id)
+	if err := fs.Remove(fs.PathJoin(path, manifestFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove manifest of backup %s: %w", id, err)
+	}
+	return store.SyncDir(fs, path)
+}
+
+// removeHidden removes the files of a hidden backup. Its old name durably counts for nothing: no crash can bring
+// the name back over half of the files.
+func removeHidden(fs vfs.FS, dir, id string) error {
+	path := fs.PathJoin(dir, id)
+	disowned, err := store.Exists(fs, path)
+	if err != nil {
+		return err
+	}
+	if disowned {
+		if err := removeManifest(fs, dir, id); err != nil {
+			return err
+		}
+		if err := fs.RemoveAll(path); err != nil {
+			return fmt.Errorf("remove %s: %w", path, err)
+		}
+		// Before the name beside it goes, without which a rest that a crash brings back would count.
+		if err := store.SyncDir(fs, dir); err != nil {
+			return err
+		}
+	}
+	hidden := fs.PathJoin(dir, removingPrefix+id)
+	if err := fs.RemoveAll(hidden); err != nil {
+		return fmt.Errorf("remove %s: %w", hidden, err)
+	}
+	return store.SyncDir(fs, dir)
+}
