@@ -330,10 +330,11 @@ func (g *Gabion) History(ctx context.Context, m *messages.ListHistory) (*message
 	return ask[*messages.History](ctx, g.tree.repliers, g.Coordinator(), m)
 }
 
-// ListTables returns the state of every table, by name.
+// ListTables returns the state of every table, by name. Where DIR cannot be listed it returns the tables that it knows, beside an
+// error: those on disk that nobody asked to serve may be missing.
 func (g *Gabion) ListTables(ctx context.Context) ([]*messages.TableInfo, error) {
 	list, err := ask[*messages.TableList](ctx, g.tree.repliers, g.supervisor, &messages.ListTables{})
-	return list.GetTables(), err
+	return list.GetTables(), errors.Join(err, messages.Faults(list.GetFaults()))
 }
 
 // CloseTable commits and answers what was accepted, and closes the table's store. Requests get

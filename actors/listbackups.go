@@ -74,7 +74,7 @@ func backupInfo(b backup.Backup) *messages.BackupInfo {
 		info.Unknown = append(info.Unknown, messages.Figure_FIGURE_MANIFEST)
 	}
 	unproven := b.Red && b.Proof.GetVerdict() != messages.Verdict_VERDICT_RED // the proofs that cannot be read may call it red
-	if unproven {
+	if unproven || b.Fault != nil && b.Proof == nil {                         // a proof is bound to its manifest
 		info.Unknown = append(info.Unknown, messages.Figure_FIGURE_PROOF)
 	}
 	switch {

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/gabiondb/gabion/messages"
@@ -16,7 +17,7 @@ func (t *tree) listTables() *messages.TableList {
 	}
 	unconfigured, err := patient(&t.tables, listTimeout, t.unconfigured)
 	if err != nil {
-		t.config.Logger.Warn("tables on disk cannot be listed", "error", err)
+		list.Faults = append(list.Faults, messages.FailureOf(fmt.Errorf("list tables on disk: %w", err)))
 	}
 	for _, name := range unconfigured {
 		list.Tables = append(list.Tables, &messages.TableInfo{

@@ -50,7 +50,7 @@ func TestUnknownIsYellow(t *testing.T) {
 			return o.kind == "open" && (strings.HasSuffix(o.path, "/manifest.json") || strings.HasPrefix(o.path, backups+"/sets/"))
 		},
 			report:   []messages.Figure{messages.Figure_FIGURE_LAST_RUN},
-			row:      []messages.Figure{messages.Figure_FIGURE_LAST_BACKUP, messages.Figure_FIGURE_LAST_RUN},
+			row:      []messages.Figure{messages.Figure_FIGURE_LAST_BACKUP, messages.Figure_FIGURE_LAST_PROOF, messages.Figure_FIGURE_LAST_RUN},
 			concerns: []string{"newest backup ", "read set ", "time of the last backup is unknown (other, tasks)"}, grade: messages.Grade_GRADE_RED},
 		{name: "proofs cannot be read", fails: under(backups+"/tasks/proofs", "open", "read"),
 			row:      []messages.Figure{messages.Figure_FIGURE_LAST_PROOF},
@@ -170,6 +170,21 @@ func TestRowsOfTableAtCutAreUnknownAtFirst(t *testing.T) {
 		h.backup()
 		if row := h.health("tasks"); !row.Knows(messages.Figure_FIGURE_ROWS) || row.GetGrade() != messages.Grade_GRADE_GREEN {
 			t.Errorf("after it: %v", row)
+		}
+	})
+}
+
+// TestListOfTablesSaysWhatItLacks: beside the tables that are served, which it lists all the same.
+func TestListOfTablesSaysWhatItLacks(t *testing.T) {
+	bubble(t, actors.Config{Tables: []string{"tasks", "other"}}, func(h *host) {
+		heal := h.fs.on(func(o fileOp) bool { return o.kind == "list" && o.path == dir+"/tables" }, func(fileOp) error { return syscall.EIO })
+		list, err := h.g.ListTables(h.Context())
+		if len(list) != 2 || err == nil || !strings.Contains(err.Error(), "list tables on disk: ") {
+			t.Errorf("list = %v, %v", list, err)
+		}
+		heal()
+		if list, err := h.g.ListTables(h.Context()); len(list) != 2 || err != nil {
+			t.Errorf("list = %v, %v", list, err)
 		}
 	})
 }

@@ -136,11 +136,12 @@ func (k *Kit) state(table string, within time.Duration) (messages.TableState, er
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	tables, err := k.Gabion().ListTables(ctx)
-	if err != nil {
-		return 0, err
-	}
 	i := slices.IndexFunc(tables, func(info *messages.TableInfo) bool { return info.GetTable() == table })
-	if i < 0 {
+	switch {
+	case i >= 0: // whatever else is not known
+	case err != nil:
+		return 0, err
+	default:
 		return 0, fmt.Errorf("table %q: %w", table, messages.ErrNotFound)
 	}
 	state := tables[i].GetState()

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net"
@@ -66,7 +67,7 @@ func (c *Client) Info() *messages.InfoResponse { return c.info }
 // ListTables returns the state of every table, by name.
 func (c *Client) ListTables(ctx context.Context) ([]*messages.TableInfo, error) {
 	list, err := c.service.ListTables(ctx, &messages.ListTables{})
-	return list.GetTables(), fromConnect(ctx, err, false)
+	return list.GetTables(), errors.Join(fromConnect(ctx, err, false), messages.Faults(list.GetFaults()))
 }
 
 // OpenTable opens a closed table and waits until it serves, or has said why not.

@@ -144,7 +144,11 @@ func (s *service) Walk(ctx context.Context, m *messages.WalkRequest, stream *con
 // ListTables implements messagesconnect.GabionServiceHandler.
 func (s *service) ListTables(ctx context.Context, _ *messages.ListTables) (*messages.TableList, error) {
 	infos, err := s.gabion.ListTables(ctx)
-	return &messages.TableList{Tables: infos}, err
+	list := &messages.TableList{Tables: infos}
+	if err != nil && len(infos) > 0 {
+		list.Faults, err = []*messages.Failure{messages.FailureOf(err)}, nil
+	}
+	return list, err
 }
 
 // OpenTable implements messagesconnect.GabionServiceHandler.
@@ -193,6 +197,9 @@ func (s *service) DropTable(ctx context.Context, m *messages.DropTable) (*messag
 func (s *service) one(ctx context.Context, table string) (*messages.TableList, error) {
 	infos, err := s.gabion.ListTables(ctx)
 	infos = slices.DeleteFunc(infos, func(info *messages.TableInfo) bool { return info.GetTable() != table })
+	if len(infos) > 0 {
+		err = nil // what else lies on disk is not asked for
+	}
 	return &messages.TableList{Tables: infos}, err
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -27,14 +28,19 @@ configured. The commands below change the state of one.`,
 				return unknownCommand(cmd, args[0])
 			}
 			return at.read(cmd.Context(), nil, func(g *ops.Session) error {
-				infos, err := g.ListTables(cmd.Context())
-				if err != nil {
-					return err
+				infos, unlisted := g.ListTables(cmd.Context())
+				if len(infos) == 0 && unlisted != nil {
+					return unlisted
+				}
+				list := &messages.TableList{Tables: infos}
+				if unlisted != nil {
+					list.Faults = []*messages.Failure{messages.FailureOf(unlisted)}
+					unlisted = messages.WithHint(partialError(unlisted.Error()), "tables that lie on disk may be missing from the list")
 				}
 				if out.json {
-					return out.message(&messages.TableList{Tables: infos})
+					return errors.Join(out.message(list), unlisted)
 				}
-				return printTables(out, infos)
+				return errors.Join(printTables(out, infos), unlisted)
 			})
 		},
 	}
@@ -46,10 +52,10 @@ configured. The commands below change the state of one.`,
 // printTable prints what became of one table.
 func printTable(ctx context.Context, out *output, s ops.Access, table string) error {
 	infos, err := s.ListTables(ctx)
-	if err != nil {
+	infos = slices.DeleteFunc(infos, func(info *messages.TableInfo) bool { return info.GetTable() != table })
+	if err != nil && len(infos) == 0 {
 		return err
 	}
-	infos = slices.DeleteFunc(infos, func(info *messages.TableInfo) bool { return info.GetTable() != table })
 	if out.json {
 		return out.message(&messages.TableList{Tables: infos})
 	}

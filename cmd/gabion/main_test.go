@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -43,6 +44,7 @@ func (m leakChecked) Run() int {
 //	exits CODE PROGRAM ARGS...   runs the program, which must exit with the code
 //	fill DIR                     makes a directory with the tables fruit, bytes and empty, and two backup sets
 //	hold DIR                     serves DIR from the process of the test until release, or the script's end
+//	newest VARIABLE DIR [FILE]   sets VARIABLE to the path of the last entry of DIR, or of a FILE in it
 //	release                      stops what hold started
 //
 // and those of cmd_serve_test.go.
@@ -72,8 +74,21 @@ func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args 
 	commands["exits"] = exits
 	commands["fill"] = fillCommand
 	commands["hold"] = hold
+	commands["newest"] = newest
 	commands["release"] = release
 	return commands
+}
+
+func newest(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: newest VARIABLE DIR [FILE]")
+	}
+	entries, err := os.ReadDir(ts.MkAbs(args[1])) // by name
+	ts.Check(err)
+	if len(entries) == 0 {
+		ts.Fatalf("%s is empty", args[1])
+	}
+	ts.Setenv(args[0], filepath.Join(append([]string{args[1], entries[len(entries)-1].Name()}, args[2:]...)...))
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {
