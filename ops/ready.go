@@ -75,8 +75,14 @@ func (h *Handler) readiness(ctx context.Context) readiness {
 	checks := []check{<-tables, checkHealth(report, at)}
 	now := time.Now()
 	checks = append(checks, checkRows("backups", report, func(row *messages.TableHealth) string {
+		if !row.Knows(messages.Figure_FIGURE_LAST_BACKUP) {
+			return "last backup: unknown"
+		}
 		return h.tooOld("last backup", row.GetLastSuccess(), row.GetBackupOverdue(), h.ages.backup, now)
 	}), checkRows("proofs", report, func(row *messages.TableHealth) string {
+		if !row.Knows(messages.Figure_FIGURE_LAST_PROOF) {
+			return "last proof: unknown"
+		}
 		return h.tooOld("last proof", row.GetLastProof(), row.GetProofOverdue(), h.ages.proof, now)
 	}))
 	state := readiness{Ready: true, Checks: checks}
@@ -111,7 +117,7 @@ func (h *Handler) checkTables(ctx context.Context) check {
 
 func checkHealth(report *messages.HealthReport, at time.Time) check {
 	c := check{Name: "health"}
-	switch age := time.Since(at); {
+	switch age := time.Since(at); { // monotonic: no clock that is set makes it young
 	case report == nil:
 		c.Faults = append(c.Faults, "no answer yet: a disk may hang")
 	case age > staleHealth:

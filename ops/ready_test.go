@@ -145,7 +145,8 @@ func TestReadyWhileDiskHangs(t *testing.T) {
 	f.handler.monitor.mu.Lock()
 	f.handler.monitor.at = time.Now().Add(-2 * freshHealth)
 	f.handler.monitor.ask = func(context.Context) (*messages.HealthReport, error) {
-		return &messages.HealthReport{Faults: []*messages.Failure{messages.Failf(messages.Code_CODE_UNAVAILABLE, "the disk of the backups is away")}}, nil
+		fault := messages.Failf(messages.Code_CODE_UNAVAILABLE, "the disk of the backups is away")
+		return &messages.HealthReport{Faults: []*messages.Failure{fault}, Grade: messages.Grade_GRADE_YELLOW, Concerns: []string{fault.Error()}}, nil
 	}
 	f.handler.monitor.mu.Unlock()
 	if status, state, text := f.ready(); status != 503 || !strings.Contains(state.faults("health"), "the disk of the backups is away") {

@@ -2,6 +2,7 @@ package metrics_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,9 +40,62 @@ func TestReport(t *testing.T) {
 			t.Errorf("%s is %v, want about %v", name, got, want)
 		}
 	}
+	if got := value(all["gabion_grade"], "grade", "red"); got != 1 {
+		t.Errorf("a report of 1970 is no danger: %v", got)
+	}
 	report, at = nil, time.Time{} // nobody has an answer yet
 	if got := value(families(t, m)["gabion_health_timestamp_seconds"]); got != 0 {
 		t.Errorf("before the first report: %v", got)
+	}
+}
+
+// TestUnknownHasNoSample: what a report does not know has no sample, in place of a 0, and is marked as unknown; the rest is there.
+func TestUnknownHasNoSample(t *testing.T) {
+	g, _ := start(t)
+	report := &messages.HealthReport{Grade: messages.Grade_GRADE_YELLOW, Tables: []*messages.TableHealth{{Table: "a", Grade: messages.Grade_GRADE_YELLOW}}}
+	m := metrics.New(g, "v1", func(context.Context) (*messages.HealthReport, time.Time) { return report, time.Now() })
+	defer m.Close()
+	for figure, names := range map[messages.Figure][]string{
+		messages.Figure_FIGURE_ROWS:        {"gabion_table_rows", "gabion_table_live_bytes"},
+		messages.Figure_FIGURE_DISK:        {"gabion_table_disk_bytes"},
+		messages.Figure_FIGURE_BACKUPS:     {"gabion_table_backups", "gabion_table_red_backups"},
+		messages.Figure_FIGURE_LAST_BACKUP: {"gabion_table_last_backup_timestamp_seconds", "gabion_table_last_backup_age_seconds"},
+		messages.Figure_FIGURE_LAST_PROOF:  {"gabion_table_last_proof_timestamp_seconds", "gabion_table_last_proof_age_seconds"},
+	} {
+		label := strings.ToLower(strings.TrimPrefix(figure.String(), "FIGURE_"))
+		for _, known := range []bool{true, false} {
+			report.Tables[0].Unknown = nil
+			if !known {
+				report.Tables[0].Unknown = []messages.Figure{figure}
+			}
+			all := families(t, m)
+			for _, name := range names {
+				if (all[name] != nil) != known {
+					t.Errorf("%s, known %v: %v", name, known, all[name])
+				}
+			}
+			if got := value(all["gabion_table_unknown"], "table", "a", "figure", label) == 0; got != known {
+				t.Errorf("%s is marked as known: %v", label, got)
+			}
+			if all["gabion_table_pending_operations"] == nil || value(all["gabion_grade"], "grade", "yellow") != 1 {
+				t.Errorf("without %s the rest is gone", label)
+			}
+		}
+	}
+	for _, figure := range []messages.Figure{messages.Figure_FIGURE_UNDO, messages.Figure_FIGURE_UNCONFIGURED, messages.Figure_FIGURE_SCHEDULE, messages.Figure_FIGURE_LAST_RUN} {
+		report.Unknown = []messages.Figure{figure}
+		all := families(t, m)
+		if value(all["gabion_unknown"], "figure", strings.ToLower(strings.TrimPrefix(figure.String(), "FIGURE_"))) != 1 {
+			t.Errorf("%v is not marked", figure)
+		}
+		if (all["gabion_last_run_timestamp_seconds"] == nil) != (figure == messages.Figure_FIGURE_LAST_RUN) {
+			t.Errorf("%v: last run is %v", figure, all["gabion_last_run_timestamp_seconds"])
+		}
+	}
+	// A time of the future is none: an age would be negative, and as young as can be.
+	report.Unknown, report.LastRun = nil, &messages.BackupSet{Finished: timestamppb.New(time.Now().Add(time.Hour))}
+	if got := families(t, m)["gabion_last_run_timestamp_seconds"]; got != nil {
+		t.Errorf("last run of the future: %v", got)
 	}
 }
 

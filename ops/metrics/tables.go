@@ -13,8 +13,12 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// scrapePatience is how long a scrape waits for health.
-const scrapePatience = 2 * time.Second
+const (
+	// scrapePatience is how long a scrape waits for health.
+	scrapePatience = 2 * time.Second
+	// staleReport is how old a report may be whose grade still holds.
+	staleReport = time.Minute
+)
 
 // tables collects what is known of each table at the time of the scrape. A table that is gone has no metrics.
 type tables struct {
@@ -30,10 +34,13 @@ func description(name, help string, labels ...string) *prometheus.Desc {
 var (
 	healthTime = description("health_timestamp_seconds", "When the health was looked at that the metrics of tables come from; 0 before the first time.")
 	nextRun    = description("next_run_timestamp_seconds", "When the next scheduled run is due. Without a schedule there is none.")
-	lastRun    = description("last_run_timestamp_seconds", "When the last run ended; 0 before the first.")
+	lastRun    = description("last_run_timestamp_seconds", "When the last run ended; 0 before the first. While it is unknown there is none.")
+	wholeGrade = description("grade", "1 for the grade of the whole, which is the worst of its tables and of what it could find out, 0 for the others.", "grade")
+	unknown    = description("unknown", "1 while a figure of the whole cannot be found out: what lies on disk, or how the runs went.", "figure")
 
 	tableState     = description("table_state", "1 for the state that the table is in, 0 for the others.", "table", "state")
-	tableGrade     = description("table_grade", "1 for the grade of the table, 0 for the others: green is safe, yellow overdue, red in danger.", "table", "grade")
+	tableGrade     = description("table_grade", "1 for the grade of the table, 0 for the others: green is safe, yellow overdue or unknown, red in danger.", "table", "grade")
+	tableUnknown   = description("table_unknown", "1 while a figure of the table cannot be found out. Its metric is absent then.", "table", "figure")
 	tableRows      = description("table_rows", "Rows of the table; of one at_cut, an estimate.", "table")
 	tableLive      = description("table_live_bytes", "Bytes of the live keys and values.", "table")
 	tableDisk      = description("table_disk_bytes", "Bytes of the files of the table, its WAL among them.", "table")
@@ -54,7 +61,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (t *tables) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{healthTime, nextRun, lastRun, tableState, tableGrade, tableRows, tableLive, tableDisk, tableGaps,
+	for _, d := range []*prometheus.Desc{healthTime, nextRun, lastRun, wholeGrade, unknown, tableState, tableGrade, tableUnknown, tableRows, tableLive, tableDisk, tableGaps,
 		tablePending, tableRestarts, tableChanges, tableBackups, tableRed, backupTime, backupAge, proofTime, proofAge, tableOutcomes, commitSeconds, groupOperation} {
 		descriptions <- d
 	}
@@ -75,8 +82,16 @@ func (t *tables) Collect(metrics chan<- prometheus.Metric) {
 	if next := report.GetNextRun(); next != nil {
 		gauge(nextRun, seconds(next.AsTime()))
 	}
-	gauge(lastRun, stamp(report.GetLastRun().GetFinished()))
 	now := time.Now()
+	if finished := report.GetLastRun().GetFinished(); report != nil && report.Knows(messages.Figure_FIGURE_LAST_RUN) && !messages.AheadOf(finished, now) {
+		gauge(lastRun, stamp(finished))
+	}
+	grade := report.GetGrade()
+	if report == nil || time.Since(at) > staleReport {
+		grade = messages.Grade_GRADE_RED // a disk may hang
+	}
+	choices(messages.Grade_name, "GRADE_", int32(grade), func(grade string, value float64) { gauge(wholeGrade, value, grade) })
+	figures(wholeFigures, report.Knows, func(figure string, value float64) { gauge(unknown, value, figure) })
 	there := make(map[string]bool)
 	for _, row := range report.GetTables() {
 		name := row.GetTable()
@@ -87,22 +102,31 @@ func (t *tables) Collect(metrics chan<- prometheus.Metric) {
 		choices(messages.Grade_name, "GRADE_", int32(row.GetGrade()), func(grade string, value float64) {
 			gauge(tableGrade, value, name, grade)
 		})
-		if row.GetState() == messages.TableState_TABLE_STATE_OPEN {
+		figures(tableFigures, row.Knows, func(figure string, value float64) { gauge(tableUnknown, value, name, figure) })
+		if row.Knows(messages.Figure_FIGURE_ROWS) {
 			gauge(tableRows, float64(row.GetCount()), name)
 			gauge(tableLive, float64(row.GetLiveBytes()), name)
+		}
+		if row.Knows(messages.Figure_FIGURE_DISK) {
 			gauge(tableDisk, float64(row.GetDiskBytes()), name)
-			if row.Fragmentation != nil {
-				gauge(tableGaps, row.GetFragmentation(), name)
-			}
+		}
+		if row.Fragmentation != nil {
+			gauge(tableGaps, row.GetFragmentation(), name)
 		}
 		gauge(tablePending, float64(row.GetPending()), name)
 		counter(tableRestarts, float64(row.GetRestarts()), name)
-		gauge(tableBackups, float64(row.GetBackups()), name)
-		gauge(tableRed, float64(row.GetRedBackups()), name)
-		gauge(backupTime, stamp(row.GetLastSuccess()), name)
-		gauge(backupAge, age(row.GetLastSuccess(), now), name)
-		gauge(proofTime, stamp(row.GetLastProof()), name)
-		gauge(proofAge, age(row.GetLastProof(), now), name)
+		if row.Knows(messages.Figure_FIGURE_BACKUPS) {
+			gauge(tableBackups, float64(row.GetBackups()), name)
+			gauge(tableRed, float64(row.GetRedBackups()), name)
+		}
+		if row.Knows(messages.Figure_FIGURE_LAST_BACKUP) {
+			gauge(backupTime, stamp(row.GetLastSuccess()), name)
+			gauge(backupAge, age(row.GetLastSuccess(), now), name)
+		}
+		if row.Knows(messages.Figure_FIGURE_LAST_PROOF) {
+			gauge(proofTime, stamp(row.GetLastProof()), name)
+			gauge(proofAge, age(row.GetLastProof(), now), name)
+		}
 		for outcome, n := range t.runs.outcomesOf(name) {
 			counter(tableOutcomes, float64(n), name, lower("OUTCOME_", outcome.String()))
 		}
@@ -116,6 +140,25 @@ func (t *tables) Collect(metrics chan<- prometheus.Metric) {
 		}
 		metrics <- histogram(commitSeconds, s.CommitSeconds, s.Table)
 		metrics <- histogram(groupOperation, s.GroupOperations, s.Table)
+	}
+}
+
+// The figures that may be unknown, of a table and of the whole.
+var (
+	tableFigures = []messages.Figure{messages.Figure_FIGURE_ROWS, messages.Figure_FIGURE_DISK, messages.Figure_FIGURE_BACKUPS,
+		messages.Figure_FIGURE_LAST_BACKUP, messages.Figure_FIGURE_LAST_PROOF, messages.Figure_FIGURE_LAST_RUN}
+	wholeFigures = []messages.Figure{messages.Figure_FIGURE_LAST_BACKUP, messages.Figure_FIGURE_LAST_RUN, messages.Figure_FIGURE_SCHEDULE,
+		messages.Figure_FIGURE_UNCONFIGURED, messages.Figure_FIGURE_UNDO}
+)
+
+// figures calls set for each figure, by its name in small letters: with 1 for one that is unknown.
+func figures(all []messages.Figure, knows func(messages.Figure) bool, set func(name string, value float64)) {
+	for _, f := range all {
+		value := 0.0
+		if !knows(f) {
+			value = 1
+		}
+		set(lower("FIGURE_", f.String()), value)
 	}
 }
 
@@ -157,9 +200,10 @@ func stamp(t *timestamppb.Timestamp) float64 {
 	return seconds(t.AsTime())
 }
 
+// age is no less than 0: health counts no time that is dated in the future.
 func age(t *timestamppb.Timestamp, now time.Time) float64 {
 	if t == nil {
 		return math.Inf(1)
 	}
-	return now.Sub(t.AsTime()).Seconds()
+	return max(0, now.Sub(t.AsTime()).Seconds())
 }
