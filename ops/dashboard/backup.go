@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/gabiondb/gabion/messages"
 )
@@ -11,8 +12,12 @@ import (
 type backupPage struct {
 	*messages.BackupDetail
 	// Red says why it must not be used; empty where nothing is known against it.
-	Red  string
-	Work []*messages.Progress
+	Red string
+	// Ahead is set where the backup, or its proof, is dated in the future.
+	Ahead bool
+	// Served is set while the table has a page.
+	Served bool
+	Work   []*messages.Progress
 }
 
 // Backup shows the backup that the wildcards {table} and {id} name.
@@ -41,6 +46,9 @@ func (d *Dashboard) Backup(w http.ResponseWriter, r *http.Request, v Viewer) {
 	if proof := detail.GetBackup().GetProof(); page.Red == "" && proof.GetVerdict() == messages.Verdict_VERDICT_RED {
 		page.Red = proof.GetReason()
 	}
+	now, b := time.Now(), detail.GetBackup()
+	page.Ahead = messages.AheadOf(b.GetFinished(), now) || messages.AheadOf(b.GetProof().GetFinished(), now)
+	page.Served = d.rowOf(ctx, table) != nil
 	for _, p := range d.gabion.Progress() {
 		if p.GetTable() == table && p.GetBackupId() == detail.GetBackup().GetBackupId() {
 			page.Work = append(page.Work, p)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,9 +24,11 @@ type overviewPage struct {
 	At     time.Time
 	Report *messages.HealthReport
 	Runs   []run
-	// RunsFault says why the runs are not shown.
-	RunsFault string
-	Work      []*messages.Progress
+	// RunsFaults say why runs are not shown.
+	RunsFaults []string
+	Work       []*messages.Progress
+	// Sizes and Durations stand where charts without points would be.
+	Sizes, Durations string
 }
 
 // verdict is the state of all tables in words.
@@ -45,7 +48,17 @@ type run struct {
 	Text  string
 	Bytes int64
 	// Copied is what the run itself wrote.
-	Copied int64
+	Copied  int64
+	Results []result
+}
+
+// result is what became of one table in a run.
+type result struct {
+	*messages.TableResult
+	// Served is set while the table has a page.
+	Served bool
+	// Gone is set where the backup is no longer there, or is not the one that the run made.
+	Gone bool
 }
 
 // Overview shows all tables and the last runs.
@@ -60,15 +73,19 @@ func (d *Dashboard) Overview(w http.ResponseWriter, r *http.Request, v Viewer) {
 	for _, row := range page.Report.GetTables()[:min(1, len(page.Report.GetTables()))] {
 		var err error
 		if list, err = d.gabion.ListBackups(ctx, row.GetTable()); err != nil {
-			page.RunsFault = err.Error()
+			page.RunsFaults = append(page.RunsFaults, err.Error())
 		}
+	}
+	for _, f := range list.GetFaults() {
+		page.RunsFaults = append(page.RunsFaults, f.Error())
 	}
 	for i, set := range list.GetSets() {
 		if i == shownRuns {
 			break
 		}
-		page.Runs = append(page.Runs, describeRun(set, statusAt(list, i)))
+		page.Runs = append(page.Runs, describeRun(set, statusAt(list, i), page.Report))
 	}
+	page.Sizes, page.Durations = d.chartless(ctx, "")
 	d.render(w, http.StatusOK, "overview", page.Verdict.Text, v, page)
 }
 
@@ -79,15 +96,20 @@ func statusAt(list *messages.BackupList, i int) *messages.SetStatus {
 	return nil
 }
 
-func describeRun(set *messages.BackupSet, status *messages.SetStatus) run {
+func describeRun(set *messages.BackupSet, status *messages.SetStatus, report *messages.HealthReport) run {
 	r := run{Set: set, Status: status, Grade: "green"}
 	failed := 0
-	for _, result := range set.GetResults() {
-		r.Bytes += result.GetBytes()
-		r.Copied += result.GetCopiedBytes()
-		if result.GetOutcome() == messages.Outcome_OUTCOME_FAILED {
+	for _, of := range set.GetResults() {
+		r.Bytes += of.GetBytes()
+		r.Copied += of.GetCopiedBytes()
+		if of.GetOutcome() == messages.Outcome_OUTCOME_FAILED {
 			failed++
 		}
+		r.Results = append(r.Results, result{
+			TableResult: of,
+			Served:      slices.ContainsFunc(report.GetTables(), func(row *messages.TableHealth) bool { return row.GetTable() == of.GetTable() }),
+			Gone:        slices.Contains(status.GetGone(), of.GetTable()),
+		})
 	}
 	switch {
 	case failed == len(set.GetResults()) && failed > 0:
@@ -96,6 +118,8 @@ func describeRun(set *messages.BackupSet, status *messages.SetStatus) run {
 		r.Grade, r.Text = "yellow", fmt.Sprintf("%d of %d failed", failed, len(set.GetResults()))
 	case status.GetState() == messages.SetState_SET_STATE_THINNED:
 		r.Text = "complete, thinned since"
+	case status.GetState() == messages.SetState_SET_STATE_UNKNOWN:
+		r.Grade, r.Text = "yellow", "what is left is unknown"
 	default:
 		r.Text = "complete"
 	}
@@ -105,43 +129,48 @@ func describeRun(set *messages.BackupSet, status *messages.SetStatus) run {
 // staleReport is how old a report may be whose verdict still holds.
 const staleReport = time.Minute
 
-// judge sums a report up, the gravest first.
+// mostReasons is how many concerns the verdict shows. Those of tables stand under their rows, too.
+const mostReasons = 8
+
+// judge puts the grade of a report into words, and why it is not green.
 func judge(report *messages.HealthReport, at, now time.Time) verdict {
 	if report == nil {
 		return verdict{"red", "The state of the tables is not known", []string{"Health does not answer: a disk may hang"}}
 	}
-	var v verdict
-	var red, yellow []string
-	for _, row := range report.GetTables() {
-		switch row.GetGrade() {
-		case messages.Grade_GRADE_RED:
-			red = append(red, row.GetTable())
-		case messages.Grade_GRADE_YELLOW:
-			yellow = append(yellow, row.GetTable())
+	v := verdict{Grade: grade(report.GetGrade())}
+	named := func(grade messages.Grade) (tables []string) {
+		for _, row := range report.GetTables() {
+			if row.GetGrade() == grade {
+				tables = append(tables, row.GetTable())
+			}
 		}
+		return tables
 	}
-	all := len(report.GetTables())
-	switch {
-	case len(red) > 0:
-		v = verdict{Grade: "red", Text: are(red) + " in danger"}
-	case len(yellow) > 0:
-		v = verdict{Grade: "yellow", Text: sees(yellow) + " attention"}
-	case all == 0:
-		v = verdict{Grade: "yellow", Text: "No tables are served"}
+	tables := named(report.GetGrade())
+	switch all := len(report.GetTables()); {
+	case report.GetGrade() == messages.Grade_GRADE_RED && len(tables) > 0:
+		v.Text = are(tables) + " in danger"
+	case report.GetGrade() == messages.Grade_GRADE_RED:
+		v.Text = "The backups are in danger"
+	case report.GetGrade() != messages.Grade_GRADE_GREEN && all == 0:
+		v.Text = "No tables are served"
+	case report.GetGrade() != messages.Grade_GRADE_GREEN && len(tables) > 0:
+		v.Text = sees(tables) + " attention"
+	case report.GetGrade() != messages.Grade_GRADE_GREEN:
+		v.Text = "Not everything is as it should be"
 	case all == 1:
-		v = verdict{Grade: "green", Text: "The table is safe"}
+		v.Text = "The table is safe"
 	default:
-		v = verdict{Grade: "green", Text: fmt.Sprintf("All %d tables are safe", all)}
+		v.Text = fmt.Sprintf("All %d tables are safe", all)
 	}
 	if age := now.Sub(at); age > staleReport {
 		v.Grade = "red"
 		v.Reasons = append(v.Reasons, "No answer for "+show.Duration(age)+": a disk may hang, and what follows is old")
 	}
-	for _, f := range report.GetFaults() {
-		if v.Grade == "green" {
-			v.Grade, v.Text = "yellow", "Not everything could be looked at"
-		}
-		v.Reasons = append(v.Reasons, f.Error())
+	concerns := report.GetConcerns()
+	v.Reasons = append(v.Reasons, concerns[:min(len(concerns), mostReasons)]...)
+	if more := len(concerns) - mostReasons; more > 0 {
+		v.Reasons = append(v.Reasons, fmt.Sprintf("and %d more", more))
 	}
 	v.Reasons = append(v.Reasons, backupsInWords(report, now)...)
 	return v
@@ -150,32 +179,45 @@ func judge(report *messages.HealthReport, at, now time.Time) verdict {
 // backupsInWords says what the verdict rests on: the oldest backup and the oldest proof of all tables, and what comes next.
 func backupsInWords(report *messages.HealthReport, now time.Time) []string {
 	var texts []string
-	oldest := func(what, none string, of func(*messages.TableHealth) *timestamppb.Timestamp) {
+	// done is a participle: "backed up".
+	oldest := func(what, done string, figure messages.Figure, of func(*messages.TableHealth) *timestamppb.Timestamp) {
 		var last *timestamppb.Timestamp
-		var without []string
+		var without, unknown []string
 		for _, row := range report.GetTables() {
 			switch t := of(row); {
+			case !row.Knows(figure):
+				unknown = append(unknown, row.GetTable())
 			case t == nil:
 				without = append(without, row.GetTable())
 			case last == nil || t.AsTime().Before(last.AsTime()):
 				last = t
 			}
 		}
+		if len(unknown) > 0 {
+			texts = append(texts, fmt.Sprintf("It is unknown when %s %s last %s", names(unknown), was(unknown), done))
+		}
 		switch {
 		case len(without) == len(report.GetTables()) && len(without) > 1:
-			texts = append(texts, "No table "+none)
+			texts = append(texts, "No table was "+done)
 		case len(without) > 0:
-			texts = append(texts, names(without)+" "+map[bool]string{true: "was never ", false: "were never "}[len(without) == 1]+strings.TrimPrefix(none, "was "))
-		case last != nil:
-			texts = append(texts, what+" "+show.Age(now, last))
+			texts = append(texts, fmt.Sprintf("%s %s never %s", names(without), was(without), done))
+		case last != nil && len(unknown) == 0:
+			texts = append(texts, what+" "+show.Past(now, last))
 		}
 	}
-	oldest("Every table is backed up; the oldest backup is from", "was backed up", (*messages.TableHealth).GetLastSuccess)
-	oldest("Every table has a backup that is proven to restore; the oldest proof is from", "was proven to restore", (*messages.TableHealth).GetLastProof)
+	oldest("Every table is backed up; the oldest backup is from", "backed up", messages.Figure_FIGURE_LAST_BACKUP, (*messages.TableHealth).GetLastSuccess)
+	oldest("Every table has a backup that is proven to restore; the oldest proof is from", "proven to restore", messages.Figure_FIGURE_LAST_PROOF, (*messages.TableHealth).GetLastProof)
 	if next := report.GetNextRun(); next != nil {
 		texts = append(texts, "The next backup comes "+show.Age(now, next))
 	}
 	return texts
+}
+
+func was(all []string) string {
+	if len(all) == 1 {
+		return "was"
+	}
+	return "were"
 }
 
 // most is how many names a sentence holds.

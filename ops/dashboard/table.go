@@ -26,6 +26,8 @@ type tablePage struct {
 	BackupFault string
 	Browse      browse
 	Work        []*messages.Progress
+	// Sizes stands where charts without points would be.
+	Sizes string
 }
 
 // browse is a page of rows.
@@ -72,6 +74,7 @@ func (d *Dashboard) Table(w http.ResponseWriter, r *http.Request, v Viewer) {
 	}
 	page.Backups = list.GetBackups()
 	page.Browse = d.browse(ctx, name, r)
+	page.Sizes, _ = d.chartless(ctx, name)
 	d.render(w, http.StatusOK, "table", name, v, page)
 }
 
@@ -83,13 +86,13 @@ func (d *Dashboard) rowOf(ctx context.Context, name string) *messages.TableHealt
 			return row
 		}
 	}
-	tables, err := d.gabion.ListTables(ctx)
-	if err != nil {
-		return nil
-	}
+	tables, _ := d.gabion.ListTables(ctx) // beside an error those that it knows
 	for _, t := range tables {
 		if t.GetTable() == name && !t.GetUnconfigured() {
-			return &messages.TableHealth{Table: name, State: t.GetState(), Reason: t.GetReason(), Hint: t.GetHint()}
+			return &messages.TableHealth{Table: name, State: t.GetState(), Reason: t.GetReason(), Hint: t.GetHint(),
+				Grade: messages.Grade_GRADE_RED, Concerns: []string{"health does not answer: a disk may hang"},
+				Unknown: []messages.Figure{messages.Figure_FIGURE_ROWS, messages.Figure_FIGURE_DISK, messages.Figure_FIGURE_BACKUPS,
+					messages.Figure_FIGURE_LAST_BACKUP, messages.Figure_FIGURE_LAST_PROOF}}
 		}
 	}
 	return nil

@@ -18,7 +18,9 @@ import (
 var words = template.FuncMap{
 	"size":    func(n any) string { return show.Size(wide(n)) },
 	"count":   count,
-	"age":     func(t *timestamppb.Timestamp) string { return show.Age(time.Now(), t) },
+	"age":     func(t *timestamppb.Timestamp) string { return show.Past(time.Now(), t) },
+	"ahead":   func(t *timestamppb.Timestamp) bool { return messages.AheadOf(t, time.Now()) },
+	"knows":   knows,
 	"iso":     func(t *timestamppb.Timestamp) string { return t.AsTime().UTC().Format(time.RFC3339) },
 	"took":    took,
 	"state":   show.State,
@@ -31,6 +33,15 @@ var words = template.FuncMap{
 	"plural":  show.Plural,
 	"key":     show.Key,
 	"part":    part,
+}
+
+// knows tells whether a table's row, or a backup, could find out the figure of a name, such as ROWS.
+func knows(of interface{ Knows(messages.Figure) bool }, figure string) (bool, error) {
+	number, ok := messages.Figure_value["FIGURE_"+figure]
+	if !ok {
+		return false, fmt.Errorf("no figure %q", figure)
+	}
+	return of.Knows(messages.Figure(number)), nil
 }
 
 // wide is an integer of any kind as an int64.

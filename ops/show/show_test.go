@@ -36,6 +36,35 @@ func TestAge(t *testing.T) {
 	}
 }
 
+// TestPast: what has happened is never to come. A clock may be corrected by a minute.
+func TestPast(t *testing.T) {
+	now := time.Date(2026, 2, 11, 14, 30, 0, 0, time.UTC)
+	for before, want := range map[time.Duration]string{
+		0: "0s ago", 3 * time.Hour: "3h ago", -5 * time.Second: "0s ago", -time.Minute: "0s ago",
+		-61 * time.Second: "dated in the future, 2026-02-11", -365 * 24 * time.Hour: "dated in the future, 2027-02-11",
+	} {
+		if got := Past(now, timestamppb.New(now.Add(-before))); got != want {
+			t.Errorf("age of %v is %s, want %s", before, got, want)
+		}
+	}
+	if got := Past(now, nil); got != "never" {
+		t.Errorf("age of nothing is %s", got)
+	}
+}
+
+// TestConcerns: the first few, and how many there are more.
+func TestConcerns(t *testing.T) {
+	all := []string{"a", "b", "c", "d", "e", "f"}
+	for n, want := range map[int]string{0: "", 1: "a", 4: "a; b; c; d", 6: "a; b; c; d; and 2 more"} {
+		if got := Concerns(all[:n]); got != want {
+			t.Errorf("%d concerns are %q, want %q", n, got, want)
+		}
+	}
+	if got := Grade(messages.Grade_GRADE_UNSPECIFIED); got != Unknown {
+		t.Errorf("no grade is %q", got)
+	}
+}
+
 func TestPrintable(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                "",

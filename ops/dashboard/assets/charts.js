@@ -13,9 +13,26 @@ function colors() {
 
 const seconds = time => Date.parse(time) / 1000;
 
+/** past leaves out what is dated in the future: the clock was wrong then, or is wrong now. */
+const past = (all, field) => all.filter(a => seconds(a[field]) <= Date.now() / 1000 + 60);
+
+// What stands where a chart without points would be, as the server says it.
+const nothing = {
+  runs: 'No points yet: the first comes with the first run.',
+  sizes: 'No points yet: the first comes within ten minutes, while the table is open.',
+};
+
+/** say puts a sentence in the place of a chart. */
+function say(holder, text) {
+  drawn.get(holder)?.destroy();
+  drawn.delete(holder);
+  holder.replaceChildren(element('p', {class: 'none'}, text));
+}
+
 /** sizes are the lines of a chart of tables: those that are largest now. */
 function sizes(history, field, only) {
-  const tables = (history.tables || []).filter(t => !only || t.table === only);
+  const tables = (history.tables || []).filter(t => !only || t.table === only)
+    .map(t => ({table: t.table, points: past(t.points || [], 'time')})).filter(t => t.points.length);
   const last = t => Number(t.points.at(-1)?.[field] || 0);
   return tables.sort((a, b) => last(b) - last(a)).slice(0, mostLines).map(t => ({
     label: t.table, xs: t.points.map(p => seconds(p.time)), ys: t.points.map(p => Number(p[field] || 0)),
@@ -23,7 +40,7 @@ function sizes(history, field, only) {
 }
 
 function runs(history) {
-  const all = (history.runs || []).filter(r => r.started && r.finished);
+  const all = past((history.runs || []).filter(r => r.started && r.finished), 'finished').sort((a, b) => seconds(a.finished) - seconds(b.finished));
   return all.length ? [{label: 'seconds', xs: all.map(r => seconds(r.finished)), ys: all.map(r => Math.max(0, seconds(r.finished) - seconds(r.started)))}] : [];
 }
 
@@ -48,12 +65,12 @@ const formats = {
 };
 
 function draw(holder, lines) {
-  drawn.get(holder)?.destroy();
-  drawn.delete(holder);
   if (!lines.length) {
-    holder.replaceChildren(element('p', {class: 'none'}, 'Nothing yet: the first point comes a minute after the start.'));
+    say(holder, nothing[holder.dataset.chart] || nothing.sizes);
     return;
   }
+  drawn.get(holder)?.destroy();
+  drawn.delete(holder);
   holder.replaceChildren();
   const {text, grid, lines: strokes} = colors();
   const format = formats[holder.dataset.chart];
@@ -73,7 +90,15 @@ export async function charts() {
   const holders = [...document.querySelectorAll('[data-chart]')];
   if (!holders.length) return;
   const table = holders[0].dataset.table;
-  const history = await call('ListHistory', table ? {tables: [table]} : {});
+  let history;
+  try {
+    history = await call('ListHistory', table ? {tables: [table]} : {});
+  } catch (error) {
+    for (const holder of holders) {
+      if (!drawn.has(holder)) say(holder, `The history cannot be read: ${error.message}`);
+    }
+    throw error;
+  }
   for (const holder of holders) {
     const {chart} = holder.dataset;
     draw(holder, chart === 'runs' ? runs(history) : sizes(history, chart, table));
