@@ -103,13 +103,12 @@ func serve(ctx context.Context, config *ops.Config, logger *slog.Logger) error {
 	go func() {
 		select {
 		case s := <-signals:
-			logger.Info("draining", "signal", s.String(), "timeout", config.StopTimeout.String())
+			logger.Info("draining; a second signal ends at once", "signal", s.String(), "timeout", config.StopTimeout.String())
 			drain()
 		case <-uncut.Done():
 			return
 		}
 		settle(uncut, signals)
-		logger.Info("another signal cuts the drain short")
 		select {
 		case s := <-signals:
 			logger.Info("drain is cut short", "signal", s.String())

@@ -66,6 +66,7 @@ type servedKey struct{}
 //	follow NAME ARGS...    runs gabion with ARGS in the background; its output is its log
 //	signal NAME SIGNAL     sends INT, TERM or KILL to it
 //	logged NAME REGEXP     waits until its log matches
+//	quiet NAME REGEXP      watches its log until signals count as new ones; it must not match meanwhile, nor may it end
 //	ended NAME CODE        waits for its end, with that exit code; a killed one has -1
 //	feed, starve, waitrow, imported: see cmd_import_signal_test.go
 //	servehung NAME ARGS... is serve with a disk of the backups that hangs, see serve_hung_test.go
@@ -78,6 +79,7 @@ var serveCommands = map[string]func(ts *testscript.TestScript, neg bool, args []
 	"serve":     serveCommand,
 	"signal":    signalCommand,
 	"logged":    loggedCommand,
+	"quiet":     quietCommand,
 	"ended":     endedCommand,
 	"servehung": serveHungCommand,
 }
@@ -156,6 +158,22 @@ func loggedCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if found, log := s.logged(pattern); !found {
 		ts.Fatalf("%s is not in the log:\n%s", args[1], log)
+	}
+}
+
+func quietCommand(ts *testscript.TestScript, _ bool, args []string) {
+	s := theServed(ts, args, 2, "quiet NAME REGEXP")
+	pattern, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	select {
+	case <-time.After(2 * signalEcho):
+	case <-s.ended:
+		ts.Check(errors.New("it has ended"))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if pattern.Match(s.log.Bytes()) {
+		ts.Fatalf("%s is in the log:\n%s", args[1], s.log.Bytes())
 	}
 }
 
