@@ -122,8 +122,9 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 	return t, nil
 }
 
-// choose returns the tables to serve: those named, and with ServeFound those that the directory has. A read-only Gabion can only serve what the directory or the backups
-// know; a table that the backups alone know is missing, and must be seen, unless it was dropped.
+// choose returns the tables to serve: those named, and with ServeFound those that the directory has. A read-only Gabion can
+// only serve what the directory or the backups know; a table that the backups alone know is missing, and must be seen, unless
+// it was dropped.
 func (t *tree) choose(tables []string) ([]string, error) {
 	names := slices.Sorted(slices.Values(tables))
 	if !t.config.ReadOnly && !t.config.ServeFound {

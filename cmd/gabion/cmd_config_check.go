@@ -1,12 +1,9 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"github.com/gabiondb/gabion/ops"
-	"github.com/gabiondb/gabion/ops/show"
 )
 
 func newConfigCheck(out *output) *cobra.Command {
@@ -24,7 +21,7 @@ when something is wrong; what is valid and most likely a slip is a warning.`,
 				return err
 			}
 			for _, warning := range config.Warnings() {
-				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %s: %s\n", args[0], show.Printable(warning))
+				out.note(cmd.ErrOrStderr(), "warning", args[0]+": "+warning)
 			}
 			if out.json {
 				return out.line(config.Values())

@@ -15,15 +15,16 @@ import (
 
 func newDiff(out *output) *cobra.Command {
 	var at place
-	var list, red bool
+	var summary, red bool
 	cmd := &cobra.Command{
 		Use:   "diff A B",
 		Short: "Compare two backups, or a backup and the live table",
-		Long: `Compare two backups, or a backup and the live table, row by row, and print how many rows B has that A has not (added),
-has with another value (changed), and has not (removed). A and B are each a table as it is now, or TABLE/BACKUP. With --list
-each row that differs is printed: + added, ~ changed, - removed.`,
+		Long: `Compare two backups, or a backup and the live table, row by row, and print each row that differs: + key, tab, value of
+one that B alone has (added), - of one that A alone has (removed), ~ key, tab, value in A, tab, value in B of one that
+differs (changed). The last line counts them; with --summary it is all that is printed. A and B are each a table as it is
+now, or TABLE/BACKUP.`,
 		Example: `  gabion diff tasks/41 tasks/42 --dir DIR
-  gabion diff tasks/42 tasks --list --dir DIR`,
+  gabion diff tasks/42 tasks --summary --dir DIR`,
 		Args: exactly(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var live []string
@@ -41,23 +42,25 @@ each row that differs is printed: + added, ~ changed, - removed.`,
 				}
 			}
 			return at.read(cmd.Context(), live, func(s *ops.Session) error {
-				return diff(cmd.Context(), s, args[0], args[1], list, red, out)
+				return diff(cmd.Context(), s, args[0], args[1], summary, red, out)
 			})
 		},
 	}
 	at.addFlags(cmd)
-	cmd.Flags().BoolVar(&list, "list", false, "print every row that differs")
+	cmd.Flags().BoolVar(&summary, "summary", false, "print the counts alone")
 	cmd.Flags().BoolVar(&red, "red", false, "read a backup even if it is red, as far as it can be read")
 	return cmd
 }
 
-// differing is a line of diff --list --json.
+// differing is a line of diff --json. The old value is that of a row that has changed.
 type differing struct {
 	entry
-	Change string `json:"change"`
+	OldValue       *string `json:"old_value,omitempty"`
+	OldValueBase64 []byte  `json:"old_value_base64,omitempty"`
+	Change         string  `json:"change"`
 }
 
-func diff(ctx context.Context, s *ops.Session, from, to string, list, red bool, out *output) (err error) {
+func diff(ctx context.Context, s *ops.Session, from, to string, summary, red bool, out *output) (err error) {
 	a, closeA, err := openRows(ctx, s, from, red)
 	if err != nil {
 		return err
@@ -68,20 +71,8 @@ func diff(ctx context.Context, s *ops.Session, from, to string, list, red bool, 
 		return err
 	}
 	defer func() { err = errors.Join(err, closeB()) }()
-	each := func(c ops.Change) error {
-		sign, name, value := "~", "changed", c.New.GetValue()
-		switch {
-		case c.Old == nil:
-			sign, name = "+", "added"
-		case c.New == nil:
-			sign, name, value = "-", "removed", c.Old.GetValue()
-		}
-		if out.json {
-			return out.line(differing{newEntry(c.Key, value), name})
-		}
-		return out.printf("%s %s\n", sign, show.Key(c.Key))
-	}
-	if !list {
+	each := func(c ops.Change) error { return printChange(out, c) }
+	if summary {
 		each = nil
 	}
 	d, err := ops.Diff(ctx, a, b, each)
@@ -92,6 +83,31 @@ func diff(ctx context.Context, s *ops.Session, from, to string, list, red bool, 
 		return out.line(map[string]uint64{"added": d.Added, "changed": d.Changed, "removed": d.Removed, "same": d.Same})
 	}
 	return out.printf("%d added, %d changed, %d removed, %d the same\n", d.Added, d.Changed, d.Removed, d.Same)
+}
+
+// printChange prints a row that differs.
+func printChange(out *output, c ops.Change) error {
+	sign, name, value := "~", "changed", c.New.GetValue()
+	switch {
+	case c.Old == nil:
+		sign, name = "+", "added"
+	case c.New == nil:
+		sign, name, value = "-", "removed", c.Old.GetValue()
+	}
+	changed := sign == "~"
+	if out.json {
+		row := differing{entry: newEntry(c.Key, value), Change: name}
+		if changed {
+			old := newEntry(nil, c.Old.GetValue())
+			row.OldValue, row.OldValueBase64 = old.Value, old.ValueBase64
+		}
+		return out.line(row)
+	}
+	values := show.Printable(string(value))
+	if changed {
+		values = show.Printable(string(c.Old.GetValue())) + "\t" + values
+	}
+	return out.printf("%s %s\t%s\n", sign, show.Key(c.Key), values)
 }
 
 // openRows opens a table, or a backup, for reading.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+
 	"github.com/spf13/cobra"
 
 	"github.com/gabiondb/gabion/ops"
@@ -12,7 +14,7 @@ func newGet(out *output) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get TABLE KEY",
 		Short: "Print the value of a key",
-		Long: `Print the value of a key, byte for byte; on a terminal a newline follows. With --json it is an object with
+		Long: `Print the value of a key, byte for byte; on a terminal a newline follows one that has none. With --json it is an object with
 key and value, or key_base64 and value_base64 where they are not valid UTF-8.
 
 ` + keySyntax,
@@ -42,7 +44,7 @@ func printValue(out *output, key, value []byte) error {
 	if out.json {
 		return out.line(newEntry(key, value))
 	}
-	if out.terminal {
+	if out.terminal && !bytes.HasSuffix(value, []byte("\n")) {
 		value = append(value, '\n')
 	}
 	_, err := out.Write(value)

@@ -80,7 +80,7 @@ func TestVerdictsBesideFailures(t *testing.T) {
 			t.Errorf("%v prints\n%s, want %q", test.result, printed.String(), test.row)
 		}
 		err := unproven(report)
-		complain(&said, nil, err)
+		complain(&said, false, err)
 		if !strings.HasPrefix(said.String(), test.says) || exitCode(err) != exitPartial {
 			t.Errorf("%v says\n%s, exit code %d", test.result, said.String(), exitCode(err))
 		}

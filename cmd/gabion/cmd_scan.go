@@ -90,7 +90,7 @@ func scan(ctx context.Context, t ops.ReadAccess, m *messages.Scan, limit uint, o
 		return out.printf("%s\t%s\n", show.Key(key), show.Printable(string(value)))
 	})
 	if errors.Is(err, errLimit) {
-		fmt.Fprintf(notes, "more rows follow the first %d: raise --limit\n", limit)
+		out.note(notes, "note", fmt.Sprintf("more rows follow the first %d: raise --limit", limit))
 		return nil
 	}
 	return err

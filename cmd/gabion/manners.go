@@ -1,16 +1,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/gabiondb/gabion/messages"
-	"github.com/gabiondb/gabion/ops/show"
 	"github.com/gabiondb/gabion/store"
 )
 
@@ -18,9 +13,10 @@ import (
 //
 //   - Results go to stdout, everything else to stderr. Nothing is logged, but by serve.
 //   - An error is "gabion: ..." in lower case without a full stop, one line for each fault, each followed by a "hint:"
-//     line for each thing that can be done about it, told once. A usage error is followed by the command's usage.
+//     line for each thing that can be done about it, told once. No usage follows, which would scroll it away.
 //   - --json gives one JSON document, or one to a line where rows or events come one after another. Names are
-//     those of the .proto files; 64-bit numbers are strings, as protobuf's JSON has them.
+//     those of the .proto files; 64-bit numbers are strings, as protobuf's JSON has them. Errors and notes on stderr are
+//     objects too, each on a line of its own.
 //   - The exit code says what a script wants to know; see exitCodes.
 //   - A reader that goes away, as in "gabion export t | head -1", is not an error.
 //   - A command goes through the server that holds the directory, with the same output. Where none does, one that
@@ -94,44 +90,6 @@ func isClosedPipe(err error) bool {
 		}
 	}
 	return true
-}
-
-// complain writes an error, its hints and, after a usage error, the usage of cmd.
-func complain(stderr io.Writer, cmd *cobra.Command, err error) {
-	var logged loggedError
-	if err == nil || isClosedPipe(err) || errors.As(err, &logged) {
-		return
-	}
-	told := make(map[string]bool)
-	tell := func(err error) {
-		for _, hint := range messages.Hints(err) {
-			if !told[hint] {
-				fmt.Fprintf(stderr, "hint: %s\n", show.Printable(hint))
-			}
-			told[hint] = true
-		}
-	}
-	for _, fault := range faults(err) {
-		if errors.Is(fault, errNoReader) {
-			continue
-		}
-		text := fault.Error()
-		switch {
-		case errors.Is(fault, context.Canceled) && errors.Is(fault, messages.ErrOutcomeUnknown):
-			text = "interrupted; the write may have been carried out"
-		case errors.Is(fault, context.Canceled):
-			text = "interrupted"
-		}
-		for line := range strings.Lines(text) {
-			fmt.Fprintf(stderr, "gabion: %s\n", show.Printable(strings.TrimSpace(line)))
-		}
-		tell(fault)
-	}
-	tell(err) // what is said of all of them
-	var usage usageError
-	if errors.As(err, &usage) && cmd != nil {
-		fmt.Fprintf(stderr, "\n%s", cmd.UsageString())
-	}
 }
 
 // faults are the errors that err joins, so that each is told for itself.

@@ -60,7 +60,7 @@ func TestComplain(t *testing.T) {
 		{fmt.Errorf("put: %w: %w", errors.New("a"), errors.New("b")), "gabion: put: a: b\n"},
 	} {
 		var b bytes.Buffer
-		complain(&b, nil, test.err)
+		complain(&b, false, test.err)
 		if b.String() != test.want {
 			t.Errorf("%v gives %q, want %q", test.err, b.String(), test.want)
 		}

@@ -102,9 +102,7 @@ func (o *output) message(m proto.Message) error {
 
 // line prints v as JSON on one line.
 func (o *output) line(v any) error {
-	encoder := json.NewEncoder(o)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
+	return printJSON(o, v)
 }
 
 // marshal turns m into JSON without white space. Protojson's own is random on purpose. Zeros are printed, so that

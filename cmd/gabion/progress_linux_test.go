@@ -82,3 +82,40 @@ func TestProgressOnTerminal(t *testing.T) {
 		t.Errorf("a file gets %d B, a pipe %q, %v", info.Size(), piped.String(), err)
 	}
 }
+
+// TestGetOnATerminal ends with a newline, and with one alone; a file gets the value byte for byte.
+func TestGetOnATerminal(t *testing.T) {
+	dir := t.TempDir() + "/d"
+	if err := fill(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ value, want string }{{"red", "red\r\n"}, {"red\n", "red\r\n"}, {"", "\r\n"}} {
+		if code := execute(t.Context(), []string{"put", "fruit", "apple", test.value, "--dir", dir}, nil, io.Discard, io.Discard); code != exitOK {
+			t.Fatalf("put %q: exit code is %d", test.value, code)
+		}
+		screen, terminal := openTerminal(t)
+		drawn := make(chan []byte)
+		go func() {
+			data, _ := io.ReadAll(screen)
+			drawn <- data
+		}()
+		plain, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, stdout := range []*os.File{terminal, plain} {
+			if code := execute(t.Context(), []string{"get", "fruit", "apple", "--dir", dir}, nil, stdout, io.Discard); code != exitOK {
+				t.Fatalf("exit code is %d", code)
+			}
+			if err := stdout.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if data := string(<-drawn); data != test.want {
+			t.Errorf("%q is %q on a terminal, want %q", test.value, data, test.want)
+		}
+		if data, err := os.ReadFile(plain.Name()); err != nil || string(data) != test.value {
+			t.Errorf("%q is %q in a file, %v", test.value, data, err)
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -36,7 +35,6 @@ changes what a directory holds: through the server that holds it, or in place wh
 	}
 	root.SetHelpCommand(newHelp())
 	root.PersistentFlags().BoolVar(&out.json, "json", false, "print JSON")
-	root.SetFlagErrorFunc(flagError)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", ""))
 	root.SetHelpTemplate(`{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
 
@@ -109,24 +107,6 @@ func commandNames(root *cobra.Command) []string {
 		names = append(names, c.Name())
 	}
 	return names
-}
-
-// flagError makes a usage error of what pflag says, with the closest flag as its hint.
-func flagError(cmd *cobra.Command, err error) error {
-	hint := cmd.CommandPath() + " --help lists the flags"
-	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) {
-		var names []string
-		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
-		name := unknown.GetSpecifiedName()
-		meant := closest("--"+name, names)
-		if len(meant) == 0 {
-			// Some programs have flags where this one has commands: --version.
-			meant = closest(name, commandNames(cmd.Root()))
-		}
-		hint = suggestion(meant, hint)
-	}
-	return usagef(hint, "%w", err)
 }
 
 // closest returns the candidates that name may have been meant for, as cobra judges it.

@@ -42,7 +42,7 @@ func serveHung(args []string) int {
 	flags.addFlags(cmd)
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)
-	complain(os.Stderr, cmd, err)
+	complain(os.Stderr, false, err)
 	return exitCode(err)
 }
 

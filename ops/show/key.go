@@ -23,7 +23,7 @@ func ParseKey(text string) ([]byte, error) {
 	if digits, ok := strings.CutPrefix(text, "hex:"); ok {
 		key, err := hex.DecodeString(digits)
 		if err != nil {
-			return nil, messages.WithHint(fmt.Errorf("parse key %q: %w", text, err),
+			return nil, messages.WithHint(fmt.Errorf("key is %q, whose digits are not hexadecimal", text),
 				"hex: is followed by pairs of hexadecimal digits, as in hex:00ff")
 		}
 		return key, nil
@@ -31,7 +31,7 @@ func ParseKey(text string) ([]byte, error) {
 	if digits, ok := strings.CutPrefix(text, "base64:"); ok {
 		key, err := base64.StdEncoding.DecodeString(digits)
 		if err != nil {
-			return nil, messages.WithHint(fmt.Errorf("parse key %q: %w", text, err),
+			return nil, messages.WithHint(fmt.Errorf("key is %q, which is not base64", text),
 				"base64: is followed by standard, padded base64, as in base64:AP8=")
 		}
 		return key, nil
