@@ -57,13 +57,13 @@ func TestTokens(t *testing.T) {
 func TestEveryProcedure(t *testing.T) {
 	readers := map[string]bool{"Info": true, "Get": true, "Scan": true, "Walk": true, "ListTables": true, "ListBackups": true, "ShowBackup": true,
 		"HealthMetrics": true, "Events": true, "ListHistory": true}
-	if len(needs) < 20 {
-		t.Fatalf("%d procedures", len(needs))
+	if len(procedures) < 20 {
+		t.Fatalf("%d procedures", len(procedures))
 	}
-	for path, need := range needs {
+	for path, p := range procedures {
 		name := path[strings.LastIndexByte(path, '/')+1:]
-		if (need == reader) != readers[name] {
-			t.Errorf("%s needs %d", name, need)
+		if (p.needs == reader) != readers[name] {
+			t.Errorf("%s needs %d", name, p.needs)
 		}
 	}
 }

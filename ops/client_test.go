@@ -301,7 +301,7 @@ func (p protocolOf) WrapStreamingClient(next connect.StreamingClientFunc) connec
 
 // A request on which the service panics is answered, and the next one too.
 func TestPanic(t *testing.T) {
-	s := &service{logger: (&Config{LogLevel: "error"}).Logger(discard{}), info: &messages.InfoResponse{ProtocolMajor: 1}}
+	s := &service{ending: t.Context(), logger: (&Config{LogLevel: "error"}).Logger(discard{}), info: &messages.InfoResponse{ProtocolMajor: 1}}
 	dir := fake(t, s.handler(bounds{request: maxRequest}))
 	c := dial(t, dir)
 	for range 2 {

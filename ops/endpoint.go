@@ -20,6 +20,7 @@ type endpoint struct {
 
 // serve answers on listener until the endpoint is closed. server has the handler, and what else the endpoint needs.
 func serve(name string, listener net.Listener, server *http.Server, b bounds, logger *slog.Logger) *endpoint {
+	server.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: mostStreams}
 	e := &endpoint{name: name, server: server, served: make(chan struct{})}
 	server.Handler = e.counted(server.Handler)
 	server.ReadHeaderTimeout = b.header
@@ -34,6 +35,9 @@ func serve(name string, listener net.Listener, server *http.Server, b bounds, lo
 	}()
 	return e
 }
+
+// mostStreams is how many requests one connection of HTTP/2 carries at a time.
+const mostStreams = 100
 
 // counted counts the requests under way.
 func (e *endpoint) counted(next http.Handler) http.Handler {

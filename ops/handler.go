@@ -56,6 +56,7 @@ type Handler struct {
 	started time.Time
 	ages    ages
 	answer  http.Handler
+	rooms   *rooms
 	// ending is cancelled by Close: streams end, and what could take long is answered UNAVAILABLE.
 	ending context.Context
 	end    context.CancelFunc

@@ -11,12 +11,10 @@ import (
 	"time"
 
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
 )
 
 const (
-	// maxRequest is the largest request, in bytes: a Write of 64 MiB passes, also as JSON, whose base64 takes a
-	// third more.
-	maxRequest = 2 * messages.MaxWrite
 	// maxDrained is how much of a request that is too large is still read, so that a client which writes it
 	// all before it reads gets the answer.
 	maxDrained = 1 << 30
@@ -34,9 +32,21 @@ const (
 
 // bounds is what a handler allows its clients.
 type bounds struct {
-	request int64         // bytes
+	request int64         // bytes, where a procedure allows as much
 	header  time.Duration // for the head of a request
 	stall   time.Duration // without progress, in either direction
+	// rooms are how much there may be of all requests together; zero means the defaults.
+	rooms roomSizes
+	// guests is how many connections a listener keeps; zero means what the descriptors allow.
+	guests int
+}
+
+// connections is how many connections a listener keeps.
+func (b bounds) connections() int {
+	if b.guests > 0 {
+		return b.guests
+	}
+	return connectionLimit(store.Descriptors())
 }
 
 // bounded keeps clients that stop, and requests that are too large, from holding a request for ever. When ending is
@@ -50,7 +60,7 @@ func bounded(ending context.Context, b bounds, next http.Handler) http.Handler {
 			stop()
 			writer.leave()
 		}()
-		r.Body = &boundedBody{body: r.Body, control: control, bounds: b}
+		r.Body = &boundedBody{body: r.Body, control: control, stall: b.stall, limit: b.requestLimit(r.URL.Path)}
 		next.ServeHTTP(writer, r)
 	})
 }
@@ -60,13 +70,14 @@ func bounded(ending context.Context, b bounds, next http.Handler) http.Handler {
 type boundedBody struct {
 	body    io.ReadCloser
 	control *http.ResponseController
-	bounds  bounds
+	stall   time.Duration
+	limit   int64 // bytes
 	read    int64
 }
 
 // Read implements io.Reader.
 func (b *boundedBody) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(time.Now().Add(b.bounds.stall)) // every connection of ours has one
+	_ = b.control.SetReadDeadline(time.Now().Add(b.stall)) // every connection of ours has one
 	n, err := b.body.Read(p)
 	b.read += int64(n)
 	var network net.Error
@@ -76,9 +87,9 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 		_ = b.control.SetReadDeadline(time.Time{})
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		err = toConnect(messages.Failf(messages.Code_CODE_DEADLINE_EXCEEDED,
-			"the request stopped after %d B: nothing came for %v", b.read, b.bounds.stall))
+			"the request stopped after %d B: nothing came for %v", b.read, b.stall))
 	}
-	if b.read > b.bounds.request && (err == nil || err == io.EOF) {
+	if b.read > b.limit && (err == nil || err == io.EOF) {
 		err = b.tooLarge()
 	}
 	return n, err
@@ -89,7 +100,7 @@ func (b *boundedBody) tooLarge() error {
 	rest := make([]byte, 32<<10)
 	for drained := 0; drained < maxDrained; {
 		// Anew for each read: a client that goes on slowly is not one that stops.
-		_ = b.control.SetReadDeadline(time.Now().Add(b.bounds.stall))
+		_ = b.control.SetReadDeadline(time.Now().Add(b.stall))
 		n, err := b.body.Read(rest)
 		drained += n
 		if err != nil {
@@ -97,8 +108,7 @@ func (b *boundedBody) tooLarge() error {
 		}
 	}
 	_ = b.control.SetReadDeadline(time.Time{})
-	return toConnect(messages.Failf(messages.Code_CODE_INVALID_ARGUMENT,
-		"request has more than %d B", b.bounds.request).Advise("split the Write: it may hold up to 64 MiB of keys and values"))
+	return tooLarge("has", b.limit)
 }
 
 // Close implements io.Closer.

@@ -227,7 +227,7 @@ func TestReadBackupMirrors(t *testing.T) {
 			say("scan", fmt.Sprint(len(page.GetEntries()), page.GetNext()), err)
 			page, err = r.Scan(t.Context(), nil)
 			say("scan of all", fmt.Sprint(len(page.GetEntries()), page.GetNext()), err)
-			page, err = r.Scan(t.Context(), &messages.Scan{Start: make([]byte, 1<<20)})
+			page, err = r.Scan(t.Context(), &messages.Scan{Start: make([]byte, 8<<10)})
 			say("bad scan", len(page.GetEntries()), err)
 			n := 0
 			err = r.Walk(t.Context(), nil, func(_, _ []byte) error { n++; return nil })
@@ -235,7 +235,7 @@ func TestReadBackupMirrors(t *testing.T) {
 			if want := map[string]int{"": rows, "1": 1, "2": rows}[id]; n != want {
 				t.Errorf("backup %q has %d rows, want %d", id, n, want)
 			}
-			err = r.Walk(t.Context(), &messages.Scan{Start: make([]byte, 1<<20)}, func(_, _ []byte) error { return nil })
+			err = r.Walk(t.Context(), &messages.Scan{Start: make([]byte, 8<<10)}, func(_, _ []byte) error { return nil })
 			say("bad walk", nil, err)
 			if err := closeBackup(); err != nil {
 				t.Error(err)

@@ -15,15 +15,17 @@ import (
 // routes says what is where, and who may have it.
 func (h *Handler) routes(b bounds) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/gabion.v1.GabionService/", h.rpc(newService(h.ending, h.gabion, h.logger).handler(b)))
+	s := newService(h.ending, h.gabion, h.logger)
+	mux.Handle("/gabion.v1.GabionService/", h.rpc(s.handler(b)))
+	h.rooms = s.rooms
 	mux.HandleFunc("GET /healthz", healthz)
 	mux.HandleFunc("GET /readyz", h.readyz)
-	mux.Handle("GET /metrics", h.allowed(reader, h.metrics))
+	mux.Handle("GET /metrics", h.allowed(reader, h.few("metrics", h.metrics)))
 	mux.Handle("GET /v1/events", h.allowed(reader, http.HandlerFunc(h.events)))
 	mux.Handle("GET /assets/{file}", dashboard.Assets())
-	mux.Handle("GET /{$}", h.page(h.pages.Overview))
-	mux.Handle("GET /tables/{table}", h.page(h.pages.Table))
-	mux.Handle("GET /backups/{table}/{id}", h.page(h.pages.Backup))
+	mux.Handle("GET /{$}", h.page("overview", h.pages.Overview))
+	mux.Handle("GET /tables/{table}", h.page("table", h.pages.Table))
+	mux.Handle("GET /backups/{table}/{id}", h.page("backup", h.pages.Backup))
 	mux.HandleFunc("GET /login", h.login)
 	mux.HandleFunc("POST /login", h.signIn)
 	mux.HandleFunc("POST /logout", h.signOut)
@@ -57,19 +59,34 @@ func (h *Handler) allowed(needed access, next http.Handler) http.Handler {
 			h.refuse(w, r, no)
 			return
 		}
+		next.ServeHTTP(w, withAccess(r, h.guard.of(r)))
+	})
+}
+
+// few answers so many at a time.
+func (h *Handler) few(what string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		back, no := h.rooms.reads.take(r.Context(), accessOf(r.Context()), what)
+		if no != nil {
+			h.refuse(w, r, &refused{http.StatusTooManyRequests, no})
+			return
+		}
+		defer back()
 		next.ServeHTTP(w, r)
 	})
 }
 
 // page answers those who may read, and has the others sign in.
-func (h *Handler) page(show func(http.ResponseWriter, *http.Request, dashboard.Viewer)) http.Handler {
+func (h *Handler) page(what string, show func(http.ResponseWriter, *http.Request, dashboard.Viewer)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h.guard.of(r) == nobody {
 			w.Header().Set("Location", root(r)+"login")
 			w.WriteHeader(http.StatusSeeOther)
 			return
 		}
-		show(w, r, h.viewer(r))
+		h.few(what, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			show(w, r, h.viewer(r))
+		})).ServeHTTP(w, withAccess(r, h.guard.of(r)))
 	})
 }
 
@@ -86,9 +103,16 @@ func root(r *http.Request) string {
 	return "./"
 }
 
-// needs is what each procedure needs, by its path: those that the service definition calls free of side effects, reading.
-var needs = func() map[string]access {
-	all := make(map[string]access)
+// procedure is what the service definition says of one.
+type procedure struct {
+	// needs is reader where the definition calls it free of side effects.
+	needs  access
+	stream bool // its answer
+}
+
+// procedures are all of them, by path.
+var procedures = func() map[string]procedure {
+	all := make(map[string]procedure)
 	services := messages.File_gabion_v1_service_proto.Services()
 	for i := range services.Len() {
 		methods := services.Get(i).Methods()
@@ -99,7 +123,7 @@ var needs = func() map[string]access {
 			if options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS {
 				need = reader
 			}
-			all["/"+string(services.Get(i).FullName())+"/"+string(m.Name())] = need
+			all["/"+string(services.Get(i).FullName())+"/"+string(m.Name())] = procedure{need, m.IsStreamingServer()}
 		}
 	}
 	return all
@@ -108,15 +132,15 @@ var needs = func() map[string]access {
 // rpc answers the procedures to those who may call them.
 func (h *Handler) rpc(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		need, known := needs[r.URL.Path]
-		if !known {
-			need = reader // the service says that there is no such procedure
+		need := reader // of one that there is not, the service says so
+		if p, known := procedures[r.URL.Path]; known {
+			need = p.needs
 		}
 		if no := h.guard.check(r, need); no != nil {
 			h.refuse(w, r, no)
 			return
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, withAccess(r, h.guard.of(r)))
 	})
 }
 

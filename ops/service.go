@@ -24,6 +24,7 @@ type service struct {
 	gabion *actors.Gabion
 	info   *messages.InfoResponse
 	logger *slog.Logger
+	rooms  *rooms
 	// ending is cancelled when the service ends: what could take long is answered UNAVAILABLE then.
 	ending context.Context
 }
@@ -40,14 +41,20 @@ func newService(ending context.Context, g *actors.Gabion, logger *slog.Logger) *
 
 // handler answers the RPCs.
 func (s *service) handler(b bounds) http.Handler {
+	s.rooms = newRooms(b.rooms)
 	mux := http.NewServeMux()
 	mux.Handle(messagesconnect.NewGabionServiceHandler(s,
-		connect.WithReadMaxBytes(int(b.request)), // also of what is compressed
-		connect.WithInterceptors(protocolInterceptor{}),
+		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
+			// What comes is bounded before it comes here; a limit of Connect's would only say so with less.
+			return []connect.HandlerOption{unpacking(b.requestLimit(spec.Procedure))}
+		}),
+		connect.WithCodec(codec{"proto"}), connect.WithCodec(codec{"json"}), connect.WithCodec(codec{"json; charset=utf-8"}),
+		connect.WithCompressMinBytes(large),
+		connect.WithInterceptors(protocolInterceptor{}, sparing{s.rooms}),
 		connect.WithRecover(func(_ context.Context, spec connect.Spec, _ http.Header, reason any) error {
 			return toConnect(s.recovered(spec.Procedure, reason))
 		})))
-	return mux
+	return s.spared(b, mux)
 }
 
 // Info implements messagesconnect.GabionServiceHandler.

@@ -57,7 +57,10 @@ func ListenSocket(ctx context.Context, g *actors.Gabion, o SocketOptions) (*Sock
 	}
 	ending, end := context.WithCancel(context.WithoutCancel(ctx))
 	answer := bounded(ending, o.bounds, newService(ending, g, o.Logger).handler(o.bounds))
-	s := &Socket{dir: g.Dir(), info: info, end: end, endpoint: serve("socket", listener, &http.Server{Handler: answer}, o.bounds, o.Logger)}
+	guests := newGuests(listener, o.bounds.connections(), admin)
+	server := &http.Server{Handler: answer}
+	guests.watch(server)
+	s := &Socket{dir: g.Dir(), info: info, end: end, endpoint: serve("socket", guests, server, o.bounds, o.Logger)}
 	o.Logger.Info("listening", "socket", path)
 	return s, nil
 }

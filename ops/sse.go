@@ -31,6 +31,12 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 			Advise("send the id of the last event, or leave it out")})
 		return
 	}
+	back, no := h.rooms.streams.take(r.Context(), accessOf(r.Context()), 1)
+	if no != nil {
+		h.refuse(w, r, &refused{http.StatusTooManyRequests, no})
+		return
+	}
+	defer back()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(h.ending, cancel)()

@@ -166,7 +166,9 @@ func (w *openedWeb) serve(g *actors.Gabion) (*Web, error) {
 	}
 	server := &http.Server{Handler: handler, Protocols: new(http.Protocols)}
 	server.Protocols.SetHTTP1(true)
-	scheme, listener := "http", w.listener
+	guests := newGuests(w.listener, w.options.bounds.connections(), nobody)
+	guests.watch(server)
+	scheme, listener := "http", net.Listener(guests)
 	if w.certificate == nil {
 		server.Protocols.SetUnencryptedHTTP2(true) // gRPC speaks nothing else
 	} else {

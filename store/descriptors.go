@@ -19,6 +19,15 @@ const (
 // ErrDescriptors: the tables need more file descriptors than the process may have.
 var ErrDescriptors = errors.New("too few file descriptors")
 
+// Descriptors is how many file descriptors the process may have, 0 where that is unknown.
+func Descriptors() uint64 {
+	limit, err := descriptorLimit()
+	if err != nil {
+		return 0
+	}
+	return limit
+}
+
 // CheckDescriptors tells whether so many tables can be open at once: an error matches ErrDescriptors. It warns where they
 // can, but not with all the sstables that they share. Go raises the soft limit to the hard one when a program starts.
 func (d *Directory) CheckDescriptors(tables int) error {
