@@ -74,7 +74,7 @@ func TestUnknownIsYellow(t *testing.T) {
 				if report.GetGrade() != messages.Grade_GRADE_GREEN || len(report.GetConcerns()) > 0 || len(report.GetUnknown()) > 0 {
 					t.Fatalf("before: %v", report)
 				}
-				heal := func() {}
+				var heal func()
 				if c.hangs {
 					heal = h.fs.hang(h.T, c.fails)
 				} else {
