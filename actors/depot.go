@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gabiondb/gabion/backup"
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
 )
@@ -28,6 +29,7 @@ type depot struct {
 	path     string            // BACKUPDIR, as it was given until a try has resolved it
 	dir      *backup.Directory // nil until it is open
 	readOnly error
+	lacking  []lacks       // what its file system does not have
 	met, err error         // what the last try met, and what others are told of it; nil where dir is there
 	at       time.Time     // when the last try ended
 	trying   chan struct{} // closed when the try under way has ended; nil without one
@@ -50,6 +52,9 @@ func newDepot(config Config, directory *store.Directory) *depot {
 			ReadOnly: config.ReadOnly, MinFree: config.MinFreeBytes, Logger: config.Logger,
 		}
 		dir, err := backup.Open(o)
+		if err == nil && !o.ReadOnly {
+			d.probe(config, dir)
+		}
 		if o.ReadOnly || !store.MountedReadOnly(err) {
 			return dir, nil, err
 		}
@@ -59,6 +64,26 @@ func newDepot(config Config, directory *store.Directory) *depot {
 		return dir, err, again
 	}
 	return d
+}
+
+// probe finds out what the file system of the directory has, and has it copy where it cannot link.
+func (d *depot) probe(config Config, dir *backup.Directory) {
+	c := disk.Probe(config.FS, dir.Path())
+	if c.Link == disk.Lacks {
+		dir.AvoidLinks()
+	}
+	all := lacking(c, true)
+	logLacking(config, dir.Path(), all)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lacking = all
+}
+
+// lacks returns what the file system of the directory does not have, as far as it is known. It does not wait.
+func (d *depot) lacks() []lacks {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lacking
 }
 
 // begin has a try made in the background, unless one is under way, or there is nothing to try.

@@ -91,6 +91,11 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 			err = errors.Join(err, t.release())
 		}
 	}()
+	if !config.ReadOnly {
+		if err := t.probeDirectory(); err != nil {
+			return nil, err
+		}
+	}
 	_, err = within(newestTimeout, func() (*backup.Directory, error) { return t.backups.get() })
 	if err != nil && (made || config.Visit && errors.Is(t.backups.cause(), store.ErrHeld)) {
 		// Nothing is served yet that could be kept from being served; or whoever holds the backups is soon gone.

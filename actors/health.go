@@ -39,6 +39,7 @@ func (t *tree) health() *messages.HealthReport {
 	t.addSchedule(report, &found, now)
 	known := t.addBackups(report, &found, now)
 	t.addOnDisk(report, &found, now)
+	t.addLacking(report, &found)
 	for i, m := range tables {
 		t.grade(report.GetTables()[i], known, m.suspected(), found.of(m.name), now)
 	}

@@ -30,6 +30,8 @@ type tree struct {
 	system    *actor.ActorSystem
 	directory *store.Directory
 	backups   *depot
+	// lacking is what the file system of the directory does not have, found out at the start.
+	lacking   []lacks
 	publisher *publisher
 	events    *eventLog
 	// outbox sends what the supervisor, the coordinator and the runner answer; each cell has its own.

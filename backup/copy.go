@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
 )
@@ -128,7 +129,10 @@ func (p *publication) link(name string, staged sight) *messages.FileEntry {
 	}
 	from := p.fs.PathJoin(p.base.Path, dbDir, name)
 	if err := p.fs.Link(from, p.fs.PathJoin(p.pending, dbDir, name)); err != nil {
-		p.d.log.Warn("copy instead of link", "path", from, "error", err)
+		// Where no file can be linked, one line says enough.
+		if !disk.NoLink(err) || !p.d.told.Swap(true) {
+			p.d.log.Warn("copy instead of link", "path", from, "error", err)
+		}
 		return nil
 	}
 	return entry
@@ -137,7 +141,7 @@ func (p *publication) link(name string, staged sight) *messages.FileEntry {
 // held returns the entry of a staged file that the base backup holds already, nil when it does not.
 func (p *publication) held(name string, staged sight) *messages.FileEntry {
 	entry := p.known[name]
-	if entry == nil || !isImmutable(name) || staged.identity == nil ||
+	if p.d.unlinked.Load() || entry == nil || !isImmutable(name) || staged.identity == nil ||
 		!proto.Equal(entry.GetLive(), staged.identity) || entry.GetSize() != staged.size {
 		return nil
 	}

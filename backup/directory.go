@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -74,6 +75,9 @@ type Directory struct {
 
 	// missing: read-only, there is nothing to read.
 	missing bool
+
+	// unlinked is set where no link is tried, told where one that failed for the file system was logged.
+	unlinked, told atomic.Bool
 
 	sets turn // held by WriteSet, so that one run id is written once
 
@@ -214,6 +218,9 @@ func StoreIDAt(fs vfs.FS, path string) (string, error) {
 	}
 	return info.GetStoreId(), nil
 }
+
+// AvoidLinks has every file copied from now on, where the file system makes no hard links.
+func (d *Directory) AvoidLinks() { d.unlinked.Store(true) }
 
 // Path returns BACKUPDIR.
 func (d *Directory) Path() string { return d.path }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/store"
 )
 
@@ -23,7 +24,7 @@ func removeBackup(fs vfs.FS, dir, id string) error {
 // pending name; after it, a pending name.
 func hideBackup(fs vfs.FS, dir, id string) error {
 	err := fs.Rename(fs.PathJoin(dir, id), fs.PathJoin(dir, removingPrefix+id))
-	if store.NoRename(err) {
+	if disk.NoRename(err) {
 		return disownBackup(fs, dir, id)
 	}
 	if err != nil {

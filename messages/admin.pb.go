@@ -988,7 +988,10 @@ type HealthReport struct {
 	// concerns say why the grade is not green, the gravest first. Those of tables name them: "backup is overdue (tasks)".
 	Concerns []string `protobuf:"bytes,13,rep,name=concerns,proto3" json:"concerns,omitempty"`
 	// unknown lists what of the report itself could not be found out; faults say why.
-	Unknown       []Figure `protobuf:"varint,14,rep,packed,name=unknown,proto3,enum=gabion.v1.Figure" json:"unknown,omitempty"`
+	Unknown []Figure `protobuf:"varint,14,rep,packed,name=unknown,proto3,enum=gabion.v1.Figure" json:"unknown,omitempty"`
+	// lacking says what the file systems of the directories do not have, and what follows from it. What takes a promise away is
+	// among the concerns, too.
+	Lacking       []string `protobuf:"bytes,15,rep,name=lacking,proto3" json:"lacking,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1117,6 +1120,13 @@ func (x *HealthReport) GetConcerns() []string {
 func (x *HealthReport) GetUnknown() []Figure {
 	if x != nil {
 		return x.Unknown
+	}
+	return nil
+}
+
+func (x *HealthReport) GetLacking() []string {
+	if x != nil {
+		return x.Lacking
 	}
 	return nil
 }
@@ -1328,7 +1338,7 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\x0ebackup_overdue\x18\x14 \x01(\bR\rbackupOverdue\x12#\n" +
 	"\rproof_overdue\x18\x15 \x01(\bR\fproofOverdue\x12+\n" +
 	"\aunknown\x18\x16 \x03(\x0e2\x11.gabion.v1.FigureR\aunknownB\x10\n" +
-	"\x0e_fragmentation\"\xe5\x04\n" +
+	"\x0e_fragmentation\"\xff\x04\n" +
 	"\fHealthReport\x12.\n" +
 	"\x06tables\x18\x01 \x03(\v2\x16.gabion.v1.TableHealthR\x06tables\x12/\n" +
 	"\blast_run\x18\x02 \x01(\v2\x14.gabion.v1.BackupSetR\alastRun\x12\"\n" +
@@ -1345,7 +1355,8 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\x10last_success_run\x18\v \x01(\tR\x0elastSuccessRun\x12&\n" +
 	"\x05grade\x18\f \x01(\x0e2\x10.gabion.v1.GradeR\x05grade\x12\x1a\n" +
 	"\bconcerns\x18\r \x03(\tR\bconcerns\x12+\n" +
-	"\aunknown\x18\x0e \x03(\x0e2\x11.gabion.v1.FigureR\aunknown\"\xc8\x01\n" +
+	"\aunknown\x18\x0e \x03(\x0e2\x11.gabion.v1.FigureR\aunknown\x12\x18\n" +
+	"\alacking\x18\x0f \x03(\tR\alacking\"\xc8\x01\n" +
 	"\x04Undo\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x18\n" +
 	"\alineage\x18\x02 \x01(\tR\alineage\x12\x16\n" +

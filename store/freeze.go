@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gabiondb/gabion/internal/disk"
 )
 
 // ErrFrozen: the store's disk no longer changes, because a write to it failed. The store must be closed
@@ -234,14 +236,14 @@ func (z *freezer) Link(from, to string) error {
 		return &os.LinkError{Op: "link", Old: from, New: to, Err: errors.Join(ErrFrozen, os.ErrPermission)}
 	}
 	cut, lendable := z.FS.PathDir(to), z.loans != nil && z.inside(from) && !z.inside(to)
-	// The other files of the cut meet the same refusal.
-	lend := lendable && z.loans.lends(cut)
+	// The other files of the cut meet the same refusal, and no link is tried where it could be a copy.
+	lend := lendable && (z.loans.always.Load() || z.loans.lends(cut))
 	if !lend {
 		err := z.FS.Link(from, to)
 		if err == nil {
 			return nil
 		}
-		if lend = lendable && NoLink(err); !lend {
+		if lend = lendable && disk.NoLink(err); !lend {
 			return &os.LinkError{Op: "link", Old: from, New: to, Err: errors.Join(err, os.ErrPermission)}
 		}
 	}

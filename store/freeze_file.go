@@ -26,6 +26,9 @@ func (f *freezerFile) judge(err error) error {
 
 // synced judges the result of an fsync.
 func (f *freezerFile) synced(err error) error {
+	if f.dir && disk.NoDirSync(err) {
+		return nil
+	}
 	if err == nil {
 		f.fs.synced(f.path)
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -25,6 +26,8 @@ type loans struct {
 	removed map[string]bool
 	// closed lends nothing and removes nothing any more: the directory may be another process's by now.
 	closed bool
+	// always is set where a link may be a copy.
+	always atomic.Bool
 }
 
 // lend lends the file at path to a cut, which has it under the given name.
@@ -126,6 +129,10 @@ func (d *Directory) Lent(staging string) map[string]string {
 	defer d.loans.mu.Unlock()
 	return maps.Clone(d.loans.cuts[staging])
 }
+
+// AvoidLinks has cuts use the tables' own files from now on also where a link could be made, as on overlayfs: there it may copy
+// the whole file, while commits wait.
+func (d *Directory) AvoidLinks() { d.loans.always.Store(true) }
 
 // GiveBack ends the use of the files that were lent to the cuts at or below path, such as one cut's staging or a run's. What
 // Pebble has removed since is removed then; what cannot be is removed when the table is next opened.

@@ -361,3 +361,27 @@ func TestNewFileUnderALentNameStays(t *testing.T) {
 		t.Error("kept, and lent to nobody")
 	}
 }
+
+// Where a link may copy the whole file, none is tried.
+func TestCutThatAvoidsLinksTriesNone(t *testing.T) {
+	mem := vfs.NewMem()
+	fs := &hookFS{FS: mem}
+	d := openDirectory(t, fs)
+	s := openTable(t, d)
+	mustPut(t, s, "a", "1")
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	d.AvoidLinks()
+	fs.hooks(func(o fileOp) error {
+		if o.kind == "link" {
+			t.Errorf("%s is linked", o.path)
+		}
+		return nil
+	}, nil)
+	dir := d.Staging("RUN", "t")
+	if _, err := s.Cut(dir); err != nil || len(d.Lent(dir)) == 0 {
+		t.Errorf("Cut = %v, lent %v", err, d.Lent(dir))
+	}
+	closeAll(t, s, d)
+}

@@ -36,7 +36,6 @@ var diskUses = map[string]string{
 	"gabiontest":                "syscall.EIO syscall.ENOSPC",
 	"messages/hint.go":          "syscall.EMFILE syscall.ENFILE",
 	"store/hold_unix.go":        "syscall.EINTR syscall.EWOULDBLOCK syscall.Flock syscall.LOCK_EX syscall.LOCK_NB", // of a file that vfs.FS opened
-	"store/lacking.go":          "syscall.EINVAL syscall.EMLINK syscall.EXDEV",
 	"store/space.go":            "syscall.EDQUOT syscall.EIO syscall.EISDIR syscall.ENOSPC syscall.ENOTDIR syscall.EROFS",
 	"bench/machine_linux.go":    "os.ReadFile syscall.Statfs syscall.Statfs_t",
 	"bench/usage_unix.go":       "syscall.Getrusage syscall.RUSAGE_SELF syscall.Rusage",

@@ -165,6 +165,11 @@ func printOnDisk(out *output, report *messages.HealthReport, now time.Time) erro
 			return err
 		}
 	}
+	for _, text := range report.GetLacking() {
+		if err := out.printf("file system of the %s\n", text); err != nil {
+			return err
+		}
+	}
 	if others := report.GetUnconfigured(); len(others) > 0 {
 		if err := out.printf("not served: %s\n", strings.Join(others, ", ")); err != nil {
 			return err
