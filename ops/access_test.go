@@ -140,6 +140,10 @@ func TestSessionExpires(t *testing.T) {
 	}
 	now := time.Unix(1_800_000_000, 0)
 	value := g.session(admin, now)
+	// Made by a clock that was ahead, it would last for as long as that.
+	if g.withSession(value, now.Add(-time.Hour)) != nobody || g.withSession(value, now.Add(-30*time.Second)) != admin {
+		t.Error("a session of the future")
+	}
 	if g.withSession(value, now.Add(sessionLife-time.Second)) != admin || g.withSession(value, now.Add(sessionLife)) != nobody {
 		t.Error("the session does not last as long as it should")
 	}
