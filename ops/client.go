@@ -14,6 +14,7 @@ import (
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops/messagesconnect"
+	"github.com/gabiondb/gabion/store"
 )
 
 // Client speaks to the server of a directory. It is safe for concurrent use. Errors match the sentinels of package
@@ -63,6 +64,27 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
 // Info tells who answered Dial.
 func (c *Client) Info() *messages.InfoResponse { return c.info }
+
+// CheckBackupDir returns an error that matches messages.ErrInvalid unless dir is the directory in which the server has its
+// backups, however it is written, or empty.
+func (c *Client) CheckBackupDir(dir string) error {
+	theirs := c.info.GetBackupDir()
+	if dir == "" || theirs == "" { // an older server does not say
+		return nil
+	}
+	fs := store.RealFS()
+	if path, err := store.RealPath(fs, dir); err == nil && path == theirs {
+		return nil
+	}
+	// A bind mount gives one directory two paths.
+	if a, err := store.Identify(fs, dir); err == nil && a != nil {
+		if b, err := store.Identify(fs, theirs); err == nil && a.GetDevice() == b.GetDevice() && a.GetInode() == b.GetInode() {
+			return nil
+		}
+	}
+	return messages.WithHint(fmt.Errorf("the server that holds %s has its backups in %s, not in %s: %w", c.info.GetDir(), theirs, dir, messages.ErrInvalid),
+		"leave --backup-dir, GABION_BACKUP_DIR and backup_dir out to work on the server's backups; to work on others, stop the server first, or copy the tables' directory too")
+}
 
 // ListTables returns the state of every table, by name.
 func (c *Client) ListTables(ctx context.Context) ([]*messages.TableInfo, error) {

@@ -89,7 +89,8 @@ const patience = 3 * time.Second
 type OpenOptions struct {
 	// Dir holds the tables.
 	Dir string
-	// BackupDir holds the backups. Empty means Dir/backups. A server knows its own.
+	// BackupDir holds the backups. Empty means Dir/backups, or those of the server that holds Dir. Where a server has another
+	// one, Open fails with an error that matches messages.ErrInvalid: what it answered would be of other backups.
 	BackupDir string
 	// Tables are those that are needed, all of which must exist. Empty means every table of the directory. A
 	// server serves its own.
@@ -119,6 +120,10 @@ func Open(ctx context.Context, o OpenOptions) (s *Session, err error) {
 	err = whileHeld(ctx, func() error {
 		client, err := Dial(ctx, o.Dir)
 		if err == nil {
+			if err = client.CheckBackupDir(o.BackupDir); err != nil {
+				client.Close()
+				return err
+			}
 			s = &Session{Access: client, client: client}
 			return nil
 		}

@@ -41,6 +41,9 @@ now, or TABLE/BACKUP.`,
 					return err
 				}
 			}
+			if red && !strings.Contains(args[0]+args[1], "/") {
+				return usagef("name a backup, as in tasks/42, or leave --red out", "--red is about a backup, and none is named")
+			}
 			return at.read(cmd.Context(), live, func(s *ops.Session) error {
 				return diff(cmd.Context(), s, args[0], args[1], summary, red, out)
 			})

@@ -112,6 +112,9 @@ func (p *place) dial(ctx context.Context, why string, use func(*ops.Client) erro
 		return err
 	}
 	defer client.Close()
+	if err := client.CheckBackupDir(p.backupDir); err != nil {
+		return err
+	}
 	return use(client)
 }
 

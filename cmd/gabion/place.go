@@ -26,7 +26,7 @@ type place struct {
 
 func (p *place) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&p.dir, "dir", "", "tables lie in `DIR` (default $"+dirVariable+", or dir in --config)")
-	cmd.Flags().StringVar(&p.backupDir, "backup-dir", "", "backups lie in `DIR` (default $"+backupDirVariable+", or backup_dir in --config, or backups in --dir)")
+	cmd.Flags().StringVar(&p.backupDir, "backup-dir", "", "backups lie in `DIR` (default $"+backupDirVariable+", or backup_dir in --config, or backups in --dir); a server has its own, and another is an error")
 	cmd.Flags().StringVar(&p.file, "config", "", "read dir and backup_dir from `FILE`, the one of gabion serve (default $"+configVariable+")")
 }
 
