@@ -180,14 +180,11 @@ func (r *run) broken(why string) *messages.BackupComplete {
 
 // sweep removes the run's staging directory. A cut that is still to come is removed when it comes.
 func (r *run) sweep() {
-	fs := r.tree.directory.FS()
-	staging := fs.PathDir(r.tree.directory.Staging(r.id, "any"))
 	_, err := within(r.tree.config.CopyTimeout, func() (any, error) {
 		// Also of a copy that hangs: given up, it comes to nothing, whatever it finds when it goes on.
-		r.tree.directory.GiveBack(staging)
-		return nil, fs.RemoveAll(staging)
+		return nil, r.tree.directory.DiscardRun(r.id)
 	})
 	if err != nil {
-		r.logger.Warn("staging not removed: it is swept at the next start", "path", staging, "error", err)
+		r.logger.Warn("staging not removed: it is swept at the next start", "error", err)
 	}
 }

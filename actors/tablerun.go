@@ -141,15 +141,11 @@ func (r *run) discard(table string, cut any) {
 		return
 	}
 	go func() {
-		r.tree.directory.GiveBack(done.GetStaging())
-		fs := r.tree.directory.FS()
-		if err := fs.RemoveAll(done.GetStaging()); err != nil {
+		if err := r.tree.directory.DiscardCut(done.GetStaging()); err != nil {
 			r.logger.Warn("unused cut not removed: it is swept at the next start", "table", table, "error", err)
 			return
 		}
 		r.logger.Info("unused cut removed", "table", table)
-		// The run's directory goes with the last cut in it: others may still be copied.
-		_ = fs.Remove(fs.PathDir(done.GetStaging()))
 	}()
 }
 

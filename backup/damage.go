@@ -63,6 +63,15 @@ func noFile(err error) error {
 	return errors.New("it is a directory")
 }
 
+// noDirectory says what stands in a directory's place.
+func noDirectory(err error) error {
+	var kind *disk.KindError
+	if errors.As(err, &kind) {
+		return fmt.Errorf("it is a %s", kind.Found)
+	}
+	return errors.New("it is no directory")
+}
+
 // lost makes a damage of an error about damaged data, and leaves any other.
 func lost(err error) error {
 	if errors.Is(err, messages.ErrDataLoss) && !errors.Is(err, store.ErrNewer) || store.Unreadable(err) {

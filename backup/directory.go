@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
 )
@@ -88,6 +89,8 @@ type Directory struct {
 	// drained is made by Drain, and closed when busy is 0 then.
 	drained chan struct{}
 	tables  map[string]*table
+	// foreign are the paths that a warning was given of, because they are none of Gabion's.
+	foreign map[string]bool
 }
 
 // Open locks the backup directory, makes it where it is missing, and sweeps what crashed runs left.
@@ -106,10 +109,11 @@ func open(o Options) (*Directory, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	o.FS = disk.Within(o.FS, o.Path, nil)
 	d := &Directory{
 		fs: o.FS, path: o.Path, storeID: o.StoreID, readOnly: o.ReadOnly,
 		minFree: o.MinFree, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
-		tables: map[string]*table{}, sets: newTurn(),
+		tables: map[string]*table{}, sets: newTurn(), foreign: map[string]bool{},
 	}
 	// Looked at before the lock too: a directory that is refused must not get our lock file.
 	if _, err := inspect(o); errors.Is(err, os.ErrNotExist) {
@@ -212,7 +216,7 @@ func isEmpty(names []string) bool {
 // StoreIDAt returns the id of the store whose backups lie at path, and "" where there is no backup
 // directory. It takes no lock and changes nothing.
 func StoreIDAt(fs vfs.FS, path string) (string, error) {
-	info, err := store.ReadInfo(fs, path)
+	info, err := store.ReadInfo(disk.Within(fs, path, nil), path)
 	if err != nil {
 		return "", fmt.Errorf("read store id of %s: %w", path, err)
 	}

@@ -142,12 +142,12 @@ func TestOpenSweepsUnlessReadOnly(t *testing.T) {
 	live.put(10, 100)
 	id := publish(t, d, live.cut()).GetBackupId()
 	must(t, d.Close())
-	for _, name := range []string{".pending-000002_2026-02-11T12-00-00Z/db", ".pending-remove-000003_x", "proofs"} {
+	for _, name := range []string{".pending-000002_2026-02-11T12-00-00Z/db", ".pending-remove-000003_2026-02-11T12-00-00Z", "proofs"} {
 		must(t, disk.mem.MkdirAll(disk.PathJoin(backupsPath, table, strings.Split(name, "/")[0]), 0o755))
 	}
-	overwrite(t, disk.mem, disk.PathJoin(backupsPath, table, ".pending-file"), nil)
+	overwrite(t, disk.mem, disk.PathJoin(backupsPath, table, ".pending-000004_2026-02-11T12-00-00Z"), nil)
 	must(t, disk.mem.MkdirAll(disk.PathJoin(backupsPath, "sets"), 0o755))
-	overwrite(t, disk.mem, disk.PathJoin(backupsPath, "sets", "01J.json.aside"), nil)
+	overwrite(t, disk.mem, disk.PathJoin(backupsPath, "sets", "01ARZ3NDEKTSV4RRFFQ69G5FAV.json.aside"), nil)
 	overwrite(t, disk.mem, disk.PathJoin(backupsPath, "notes"), []byte("a file with a table's name"))
 
 	readOnly, err := backup.Open(backup.Options{FS: disk, Path: backupsPath, StoreID: testStore, ReadOnly: true})
@@ -167,7 +167,7 @@ func TestOpenSweepsUnlessReadOnly(t *testing.T) {
 	if !slices.Equal(ids, []string{id, "proofs"}) || len(pending) > 0 {
 		t.Errorf("left %v, %v", ids, pending)
 	}
-	if exists(t, disk, disk.PathJoin(backupsPath, "sets", "01J.json.aside")) {
+	if exists(t, disk, disk.PathJoin(backupsPath, "sets", "01ARZ3NDEKTSV4RRFFQ69G5FAV.json.aside")) {
 		t.Error("an unfinished set is still there")
 	}
 	tables, err := d.Tables()

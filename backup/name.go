@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gabiondb/gabion/internal/disk"
+	"github.com/gabiondb/gabion/store"
 )
 
 // The names in BACKUPDIR/NAME. What starts with pendingPrefix does not count and is swept.
@@ -13,6 +16,22 @@ const (
 	pendingPrefix  = ".pending-"
 	removingPrefix = pendingPrefix + "remove-"
 )
+
+// asideSuffix ends the name of a file that is being written, see store.WriteDurably.
+const asideSuffix = ".aside"
+
+// inBackup says what a name in the directory of a backup stands for, for disk.RemoveKnown.
+func inBackup(elements ...string) disk.Kind {
+	switch {
+	case elements[0] == dbDir && len(elements) == 1:
+		return disk.Dir
+	case elements[0] == dbDir:
+		return store.InDatabase(elements[1:]...)
+	case len(elements) == 1 && (elements[0] == manifestFile || elements[0] == hashFile):
+		return disk.File
+	}
+	return disk.Foreign
+}
 
 // idTime is the time of an id: UTC, for people, without the colons that Windows refuses.
 const idTime = "2006-01-02T15-04-05Z"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -105,6 +106,11 @@ func (d *Directory) sweepProofs(table string) error {
 	}
 	var errs []error
 	for _, name := range names {
+		id, _, _ := strings.Cut(name, proofSuffix)
+		if _, isID := parseID(id); !isID || name != id+proofSuffix && name != id+proofSuffix+asideSuffix {
+			d.warnForeign([]string{d.fs.PathJoin(d.path, table, proofsDir, name)})
+			continue
+		}
 		if there[name] {
 			continue
 		}

@@ -69,7 +69,7 @@ func (d *Directory) Publish(ctx context.Context, cut Cut, progress func(bytes in
 	result, err := d.publish(ctx, cut, progress)
 	if cut.Staging != "" {
 		// Left behind, the staging costs space until the next start; it is no reason to fail.
-		if err := d.fs.RemoveAll(cut.Staging); err != nil {
+		if _, err := d.discard(cut.Staging, store.InDatabase); err != nil {
 			d.log.Warn("remove staging", "path", cut.Staging, "error", err)
 		}
 	}
@@ -224,12 +224,12 @@ func (p *publication) discard() {
 	if p.renaming {
 		// The backup may have its final name, but nobody will be told that it is durable. It loses
 		// the name before its first file, as any removal.
-		err := removeBackup(p.fs, p.dir, p.id)
+		err := p.d.removeBackup(p.dir, p.id)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			p.d.log.Warn("discard backup", "path", p.final, "error", err)
 		}
 	}
-	if err := p.fs.RemoveAll(p.pending); err != nil {
+	if _, err := p.d.discard(p.pending, inBackup); err != nil {
 		p.d.log.Warn("discard backup", "path", p.pending, "error", err)
 	}
 }

@@ -190,7 +190,7 @@ func TestPublishRefusesBadCuts(t *testing.T) {
 		{"log missing", func(t *testing.T, disk *hookFS, cut *backup.Cut) { removeMatching(t, disk, cut.Staging, ".log") }},
 		{"nothing captured", func(t *testing.T, disk *hookFS, cut *backup.Cut) { removeMatching(t, disk, cut.Staging, "") }},
 		{"directory inside", func(t *testing.T, disk *hookFS, cut *backup.Cut) {
-			must(t, disk.mem.MkdirAll(disk.PathJoin(cut.Staging, "deep"), 0o755))
+			must(t, disk.mem.MkdirAll(disk.PathJoin(cut.Staging, "000099.sst"), 0o755))
 		}},
 		{"file grows", func(_ *testing.T, disk *hookFS, cut *backup.Cut) { touchDuringCopy(disk, cut.Staging, "more") }},
 		{"file shrinks", func(_ *testing.T, disk *hookFS, cut *backup.Cut) { touchDuringCopy(disk, cut.Staging, "") }},

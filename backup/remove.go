@@ -13,11 +13,12 @@ import (
 
 // removeBackup removes a backup that nobody can be reading. The error of a missing one matches
 // os.ErrNotExist.
-func removeBackup(fs vfs.FS, dir, id string) error {
-	if err := hideBackup(fs, dir, id); err != nil {
+func (d *Directory) removeBackup(dir, id string) error {
+	if err := hideBackup(d.fs, dir, id); err != nil {
 		return err
 	}
-	return removeHidden(fs, dir, id)
+	_, err := d.removeHidden(dir, id)
+	return err
 }
 
 // hideBackup takes a backup's name away. A crash before the fsync leaves the complete backup or a
@@ -51,28 +52,30 @@ func removeManifest(fs vfs.FS, dir, id string) error {
 }
 
 // removeHidden removes the files of a hidden backup. Its old name durably counts for nothing: no crash can bring
-// the name back over half of the files.
-func removeHidden(fs vfs.FS, dir, id string) error {
-	path := fs.PathJoin(dir, id)
-	disowned, err := store.Exists(fs, path)
+// the name back over half of the files. It returns whether nothing foreign is left, which keeps the name that hides it.
+func (d *Directory) removeHidden(dir, id string) (all bool, err error) {
+	path := d.fs.PathJoin(dir, id)
+	disowned, err := store.Exists(d.fs, path)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if disowned {
-		if err := removeManifest(fs, dir, id); err != nil {
-			return err
+		if err := removeManifest(d.fs, dir, id); err != nil {
+			return false, err
 		}
-		if err := fs.RemoveAll(path); err != nil {
-			return fmt.Errorf("remove %s: %w", path, err)
+		if all, err := d.discard(path, inBackup); err != nil {
+			return false, fmt.Errorf("remove %s: %w", path, err)
+		} else if !all {
+			return false, nil
 		}
 		// Before the name beside it goes, without which a rest that a crash brings back would count.
-		if err := store.SyncDir(fs, dir); err != nil {
-			return err
+		if err := store.SyncDir(d.fs, dir); err != nil {
+			return false, err
 		}
 	}
-	hidden := fs.PathJoin(dir, removingPrefix+id)
-	if err := fs.RemoveAll(hidden); err != nil {
-		return fmt.Errorf("remove %s: %w", hidden, err)
+	hidden := d.fs.PathJoin(dir, removingPrefix+id)
+	if all, err = d.discard(hidden, inBackup); err != nil {
+		return false, fmt.Errorf("remove %s: %w", hidden, err)
 	}
-	return store.SyncDir(fs, dir)
+	return all, store.SyncDir(d.fs, dir)
 }

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"github.com/gabiondb/gabion/messages"
 )
 
@@ -82,7 +80,7 @@ func (d *Directory) retain(name string, policy Policy, now time.Time, space *led
 			}
 			continue
 		}
-		if faults[i] = t.remove(d.fs, dir, &decided[i]); faults[i] != nil {
+		if faults[i] = d.remove(t, dir, &decided[i]); faults[i] != nil {
 			errs = append(errs, faults[i])
 		} else if !decided[i].Keep {
 			space.remove(backups[i])
@@ -186,17 +184,18 @@ func (t *table) candidate(b Backup) Candidate {
 }
 
 // remove removes one backup, unless somebody began to read it since it was decided on.
-func (t *table) remove(fs vfs.FS, dir string, decision *Decision) error {
+func (d *Directory) remove(t *table, dir string, decision *Decision) error {
 	t.mu.Lock()
 	if t.using[decision.ID] > 0 {
 		t.mu.Unlock()
 		decision.Keep, decision.Reasons = true, []string{"being read"}
 		return nil
 	}
-	err := hideBackup(fs, dir, decision.ID)
+	err := hideBackup(d.fs, dir, decision.ID)
 	t.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	return removeHidden(fs, dir, decision.ID)
+	_, err = d.removeHidden(dir, decision.ID)
+	return err
 }

@@ -28,7 +28,7 @@ func TestRetain(t *testing.T) {
 	release := d.Use(table, all[0])
 	other := d.Use(table, all[0])
 	defer d.Use(table, all[5])()
-	must(t, disk.mem.MkdirAll(disk.PathJoin(dir, ".pending-remove-000003_x"), 0o755))
+	must(t, disk.mem.MkdirAll(disk.PathJoin(dir, ".pending-remove-000003_2026-02-11T12-00-00Z"), 0o755))
 
 	_, err := d.Retain(table, backup.Policy{}, noon)
 	wantIs(t, err, messages.ErrInvalid)

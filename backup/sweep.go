@@ -8,7 +8,9 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/oklog/ulid/v2"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
 )
@@ -60,11 +62,18 @@ func (d *Directory) sweep() {
 		d.sweepDir(d.fs.PathJoin(d.path, table), isPending)
 	}
 	d.sweepDir(d.fs.PathJoin(d.path, setsDir), func(name string) bool {
-		return strings.HasSuffix(name, setSuffix+".aside")
+		runID, ok := strings.CutSuffix(name, setSuffix+asideSuffix)
+		_, err := ulid.ParseStrict(runID)
+		return ok && err == nil
 	})
 }
 
-func isPending(name string) bool { return strings.HasPrefix(name, pendingPrefix) }
+// isPending tells the names of a backup that is being made or removed.
+func isPending(name string) bool {
+	name, ok := strings.CutPrefix(name, pendingPrefix)
+	_, isID := parseID(strings.TrimPrefix(name, strings.TrimPrefix(removingPrefix, pendingPrefix)))
+	return ok && isID
+}
 
 // sweepDir removes the entries of dir that match. A crash in between leaves some of them, for the
 // next sweep.
@@ -90,26 +99,44 @@ func (d *Directory) trySweepDir(dir string, match func(name string) bool) error 
 	}
 	var errs []error
 	for _, name := range names {
-		path := d.fs.PathJoin(dir, name)
-		if err := d.sweepEntry(dir, name); err != nil {
+		all, err := d.sweepEntry(dir, name)
+		if err != nil {
 			errs = append(errs, err)
-			continue
+		} else if all {
+			d.log.Info("swept unfinished backup", "path", d.fs.PathJoin(dir, name))
 		}
-		d.log.Info("swept unfinished backup", "path", path)
 	}
 	return errors.Join(append(errs, store.SyncDir(d.fs, dir))...)
 }
 
-// sweepEntry removes one entry, and the backup that it disowns.
-func (d *Directory) sweepEntry(dir, name string) error {
-	if id, ok := strings.CutPrefix(name, removingPrefix); ok {
-		if _, ok := parseID(id); ok {
-			return removeHidden(d.fs, dir, id)
+// discard removes the directory at path with what Gabion makes in it, and returns whether all of it went. What is foreign is
+// kept, and warned about once.
+func (d *Directory) discard(path string, known func(elements ...string) disk.Kind) (all bool, err error) {
+	foreign, err := disk.RemoveKnown(d.fs, path, known)
+	d.warnForeign(foreign)
+	return len(foreign) == 0, err
+}
+
+// warnForeign logs what lies among the backups, once.
+func (d *Directory) warnForeign(paths []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, path := range paths {
+		if !d.foreign[path] {
+			d.foreign[path] = true
+			d.log.Warn("this is none of Gabion's files, and is kept: move it elsewhere", "path", path)
 		}
 	}
-	path := d.fs.PathJoin(dir, name)
-	if err := d.fs.RemoveAll(path); err != nil {
-		return fmt.Errorf("remove %s: %w", path, err)
+}
+
+// sweepEntry removes one entry, and the backup that it disowns. It returns whether nothing foreign is left of it.
+func (d *Directory) sweepEntry(dir, name string) (all bool, err error) {
+	if id, ok := strings.CutPrefix(name, removingPrefix); ok {
+		return d.removeHidden(dir, id)
 	}
-	return nil
+	path := d.fs.PathJoin(dir, name)
+	if all, err = d.discard(path, inBackup); err != nil {
+		return false, fmt.Errorf("remove %s: %w", path, err)
+	}
+	return all, nil
 }

@@ -142,7 +142,7 @@ func (v *verification) each(read func(c *copier, entry *messages.FileEntry) (siz
 	case store.Unreadable(err):
 		return damaged(dbDir, "it cannot be read: %w", err)
 	case store.WrongKind(err):
-		return damaged(dbDir, "it is no directory")
+		return damaged(dbDir, "%w", noDirectory(err))
 	}
 	if err != nil {
 		return err

@@ -116,10 +116,8 @@ func (d *Directory) sweepLineages(table string, lineages []string) error {
 	}
 	for _, lineage := range lineages {
 		path := d.fs.PathJoin(d.tablePath(table), lineage)
-		for _, name := range []string{path, path + markSuffix} {
-			if err := d.fs.RemoveAll(name); err != nil {
-				return fmt.Errorf("remove unfinished creation: %w", err)
-			}
+		if _, err := d.removeLineage(path); err != nil {
+			return fmt.Errorf("remove unfinished creation: %w", err)
 		}
 		d.logger.Info("unfinished creation removed", "table", table, "lineage", lineage)
 	}

@@ -48,7 +48,7 @@ func (s *Store) Cut(dir string) (*messages.TableRecord, error) {
 	}
 	if err != nil {
 		s.dir.GiveBack(dir)
-		return nil, errors.Join(fmt.Errorf("cut: %w", err), real.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("cut: %w", err), s.dir.unmake(dir))
 	}
 	if s.dir.loans.lends(dir) && !s.lent.Swap(true) {
 		s.logger.Info("no hard link can be made from the table to the staged cut: cuts use the table's own files until they are copied",

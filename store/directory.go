@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -64,13 +65,18 @@ type Directory struct {
 	making lineages
 	// moving are those that are being put in place, or removed.
 	moving lineages
-	loans  loans
+	// foreign are the paths that a warning was given of, because they are none of Gabion's.
+	foreign struct {
+		sync.Mutex
+		told map[string]bool
+	}
+	loans loans
 }
 
 // CheckDirectory tells whether path can be opened by OpenDirectory, as far as reading shows, and
 // changes nothing. A path that does not exist passes unless readOnly.
 func CheckDirectory(fs vfs.FS, path string, readOnly bool) error {
-	_, _, err := inspect(fs, path, readOnly)
+	_, _, err := inspect(disk.Within(fs, path, tableLinks(fs)), path, readOnly)
 	return err
 }
 
@@ -144,6 +150,7 @@ func OpenDirectory(o DirectoryOptions) (_ *Directory, err error) {
 	if err != nil {
 		return nil, err
 	}
+	o.FS = disk.Within(o.FS, path, tableLinks(o.FS))
 	_, exists, err := inspect(o.FS, path, o.ReadOnly)
 	if err != nil {
 		return nil, err
@@ -211,25 +218,6 @@ func (d *Directory) prepare() error {
 	return nil
 }
 
-// sweepStaging empties staging. It stays: on a full disk it could not be made again.
-func (d *Directory) sweepStaging() error {
-	staging := d.fs.PathJoin(d.path, stagingDir)
-	names, err := listIfExists(d.fs, staging)
-	if err != nil {
-		// It may be no directory.
-		if err := d.fs.RemoveAll(staging); err != nil {
-			return fmt.Errorf("remove %s: %w", staging, err)
-		}
-	}
-	errs := []error{makeIfMissing(d.fs, staging)}
-	for _, name := range names {
-		if err := d.fs.RemoveAll(d.fs.PathJoin(staging, name)); err != nil {
-			errs = append(errs, fmt.Errorf("sweep staging: %w", err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // makeIfMissing is MkdirDurably that makes nothing where dir is there. Its name is made durable then too: whoever made it
 // may have ended before.
 func makeIfMissing(fs vfs.FS, dir string) error {
@@ -249,16 +237,12 @@ func (d *Directory) Path() string { return d.path }
 // StoreID is the ULID minted when the directory was made.
 func (d *Directory) StoreID() string { return d.storeID }
 
-// FS is the file system the directory lies on.
+// FS is the file system the directory lies on. None of its operations reaches through a symbolic link below Path, but for
+// those of tables.
 func (d *Directory) FS() vfs.FS { return d.fs }
 
 // ReadOnly tells whether stores opened from the directory refuse to commit.
 func (d *Directory) ReadOnly() bool { return d.readOnly }
-
-// Staging is where a cut of a table for a run goes. It does not exist yet.
-func (d *Directory) Staging(runID, table string) string {
-	return d.fs.PathJoin(d.path, stagingDir, runID, table)
-}
 
 // Tables lists the tables on disk, sorted, whatever state they are in, but for those of which no more than undo is
 // left.

@@ -17,11 +17,15 @@ func (d *Directory) sweepPending(table string) error {
 	}
 	for _, name := range names {
 		lineage, ok := strings.CutPrefix(name, pendingPrefix)
-		if !ok || d.making.has(lineage) {
+		if !ok || !isLineage(lineage) || d.making.has(lineage) {
 			continue
 		}
-		if err := d.fs.RemoveAll(d.fs.PathJoin(d.tablePath(table), name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		all, err := d.discard(d.fs.PathJoin(d.tablePath(table), name), InDatabase)
+		if err != nil {
 			return fmt.Errorf("remove %s: %w", name, err)
+		}
+		if !all {
+			continue
 		}
 		d.logger.Info("unfinished restore removed", "table", table, "lineage", lineage)
 	}
@@ -36,7 +40,7 @@ func (d *Directory) sweepAsides(table string) error {
 	}
 	for _, name := range names {
 		lineage, ok := strings.CutSuffix(name, undoSuffix+asideSuffix)
-		if !ok || d.making.has(lineage) || slices.Contains(names, lineage) {
+		if !ok || !isLineage(lineage) || d.making.has(lineage) || slices.Contains(names, lineage) {
 			continue
 		}
 		if err := d.fs.Remove(d.fs.PathJoin(d.tablePath(table), name)); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -207,9 +207,9 @@ func (r *Restoring) Abandon() error {
 	} else if current == r.lineage {
 		return nil
 	}
-	err := d.fs.RemoveAll(r.Path())
+	_, err := d.discard(r.Path(), InDatabase)
 	if err == nil {
-		err = d.removeUndo(&messages.UndoRecord{Table: r.table, Lineage: r.lineage})
+		_, err = d.removeUndo(&messages.UndoRecord{Table: r.table, Lineage: r.lineage})
 	}
 	if err != nil {
 		return fmt.Errorf("abandon restore of table %q: %w", r.table, err)

@@ -266,7 +266,7 @@ func (d *Directory) sweepLineage(table, lineage string, now time.Time) (swept bo
 	if now.Before(record.GetUntil().AsTime()) && record.GetReason() != UndoUnfinished {
 		return false, nil
 	}
-	if err := d.removeUndo(record); err != nil {
+	if all, err := d.removeUndo(record); err != nil || !all {
 		return false, err
 	}
 	d.logger.Info("undo removed: its life has ended", "table", table, "lineage", lineage,
@@ -285,23 +285,32 @@ func (d *Directory) redate(record *messages.UndoRecord, now time.Time) error {
 	return d.putUndo(record)
 }
 
-// removeUndo removes the record last: a crash before leaves a lineage that is still undo, and is swept again.
-func (d *Directory) removeUndo(record *messages.UndoRecord) error {
+// removeLineage removes the directory of a lineage and its mark, and returns whether nothing foreign is left of it.
+func (d *Directory) removeLineage(path string) (all bool, err error) {
+	if all, err = d.discard(path, InDatabase); err != nil {
+		return false, fmt.Errorf("remove %s: %w", path, err)
+	}
+	if err := d.fs.Remove(path + markSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, fmt.Errorf("remove %s: %w", path+markSuffix, err)
+	}
+	return all, nil
+}
+
+// removeUndo removes a lineage and its record, and returns whether nothing foreign is left. It removes the record last: a crash before leaves a lineage that is still undo, and is swept again.
+func (d *Directory) removeUndo(record *messages.UndoRecord) (all bool, err error) {
 	dir := d.tablePath(record.GetTable())
 	path := d.fs.PathJoin(dir, record.GetLineage())
-	for _, name := range []string{path, path + markSuffix} {
-		if err := d.fs.RemoveAll(name); err != nil {
-			return fmt.Errorf("remove %s: %w", name, err)
-		}
+	if all, err := d.removeLineage(path); err != nil || !all {
+		return false, err // with something foreign in it, the lineage stays one that is undo
 	}
 	if err := SyncDir(d.fs, dir); err != nil {
-		return err
+		return false, err
 	}
 	// Another sweep may have been faster.
 	if err := d.fs.Remove(path + undoSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove %s: %w", path+undoSuffix, err)
+		return false, fmt.Errorf("remove %s: %w", path+undoSuffix, err)
 	}
-	return SyncDir(d.fs, dir)
+	return true, SyncDir(d.fs, dir)
 }
 
 // settleUndo removes the record of the lineage that serves: a drop that a crash cut short did not happen.
