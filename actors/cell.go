@@ -68,6 +68,8 @@ type cell struct {
 	giveUp context.CancelCauseFunc
 	// gone is closed when the keeper has ended and the store is closed.
 	gone chan struct{}
+	// lateness runs while the store is being opened: nobody has heard of its disk since it was set.
+	lateness atomic.Pointer[time.Timer]
 	// closing is the committer whose store is not yet closed, after serving is nil too.
 	closing atomic.Pointer[committer]
 

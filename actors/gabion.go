@@ -26,8 +26,8 @@ type Gabion struct {
 }
 
 // Start opens the directories, spawns the supervisor with its owners and the coordinator, and waits until every
-// table is open, or has said why it is not: a table that cannot be served is quarantined, visible to
-// ListTables and Health, and holds up nobody else.
+// table is open, or has said why it is not: a table that cannot be served is quarantined, and one whose disk does not
+// answer within Config.StallAfter goes on opening. ListTables and Health show both, and neither holds up anybody else.
 //
 // A faulty configuration is an error that names every fault, with a hint for each (messages.Hints), and
 // changes nothing on disk. When ctx ends first, Start stops what it began and returns the context's error, within
@@ -56,6 +56,7 @@ func Start(ctx context.Context, system *actor.ActorSystem, config Config) (*Gabi
 		}
 	})
 	t.logStart()
+	t.logUnconfigured()
 	return g, nil
 }
 
@@ -135,7 +136,7 @@ func (t *tree) choose(tables []string) ([]string, error) {
 	if !t.config.ReadOnly && !t.config.ServeFound {
 		return names, nil
 	}
-	onDisk, err := t.directory.Tables()
+	onDisk, err := t.onDisk()
 	if err != nil {
 		return nil, err
 	}
@@ -152,8 +153,11 @@ func (t *tree) choose(tables []string) ([]string, error) {
 	}
 	backedUp = slices.DeleteFunc(backedUp, func(table string) bool {
 		// One whose undo cannot be read is shown: whoever opens it learns why.
-		undo, err := t.directory.Undo(table)
-		return err == nil && len(undo) > 0 && !slices.Contains(onDisk, table)
+		if slices.Contains(onDisk, table) {
+			return false
+		}
+		undo, err := patient(t.tables.of(table), listTimeout, func() ([]*messages.UndoRecord, error) { return t.directory.Undo(table) })
+		return err == nil && len(undo) > 0
 	})
 	known := slices.Compact(slices.Sorted(slices.Values(append(onDisk, backedUp...))))
 	if len(names) == 0 {

@@ -41,7 +41,7 @@ func (t *tree) mayHeal(c *cell, serves bool) error {
 		return errNotBroken
 	}
 	now := clock()
-	last, err := patient(&t.tables, listTimeout, func() (time.Time, error) { return t.directory.Healed(c.name, now) })
+	last, err := patient(t.tables.of(c.name), listTimeout, func() (time.Time, error) { return t.directory.Healed(c.name, now) })
 	if err != nil {
 		return fmt.Errorf("look for an earlier healing: %w", err)
 	}
@@ -81,7 +81,7 @@ func (t *tree) ownIsBest(ctx context.Context, c *cell) bool {
 	if c.serving.Load() != nil {
 		return false // it is what is damaged
 	}
-	lineage, err := patient(&t.tables, listTimeout, func() (string, error) { return t.directory.Current(c.name) })
+	lineage, err := patient(t.tables.of(c.name), listTimeout, func() (string, error) { return t.directory.Current(c.name) })
 	if err != nil || lineage == "" {
 		return false
 	}

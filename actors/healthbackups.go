@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -197,7 +196,7 @@ func (t *tree) addSchedule(report *messages.HealthReport, found *findings, now t
 	switch {
 	case state == nil && t.config.Visit:
 		var err error
-		if state, err = patient(&t.tables, listTimeout, t.directory.ReadSchedule); err != nil {
+		if state, err = patient(&t.state, listTimeout, t.directory.ReadSchedule); err != nil {
 			found.fault(report, fmt.Errorf("read schedule: %w", err), messages.Figure_FIGURE_SCHEDULE, messages.Figure_FIGURE_LAST_BACKUP)
 		}
 	case t.scheduler.forgot():
@@ -217,30 +216,21 @@ func (t *tree) addSchedule(report *messages.HealthReport, found *findings, now t
 
 // addOnDisk fills in what lies in DIR beside the tables that are served.
 func (t *tree) addOnDisk(report *messages.HealthReport, found *findings, now time.Time) {
-	type onDisk struct {
-		unconfigured []string
-		undo         []*messages.Undo
-		// Why either of them is not all that there is.
-		unlisted, unread error
-	}
-	there, err := patient(&t.tables, listTimeout, func() (o onDisk, err error) {
-		o.unconfigured, o.unlisted = t.unconfigured()
-		o.undo, o.unread = t.undo()
-		return o, nil
-	})
-	report.Unconfigured, report.Undo = there.unconfigured, there.undo
-	there.unlisted, there.unread = errors.Join(there.unlisted, err), errors.Join(there.unread, err)
-	if there.unlisted != nil || there.unread != nil {
+	// Why either of them is not all that there is.
+	var unlisted, unread error
+	report.Unconfigured, unlisted = t.unconfigured()
+	report.Undo, unread = t.undo()
+	if unlisted != nil || unread != nil {
 		var unknown []messages.Figure
-		if there.unlisted != nil {
+		if unlisted != nil {
 			unknown = append(unknown, messages.Figure_FIGURE_UNCONFIGURED)
 		}
-		if there.unread != nil {
+		if unread != nil {
 			unknown = append(unknown, messages.Figure_FIGURE_UNDO)
 		}
-		reason := there.unlisted
+		reason := unlisted
 		if reason == nil {
-			reason = there.unread
+			reason = unread
 		}
 		found.fault(report, fmt.Errorf("list tables on disk: %w", reason), unknown...)
 	}

@@ -54,7 +54,8 @@ func TestHungOpensOfOthers(t *testing.T) {
 		release := h.fs.hang(h.T, func(o fileOp) bool {
 			return o.kind == "open" && strings.HasPrefix(o.path, dir+"/tables/")
 		})
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		// Before the first give their turns back.
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		defer cancel()
 		_, err := actors.Start(ctx, h.system, h.config)
 		if !errors.Is(err, context.DeadlineExceeded) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/gabiondb/gabion/messages"
@@ -20,6 +21,9 @@ const (
 	backoffBudget = 10
 	backoffWindow = 10 * time.Minute
 )
+
+// turnLimit is how long an open keeps others from theirs.
+const turnLimit = time.Second
 
 // keeper opens and closes a cell's store, on one goroutine. Between any two steps it is in the state that the
 // cell shows: open, reopening (retry runs), quarantined or closed.
@@ -175,20 +179,18 @@ func (k *keeper) open() error {
 	// A command may come before the timer that would have opened the store.
 	k.retry.Stop()
 	k.full = false
-	// Only a few tables open at once: each replays its WAL.
-	select {
-	case k.tree.opening <- struct{}{}:
-	case <-k.live.Done():
+	end, ok := k.takeTurn()
+	if !ok {
 		return stoppedFailure()
 	}
 	if err := k.openShort(); !errors.Is(err, errNotThere) {
-		<-k.tree.opening
+		end()
 		return err
 	}
 	// One for each store: what a store reports once it is closed is nobody's concern.
 	faults := make(chan error, 1)
 	s, err := k.tree.openStore(k.cell, !k.hasServed && !k.found.Load(), faults)
-	<-k.tree.opening
+	end()
 	if err == nil {
 		if err = k.migrate(s); err != nil {
 			err = errors.Join(err, s.Close())
@@ -204,6 +206,45 @@ func (k *keeper) open() error {
 		k.wait(err)
 	}
 	return err
+}
+
+// takeTurn waits until the table may open: only a few do at once, since each replays its WAL. What does not end soon gives
+// its turn back before it ends: its disk may hang, and the others' need not. false means that Gabion stops.
+func (k *keeper) takeTurn() (end func(), ok bool) {
+	select {
+	case k.tree.opening <- struct{}{}:
+	case <-k.live.Done():
+		return nil, false
+	}
+	give := sync.OnceFunc(func() { <-k.tree.opening })
+	yield := time.AfterFunc(turnLimit, give)
+	late := time.AfterFunc(k.tree.config.StallAfter, k.late)
+	k.lateness.Store(late)
+	return func() {
+		k.lateness.Store(nil)
+		late.Stop()
+		yield.Stop()
+		give()
+	}, true
+}
+
+// late says why the table is not open yet: whoever waits for it to settle need not wait for its disk.
+func (c *cell) late() {
+	if c.lateness.Load() == nil {
+		return // it has ended
+	}
+	reason := fmt.Sprintf("it is not open after %v: its disk may not answer", c.tree.config.StallAfter)
+	c.logger.Warn("table does not open: it serves as soon as its disk answers", "reason", reason)
+	c.change(messages.TableState_TABLE_STATE_OPENING, reason, "look at the disk of the table, and at the log of the system",
+		messages.TableState_TABLE_STATE_OPENING)
+	c.settle()
+}
+
+// heard notes that the disk answers an open, if only that it has no room.
+func (c *cell) heard() {
+	if late := c.lateness.Load(); late != nil {
+		late.Reset(c.tree.config.StallAfter)
+	}
 }
 
 // lasting tells whether an error of an open needs a person: another try meets the same.

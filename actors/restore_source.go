@@ -12,7 +12,7 @@ import (
 // planUndo finds what was put out of service last.
 func (r *restore) planUndo(ctx context.Context, s *source) error {
 	t, table := r.tree, r.request.GetTable()
-	kept, err := patient(&t.tables, listTimeout, func() ([]*messages.UndoRecord, error) { return t.directory.Undo(table) })
+	kept, err := patient(t.tables.of(table), listTimeout, func() ([]*messages.UndoRecord, error) { return t.directory.Undo(table) })
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (r *restore) planLive(ctx context.Context, s *source) error {
 		return messages.Failf(messages.Code_CODE_FAILED_PRECONDITION, "table serves: there is nothing to restore from its own files").Of(table).
 			Advise("name a backup, or leave the source out for the newest")
 	}
-	lineage, err := patient(&t.tables, listTimeout, func() (string, error) { return t.directory.Current(table) })
+	lineage, err := patient(t.tables.of(table), listTimeout, func() (string, error) { return t.directory.Current(table) })
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (r *restore) planLive(ctx context.Context, s *source) error {
 	if err != nil {
 		return messages.WithHint(fmt.Errorf("read the table's own files: %w", err), "restore a backup; gabion backups lists them")
 	}
-	bytes, err := patient(&t.tables, listTimeout, func() (uint64, error) { return t.directory.UndoBytes(table, lineage) })
+	bytes, err := patient(t.tables.of(table), listTimeout, func() (uint64, error) { return t.directory.UndoBytes(table, lineage) })
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,8 @@ type space struct {
 	reserve uint64
 	logger  *slog.Logger
 
-	asking sync.Mutex // held while the disk is asked: one that hangs is asked once
+	asking   sync.Mutex // held while the disk is asked: one that hangs is asked once
+	patience patience
 
 	mu    sync.Mutex
 	at    time.Time // of the last answer
@@ -33,7 +34,7 @@ type space struct {
 	failed  bool
 }
 
-// short tells whether the disk has less than the reserve free, and what it has. It may wait for the disk. Where the file
+// short tells whether the disk has less than the reserve free, and what it has. It may wait for the disk, for 5 s at most. Where the file
 // system cannot tell it is never short.
 func (s *space) short() (store.Room, bool) {
 	s.ask()
@@ -50,7 +51,15 @@ func (s *space) ask() {
 		return // what is known serves
 	}
 	defer s.asking.Unlock()
-	room, known, err := store.RoomAt(s.fs, s.path, s.reserve)
+	type answer struct {
+		room  store.Room
+		known bool
+	}
+	a, err := patient(&s.patience, listTimeout, func() (answer, error) {
+		room, known, err := store.RoomAt(s.fs, s.path, s.reserve)
+		return answer{room, known}, err
+	})
+	room, known := a.room, a.known
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil && !s.failed {

@@ -83,13 +83,15 @@ func (t *tree) logStart() {
 			t.config.Logger.Warn("table is named at_cut and not served: it counts if such a table is made or opened", "table", name)
 		}
 	}
-	onDisk, err := patient(&t.tables, listTimeout, t.directory.Tables)
+}
+
+// logUnconfigured warns of what is neither served nor backed up. It waits for the disk.
+func (t *tree) logUnconfigured() {
+	unconfigured, err := t.unconfigured()
 	if err != nil {
 		t.config.Logger.Warn("tables on disk cannot be listed", "error", err)
 	}
-	for _, name := range onDisk {
-		if t.members.find(name) == nil {
-			t.config.Logger.Warn("table on disk is not configured: it is neither served nor backed up", "table", name)
-		}
+	for _, name := range unconfigured {
+		t.config.Logger.Warn("table on disk is not configured: it is neither served nor backed up", "table", name)
 	}
 }

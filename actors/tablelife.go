@@ -35,7 +35,7 @@ func (t *tree) findOnDisk(ctx context.Context, table string) (*cell, error) {
 	if err := messages.CheckTableName(table); err != nil {
 		return nil, err
 	}
-	has, err := patient(&t.tables, listTimeout, func() (bool, error) { return t.directory.Has(table) })
+	has, err := patient(t.tables.of(table), listTimeout, func() (bool, error) { return t.directory.Has(table) })
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (t *tree) checkNew(table string, createEmpty bool) error {
 		return exists
 	}
 	type found struct{ has, dropped bool }
-	onDisk, err := patient(&t.tables, listTimeout, func() (found, error) {
+	onDisk, err := patient(t.tables.of(table), listTimeout, func() (found, error) {
 		has, err := t.directory.Has(table)
 		undo, errUndo := t.directory.Undo(table)
 		return found{has, len(undo) > 0}, errors.Join(err, errUndo)

@@ -48,10 +48,10 @@ type tree struct {
 	// opening bounds the opens that run at once.
 	opening chan struct{}
 	space   space
-	// listing is of the backup directory, asked for by health and ListBackups; tables is of DIR.
-	listing, tables patience
-	// sweeping is of the removal of undo.
-	sweeping patience
+	// listing is of the backup directory, asked for by health and ListBackups; naming and state are of DIR, tables of each
+	// table's own directory there, and sweeping of the removal of its undo.
+	listing, naming, state patience
+	tables, sweeping       patiences
 	// supervisor is the supervisor's PID, once it was spawned.
 	supervisor atomic.Pointer[actor.PID]
 	// proving holds a token while a backup is verified that somebody asked for.
@@ -91,6 +91,7 @@ func (t *tree) openOptions(c *cell, faults chan<- error, o store.OpenOptions) st
 	o.Accounting, o.KeepAccounting = t.config.accounting(c.name), t.config.Visit
 	o.Newest = func(lineage string) (uint64, error) { return t.newest(c, lineage) }
 	o.OnFreeze = func(cause error) { report(faults, fmt.Errorf("%w: %w", store.ErrFrozen, cause)) }
+	o.OnRefusal = c.heard
 	o.OnCorruption = func(err error) { t.met(c, err) }
 	return o
 }

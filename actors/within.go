@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +59,27 @@ func patient[T any](p *patience, limit time.Duration, f func() (T, error)) (valu
 		return o.value, o.err
 	}
 	return value, fmt.Errorf("no answer in %v: %w", limit, messages.ErrDeadline)
+}
+
+// patiences has a patience for each name: what hangs under one holds up no other. The zero value is ready.
+type patiences struct {
+	mu  sync.Mutex
+	all map[string]*patience
+}
+
+// of returns the patience of a name.
+func (p *patiences) of(name string) *patience {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all == nil {
+		p.all = make(map[string]*patience)
+	}
+	one := p.all[name]
+	if one == nil {
+		one = &patience{}
+		p.all[name] = one
+	}
+	return one
 }
 
 // watchedGrace is how long what was cancelled may take to notice before it is left behind.

@@ -253,7 +253,7 @@ func (d *Directory) Tables() ([]string, error) {
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
 		// One that cannot be told is listed: whoever opens it learns why.
-		serves, err := d.serves(name)
+		serves, err := d.Serves(name)
 		return err == nil && !serves
 	}), nil
 }

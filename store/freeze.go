@@ -39,6 +39,8 @@ type freezer struct {
 	patience *patience
 	// loans are the directory's. Nil lends nothing: a link that fails is an error.
 	loans *loans
+	// onRefusal, unless nil, is told that a write failed that is tried again.
+	onRefusal func()
 	// ended is closed by the freeze: nothing waits for the disk any more.
 	ended chan struct{}
 
@@ -106,6 +108,9 @@ func (z *freezer) judge(path string, err error) error {
 // bear is judge for a file that Pebble can do without. Pebble writes it anew at once, and for ever: the error is
 // held back a while, longer each time, and not returned when the store freezes meanwhile.
 func (z *freezer) bear(err error) error {
+	if z.onRefusal != nil {
+		z.onRefusal()
+	}
 	pause, over := z.patience.failed()
 	if over {
 		z.freeze(fmt.Errorf("no file could be written for %v: %w", z.patience.limit, err))

@@ -37,6 +37,9 @@ type OpenOptions struct {
 	Context context.Context
 	// OnFreeze is told what froze the store, once, on a goroutine of its own; also while it is being opened.
 	OnFreeze func(cause error)
+	// OnRefusal is told, while the store is being opened and later, that the disk has refused a write that is tried again: it
+	// answers. It must not block.
+	OnRefusal func()
 	// OnCorruption is told of damaged blocks that a read met. It is called with Pebble's locks held:
 	// it must not block, nor use the store.
 	OnCorruption func(err error)
@@ -169,6 +172,7 @@ func (p *opening) run() (*Store, error) {
 	}
 	frozen := newFreezer(fs, p.path, p.dir.freezeAfter, p.options.OnFreeze)
 	frozen.loans = &p.dir.loans
+	frozen.onRefusal = p.options.OnRefusal
 	release := p.heed(frozen)
 	db, record, err := p.openDB(frozen, false, frozen)
 	release()

@@ -326,8 +326,8 @@ func (d *Directory) settleUndo(table, lineage string) error {
 	return SyncDir(d.fs, d.tablePath(table))
 }
 
-// serves tells whether a table has more on disk than undo.
-func (d *Directory) serves(table string) (bool, error) {
+// Serves tells whether a table has more on disk than undo.
+func (d *Directory) Serves(table string) (bool, error) {
 	if has, err := d.Has(table); err != nil || has {
 		return has, err
 	}
