@@ -270,3 +270,20 @@ func TestFind(t *testing.T) {
 	_, err = d.Find("../etc", "1")
 	wantIs(t, err, messages.ErrInvalid)
 }
+
+// A backup that a verify found red says nothing of the table: the table needs a cut.
+func TestRedBackupIsNotCarriedForward(t *testing.T) {
+	disk, d, live, ids := pairOnDisk(t)
+	newest, content := ids[len(ids)-1], live.cut().Content
+	if row, err := d.CarryForward(table, content); err != nil || row.GetBackupId() != newest {
+		t.Fatalf("carried %v, %v", row, err)
+	}
+	damageInPlace(t, disk, newest)
+	verify(t, d, newest, "verify")
+	if got := verdictOf(t, d, newest); got != red {
+		t.Fatalf("the backup is %s", got)
+	}
+	if row, err := d.CarryForward(table, content); row != nil || err != nil {
+		t.Errorf("carried %v forward, %v", row, err)
+	}
+}

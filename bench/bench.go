@@ -60,7 +60,8 @@ const (
 	digits      = 2
 )
 
-// Run carries out the load until lasts has passed, or ctx has ended, which is its error.
+// Run carries out the load until lasts has passed, or ctx has ended, which is its error. Without a Rate each caller carries out
+// at least one operation, however busy the machine is.
 func Run(ctx context.Context, l Load, keys *Keys, lasts time.Duration) (Sample, error) {
 	callers := max(1, l.Callers)
 	runtime.GC() // the last run's garbage
@@ -118,14 +119,14 @@ func Run(ctx context.Context, l Load, keys *Keys, lasts time.Duration) (Sample, 
 
 // call is one caller.
 func call(ctx context.Context, l Load, keys *Keys, arrivals <-chan time.Time, end time.Time, h *hdrhistogram.Histogram) (ops int64, err error) {
-	for ctx.Err() == nil {
+	for first := true; ctx.Err() == nil; first = false {
 		at := time.Now()
 		if arrivals != nil {
 			var open bool
 			if at, open = <-arrivals; !open {
 				return ops, nil
 			}
-		} else if at.After(end) {
+		} else if !first && at.After(end) {
 			return ops, nil
 		}
 		n, err := l.Op(ctx, keys)

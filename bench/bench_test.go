@@ -80,6 +80,17 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestRunOfNoTime: a machine so busy that no caller begins in time still measures each of them.
+func TestRunOfNoTime(t *testing.T) {
+	m, keys := &memory{}, NewKeys(10, 10, 1)
+	if err := m.Load(t.Context(), keys); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Run(t.Context(), Load{Callers: 3, Op: Gets(m)}, keys, -time.Second); err != nil || s.Ops != 3 || m.gets != 3 {
+		t.Errorf("%+v, %v; the store had %d gets, want 3", s, err, m.gets)
+	}
+}
+
 // TestArrivals: operations come at their rate, whatever those before them take, and wait from their arrival on.
 func TestArrivals(t *testing.T) {
 	const rate, takes, lasts = 2000, 5 * time.Millisecond, 50 * time.Millisecond

@@ -367,3 +367,34 @@ func TestRestoreSurvivesFaults(t *testing.T) {
 		}
 	}
 }
+
+// The parent of a lineage is what it branched off from, and not what that one did: lost ranges and retention go by it.
+func TestParentOfARestoredLineageThatIsRestored(t *testing.T) {
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll("/parent", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w := newRewind(t, fs, "/parent")
+	d := w.open(t, fs, w.path)
+	defer closeAll(t, d)
+	parent := w.label.GetPosition()
+	for range 3 {
+		lineage, err := w.restore(d, undoneAt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := openTable(t, d)
+		record := s.Record()
+		if record.GetPosition().GetLineage() != lineage || !proto.Equal(record.GetParent(), parent) {
+			t.Errorf("lineage %s has the parent %v, want %v", lineage, record.GetParent(), parent)
+		}
+		// The next one is restored from a cut of this one.
+		mustPut(t, s, "more", lineage)
+		w.cut = fs.PathJoin("/parent", "cut-"+lineage)
+		if w.label, err = s.Cut(w.cut); err != nil {
+			t.Fatal(err)
+		}
+		parent = w.label.GetPosition()
+		closeAll(t, s)
+	}
+}
