@@ -104,11 +104,11 @@ func (t textTeller) done(dir string) error {
 	}
 	var commands strings.Builder
 	for _, command := range []string{
-		"scan " + channelHistory + " --reverse --limit 5",
-		"get " + agentcomConfig + " " + inputKey,
-		"backups",
+		"serve --http 127.0.0.1:7070",
+		"health",
+		"restore " + channelHistory,
 	} {
 		fmt.Fprintf(&commands, "  %s %s --dir %s\n", program, command, dir)
 	}
-	return t.say("\nThe directory stays. Look into it with\n%s", commands.String())
+	return t.say("\nThe directory stays. Serve it, with a dashboard at http://127.0.0.1:7070/; ask how it is; restore a table:\n%s", commands.String())
 }
