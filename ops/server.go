@@ -29,10 +29,13 @@ func Start(ctx context.Context, config *Config, logger *slog.Logger) (*Server, e
 	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
 	s := &Server{logger: logger}
 	// Before anything is made: a fault there leaves no directory behind.
-	var web *openedWeb
+	logger.Info("starting", "dir", config.Gabion.Dir)
 	if config.Web.Address != "" {
-		var err error
-		if web, err = config.Web.open(ctx, logger); err != nil {
+		opened, err := config.Web.open(ctx, logger)
+		if err == nil {
+			s.web, err = opened.answer(config.Gabion.Dir)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -48,12 +51,14 @@ func Start(ctx context.Context, config *Config, logger *slog.Logger) (*Server, e
 	})
 	if err != nil {
 		s.system.Shutdown()
-		if web != nil {
-			err = errors.Join(err, web.close())
+		if s.web != nil {
+			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), endGrace)
+			defer cancel()
+			_ = s.web.Close(closing) // what it would have answered is the error
 		}
 		return nil, err
 	}
-	if err := s.listen(ctx, config, web); err != nil {
+	if err := s.listen(ctx, config); err != nil {
 		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(config.StopTimeout, 30*time.Second))
 		defer cancel()
 		return nil, errors.Join(err, s.Stop(stopping))
@@ -62,9 +67,9 @@ func Start(ctx context.Context, config *Config, logger *slog.Logger) (*Server, e
 }
 
 // listen opens the faces that the configuration asks for.
-func (s *Server) listen(ctx context.Context, config *Config, web *openedWeb) (err error) {
-	if web != nil {
-		if s.web, err = web.serve(s.gabion); err != nil {
+func (s *Server) listen(ctx context.Context, config *Config) (err error) {
+	if s.web != nil {
+		if err = s.web.ready(s.gabion); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gabiondb/gabion/actors"
@@ -120,7 +121,9 @@ func readToken(path string) (string, error) {
 
 // Web answers HTTP for a Gabion of this process.
 type Web struct {
-	handler *Handler
+	handler *Handler // nil until ready
+	answers atomic.Pointer[http.Handler]
+	options HandlerOptions
 	address string
 	*endpoint
 }
@@ -158,13 +161,30 @@ func (c WebConfig) open(ctx context.Context, logger *slog.Logger) (*openedWeb, e
 // close gives the address free, where nothing was served.
 func (w *openedWeb) close() error { return w.listener.Close() }
 
-// serve answers for g.
+// serve answers for g from the first request on.
 func (w *openedWeb) serve(g *actors.Gabion) (*Web, error) {
-	handler, err := NewHandler(g, w.options)
+	web, err := w.answer(g.Dir())
+	if err != nil {
+		return nil, err
+	}
+	if err := web.ready(g); err != nil {
+		return nil, errors.Join(err, web.endpoint.server.Close())
+	}
+	return web, nil
+}
+
+// answer answers that the directory is being opened, until ready.
+func (w *openedWeb) answer(dir string) (*Web, error) {
+	guard, err := newGuard(w.options)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("listen on http: %w", err), w.close())
 	}
-	server := &http.Server{Handler: handler, Protocols: new(http.Protocols)}
+	web := &Web{options: w.options}
+	var first http.Handler = &starting{guard: guard, dir: dir, since: time.Now()}
+	web.answers.Store(&first)
+	server := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		(*web.answers.Load()).ServeHTTP(rw, r)
+	}), Protocols: new(http.Protocols)}
 	server.Protocols.SetHTTP1(true)
 	guests := newGuests(w.listener, w.options.bounds.connections(), nobody)
 	guests.watch(server)
@@ -177,10 +197,22 @@ func (w *openedWeb) serve(g *actors.Gabion) (*Web, error) {
 		server.TLSConfig = &tls.Config{GetCertificate: w.certificate.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 		listener = tls.NewListener(listener, server.TLSConfig)
 	}
-	web := &Web{handler: handler, address: listener.Addr().String()}
+	web.address = listener.Addr().String()
 	web.endpoint = serve("http", listener, server, w.options.bounds, w.options.Logger)
 	w.options.Logger.Info("listening", "http", scheme+"://"+web.address+"/")
 	return web, nil
+}
+
+// ready answers for g from now on.
+func (w *Web) ready(g *actors.Gabion) error {
+	handler, err := NewHandler(g, w.options)
+	if err != nil {
+		return fmt.Errorf("listen on http: %w", err)
+	}
+	w.handler = handler
+	var answers http.Handler = handler
+	w.answers.Store(&answers)
+	return nil
 }
 
 // Address is HOST:PORT, with the port that was taken where none was given.
@@ -189,7 +221,9 @@ func (w *Web) Address() string { return w.address }
 // Close refuses new requests, ends streams, has what waits for runs answered UNAVAILABLE, and waits for the other answers. When
 // ctx ends first, it cuts their connections and returns an error.
 func (w *Web) Close(ctx context.Context) error {
-	w.handler.Close()
+	if w.handler != nil {
+		w.handler.Close()
+	}
 	return w.endpoint.close(ctx)
 }
 
