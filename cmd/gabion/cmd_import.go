@@ -46,6 +46,7 @@ new value.
 A file of JSON Lines is one that export wrote, {"key":"...","value":"..."} on each line; with --key FIELD any
 object may stand on a line: FIELD is the key, and the line is the value. A file in Debian's control format
 (--format deb822) has paragraphs: their field Package, or --key FIELD, is the key, and the paragraph is the value.
+The text is UTF-8, with or without a byte order mark; a record names each of its fields once.
 
 Rows are written in batches, each of which is durable before the next is begun. The import stops at the first record
 that is no row, and tells its line; --skip-bad leaves it out and counts it. An import that was stopped says at which
@@ -165,8 +166,11 @@ func (i *importing) run(ctx context.Context, source records) error {
 			i.skipped++
 			continue
 		case err != nil:
-			return i.stopped(ctx, messages.WithHint(fmt.Errorf("import: %w", err),
-				"correct the record, or leave out what is no row with --skip-bad"))
+			err = fmt.Errorf("import: %w", err)
+			if bad != nil {
+				err = messages.WithHint(err, "correct the record, or leave out what is no row with --skip-bad")
+			}
+			return i.stopped(ctx, err)
 		case r.line < i.flags.fromLine && i.flags.fromLine < r.next-1:
 			return usagef(fmt.Sprintf("begin at line %d or %d", r.line, r.next), "line %d is in the middle of the record at line %d",
 				i.flags.fromLine, r.line)

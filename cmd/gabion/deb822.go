@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -26,13 +26,10 @@ type paragraph struct {
 
 // paragraphs reads the paragraphs of a control file, one after another.
 type paragraphs struct {
-	r    *bufio.Reader
-	line int
-	// cut is set when the last line was too long and has not been read to its end.
-	cut bool
+	lines *textLines
 }
 
-func newParagraphs(r io.Reader) *paragraphs { return &paragraphs{r: bufio.NewReaderSize(r, 64<<10)} }
+func newParagraphs(r io.Reader) *paragraphs { return &paragraphs{newTextLines(r)} }
 
 // next returns the next paragraph, or io.EOF after the last. Other errors name the line; those of the text are a
 // *badRecord, after which skip goes to the next paragraph.
@@ -40,13 +37,16 @@ func (p *paragraphs) next() (*paragraph, error) {
 	var b builder
 	begin := 0
 	for {
-		line, err := p.readLine(maxParagraph - b.text.Len())
+		text, err := p.lines.next(maxParagraph - b.text.Len())
+		line := string(text)
 		blank := strings.TrimRight(line, " \t") == ""
 		switch {
-		case errors.Is(err, errLongParagraph):
-			return nil, &badRecord{p.line, err}
+		case errors.Is(err, errLongLine):
+			return nil, &badRecord{p.lines.line, errLongParagraph}
+		case errors.Is(err, errNotUTF8):
+			return nil, &badRecord{p.lines.line, err}
 		case err != nil && !errors.Is(err, io.EOF):
-			return nil, fmt.Errorf("line %d: %w", p.line, err)
+			return nil, err
 		case blank && begin > 0:
 			return b.paragraph(begin), nil
 		case err != nil:
@@ -54,10 +54,10 @@ func (p *paragraphs) next() (*paragraph, error) {
 		case blank, strings.HasPrefix(line, "#"):
 			continue
 		case begin == 0:
-			begin = p.line
+			begin = p.lines.line
 		}
 		if err := b.add(line); err != nil {
-			return nil, &badRecord{p.line, err}
+			return nil, &badRecord{p.lines.line, err}
 		}
 	}
 }
@@ -65,13 +65,13 @@ func (p *paragraphs) next() (*paragraph, error) {
 // skip reads to the end of a paragraph that is no good.
 func (p *paragraphs) skip() error {
 	for {
-		line, err := p.readLine(maxParagraph)
+		line, err := p.lines.next(maxParagraph)
 		switch {
-		case errors.Is(err, errLongParagraph):
-		case errors.Is(err, io.EOF), err == nil && strings.TrimRight(line, " \t") == "":
+		case errors.Is(err, errLongLine), errors.Is(err, errNotUTF8):
+		case errors.Is(err, io.EOF), err == nil && len(bytes.TrimRight(line, " \t")) == 0:
 			return nil
 		case err != nil:
-			return fmt.Errorf("line %d: %w", p.line, err)
+			return err
 		}
 	}
 }
@@ -126,34 +126,4 @@ func (b *builder) endField() {
 func (b *builder) paragraph(line int) *paragraph {
 	b.endField()
 	return &paragraph{line: line, text: b.text.String(), fields: b.fields}
-}
-
-// readLine reads one line of at most limit bytes, without its end. It returns io.EOF only when nothing is left.
-func (p *paragraphs) readLine(limit int) (string, error) {
-	for p.cut { // what is left of a line that was too long is no line
-		_, err := p.r.ReadSlice('\n')
-		if p.cut = errors.Is(err, bufio.ErrBufferFull); err != nil && !p.cut {
-			return "", err
-		}
-	}
-	p.line++
-	var line strings.Builder
-	for {
-		part, err := p.r.ReadSlice('\n')
-		if line.Len()+len(part) > limit {
-			p.cut = errors.Is(err, bufio.ErrBufferFull)
-			return "", errLongParagraph
-		}
-		line.Write(part)
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-		case err == nil, errors.Is(err, io.EOF) && line.Len() > 0:
-			return strings.TrimRight(line.String(), "\r\n"), nil
-		default:
-			if errors.Is(err, io.EOF) {
-				p.line-- // there was none
-			}
-			return "", err
-		}
-	}
 }

@@ -60,8 +60,8 @@ func TestParagraphs(t *testing.T) {
 			{1, "Package: a\nVersion: 1\n", fields{"package": "a", "version": "1"}},
 			{4, "Package: b\n", fields{"package": "b"}},
 		}},
-		"names in any case, values in any encoding": {"PACKAGE:\xff\xfe \n", []paragraph{
-			{1, "PACKAGE:\xff\xfe \n", fields{"package": "\xff\xfe"}},
+		"names in any case, values in any script": {"PACKAGE:\u00e9\u4e16 \n", []paragraph{
+			{1, "PACKAGE:\u00e9\u4e16 \n", fields{"package": "\u00e9\u4e16"}},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -44,70 +43,51 @@ const maxLine = 6*messages.MaxValue + 64<<10
 
 // jsonLines reads JSON Lines.
 type jsonLines struct {
-	r    *bufio.Reader
-	line int
+	text *textLines
 	// field is the one that holds the key, and the value is the whole line; empty for the lines of export.
 	field string
 }
 
 func newJSONLines(r io.Reader, field string) *jsonLines {
-	return &jsonLines{r: bufio.NewReaderSize(r, 64<<10), field: field}
+	return &jsonLines{text: newTextLines(r), field: field}
 }
 
-func (j *jsonLines) lines() int { return j.line }
+func (j *jsonLines) lines() int { return j.text.line }
 
 func (j *jsonLines) next() (record, error) {
 	for {
-		text, err := j.readLine()
-		if err != nil {
+		text, err := j.text.next(maxLine)
+		line := j.text.line
+		switch {
+		case errors.Is(err, errLongLine):
+			return record{}, &badRecord{line, fmt.Errorf("line is longer than %d B", maxLine)}
+		case errors.Is(err, errNotUTF8):
+			return record{}, &badRecord{line, err}
+		case err != nil:
 			return record{}, err
-		}
-		if strings.TrimSpace(string(text)) == "" {
+		case len(bytes.TrimSpace(text)) == 0:
 			continue
 		}
-		r := record{line: j.line, next: j.line + 1}
+		r := record{line: line, next: line + 1}
 		if r.key, r.value, err = j.parse(text); err == nil {
 			err = checkRow(r.key, r.value)
 		}
 		if err != nil {
-			return record{}, &badRecord{j.line, err}
+			return record{}, &badRecord{line, err}
 		}
 		return r, nil
 	}
 }
 
-// readLine returns the next line without its end. One that is too long is read to its end, and is a bad record.
-func (j *jsonLines) readLine() ([]byte, error) {
-	j.line++
-	var line []byte
-	tooLong := false
-	for {
-		part, err := j.r.ReadSlice('\n')
-		if tooLong = tooLong || len(line)+len(part) > maxLine; !tooLong {
-			line = append(line, part...)
-		}
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-		case errors.Is(err, io.EOF) && len(line) == 0 && !tooLong:
-			j.line-- // there was none
-			return nil, io.EOF
-		case err != nil && !errors.Is(err, io.EOF):
-			return nil, fmt.Errorf("line %d: %w", j.line, err)
-		case tooLong:
-			return nil, &badRecord{j.line, fmt.Errorf("line is longer than %d B", maxLine)}
-		default:
-			return []byte(strings.TrimRight(string(line), "\r\n")), nil
-		}
-	}
-}
-
 func (j *jsonLines) parse(text []byte) (key, value []byte, err error) {
-	// The parser would put U+FFFD in the place of what is no UTF-8.
-	if !utf8.Valid(text) {
-		return nil, nil, errors.New("not valid UTF-8; other bytes are given in base64, as key_base64 or value_base64")
+	if err := checkNames(text); err != nil {
+		return nil, nil, err
 	}
 	if j.field != "" {
 		return j.parseField(text)
+	}
+	if err := checkEntryNames(text); err != nil {
+		return nil, nil, fmt.Errorf("parse JSON: %w; with --key FIELD a line may be any object", err)
 	}
 	var e entry
 	decoder := json.NewDecoder(strings.NewReader(string(text)))
@@ -203,7 +183,7 @@ type controlFile struct {
 	field string // lower case
 }
 
-func (c *controlFile) lines() int { return c.p.line }
+func (c *controlFile) lines() int { return c.p.lines.line }
 
 func (c *controlFile) next() (record, error) {
 	p, err := c.p.next()
@@ -219,7 +199,7 @@ func (c *controlFile) next() (record, error) {
 	if !ok {
 		return record{}, &badRecord{p.line, fmt.Errorf("paragraph has no field %q", c.field)}
 	}
-	r := record{line: p.line, next: c.p.line + 1, key: []byte(key), value: []byte(p.text)}
+	r := record{line: p.line, next: c.p.lines.line + 1, key: []byte(key), value: []byte(p.text)}
 	if err := checkRow(r.key, r.value); err != nil {
 		return record{}, &badRecord{p.line, err}
 	}
