@@ -110,7 +110,8 @@ func TestPrecedence(t *testing.T) {
 // A new field of actors.Config is a setting, or stands here.
 func TestEveryFieldIsASetting(t *testing.T) {
 	inCodeOnly := []string{
-		"ReadOnly", // a server that only reads would still write its socket
+		"ReadOnly",   // a server that only reads would still write its socket
+		"ServeFound", // gabion serve serves what lies in the directory, always
 		"FS", "Logger", "Spawn", "Middleware", "Schemas", "Visit", "TracerProvider",
 	}
 	c := &Config{}
@@ -259,7 +260,7 @@ func TestBoundsStart(t *testing.T) {
 	}
 }
 
-// The defaults are those of actors.Config: a server without limits is a Gabion with a zero Config.
+// The defaults are those of actors.Config: a server without limits is a Gabion with a zero Config, that serves what it finds.
 func TestEmptyFile(t *testing.T) {
 	for _, text := range []string{"", "# nothing\n", "---\n"} {
 		c, err := load(t, text, nil, nil)
@@ -267,7 +268,8 @@ func TestEmptyFile(t *testing.T) {
 			t.Fatalf("%q: %v", text, err)
 		}
 		want := actors.Config{
-			Name: "gabion", Interval: 24 * time.Hour, Keep: 3, MaxPendingOps: 65_536, MaxPendingBytes: 64 << 20, Readers: 16,
+			ServeFound: true,
+			Name:       "gabion", Interval: 24 * time.Hour, Keep: 3, MaxPendingOps: 65_536, MaxPendingBytes: 64 << 20, Readers: 16,
 			ConcurrentBackups: 4, CutTimeout: 30 * time.Second, CopyTimeout: 30 * time.Second, CacheBytes: 64 << 20,
 			MemTableBytes: 4 << 20, UndoLife: 7 * 24 * time.Hour, DrillEvery: 7 * 24 * time.Hour, DrillBytes: 32 << 20, FreezeAfter: 30 * time.Second, StallAfter: 10 * time.Second,
 		}
