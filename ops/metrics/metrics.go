@@ -4,7 +4,6 @@ package metrics
 import (
 	"context"
 	"net/http"
-	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,13 +28,10 @@ type Metrics struct {
 // New makes the metrics of g, whose program has the version. Close it.
 func New(g *actors.Gabion, version string, latest Latest) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
-	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "gabion_build_info", Help: "1, with the version of Gabion and of Go.",
-		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()}})
-	build.Set(1)
-	runs := newRuns()
-	m.registry.MustRegister(build, &tables{gabion: g, latest: latest, runs: runs}, runs, // names that are registered twice are a fault of this package
+	c := NewCollector(g, version, latest)
+	m.registry.MustRegister(c, // names that are registered twice are a fault of this package
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.leave = g.Subscribe(runs.handle)
+	m.leave = c.Close
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 8, EnableOpenMetrics: true})
 	return m
 }
