@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gabiondb/gabion/backup"
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
 )
@@ -89,6 +91,10 @@ type Config struct {
 	// least. Zero means 7 days.
 	UndoLife time.Duration
 
+	// DirMode is the mode of the directories that are made; files get the same without the bits to execute. It lets a group, or
+	// everybody, read or write what only the owner could: 0750 gives files 0640. The owner's bits must be set. Zero means
+	// 0700. With FS it is FS that gives modes, and Windows knows none.
+	DirMode fs.FileMode
 	// FS is the file system of both directories. Nil means the operating system's.
 	FS vfs.FS
 	// Logger receives structured logs. Nil means no logs.
@@ -160,7 +166,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.FS == nil {
-		c.FS = store.RealFS()
+		c.FS = disk.OS(c.DirMode)
 	}
 	if c.BackupDir == "" && c.Dir != "" {
 		c.BackupDir = c.FS.PathJoin(c.Dir, store.BackupsDir)
@@ -185,6 +191,9 @@ func (c Config) validate(system *actor.ActorSystem) error {
 	var faults []error
 	fault := func(hint, format string, args ...any) {
 		faults = append(faults, messages.WithHint(fmt.Errorf(format+": %w", append(args, messages.ErrInvalid)...), hint))
+	}
+	if m := c.DirMode; m != 0 && (m&^fs.ModePerm != 0 || m&disk.DefaultDirMode != disk.DefaultDirMode) {
+		fault("leave dir mode zero for 0700, or let a group read with 0750", "dir mode is %04o, it must be 0700 and more of 0777", uint32(m))
 	}
 	if system == nil {
 		fault("pass actor.NewActorSystem()", "actor system is nil")

@@ -97,7 +97,13 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 			return nil, err
 		}
 	}
-	_, err = within(newestTimeout, func() (*backup.Directory, error) { return t.backups.get() })
+	_, err = within(newestTimeout, func() (*backup.Directory, error) {
+		backups, err := t.backups.get()
+		if err == nil && !config.ReadOnly {
+			t.warnExposed(backups.Path())
+		}
+		return backups, err
+	})
 	if err != nil && (made || config.Visit && errors.Is(t.backups.cause(), store.ErrHeld)) {
 		// Nothing is served yet that could be kept from being served; or whoever holds the backups is soon gone.
 		return nil, hinted(cmp.Or(t.backups.cause(), err))

@@ -35,7 +35,7 @@ var samples = map[string]string{
 	"keep_monthly": "12", "keep_within": "72h", "stop_timeout": "1h30m", "disable_socket": "true", "log.format": "json",
 	"log.level": "debug", "limits.max_pending_ops": "10", "limits.max_pending_bytes": "3GiB", "limits.readers": "2",
 	"limits.concurrent_backups": "9", "limits.cut_timeout": "2m", "limits.copy_timeout": "1.5s",
-	"undo_life": "1h", "limits.freeze_after": "1m", "limits.stall_after": "1m", "limits.min_free_bytes": "5MiB",
+	"dir_mode": "0750", "undo_life": "1h", "limits.freeze_after": "1m", "limits.stall_after": "1m", "limits.min_free_bytes": "5MiB",
 	"disable_drill": "true", "drill_every": "1h", "self_heal": "true", "limits.drill_bytes": "2MiB",
 	"http": "127.0.0.1:7070", "http_admin_token_file": "a", "http_read_token_file": "r", "http_cert_file": "c", "http_key_file": "k",
 	"http_plain": "true", "http_read_only": "true", "ready_backup_age": "50h", "ready_proof_age": "340h",

@@ -25,6 +25,8 @@ const (
 	Number Kind = "NUMBER"
 	// Duration is a number with its unit: 90s, 30m, 1h30m.
 	Duration Kind = "DURATION"
+	// Mode is the mode of a directory, in octal: 0750.
+	Mode Kind = "MODE"
 	// Size is a number of bytes, alone or with KiB, MiB or GiB.
 	Size Kind = "SIZE"
 )
@@ -41,8 +43,8 @@ type Setting struct {
 	// Min and Max bound a Number, a Duration in nanoseconds and a Size in bytes. A Max of zero is none.
 	Min, Max int64
 
-	// field points to where the value goes: a *string, *[]string, *bool, *int, *int64, *uint64 or
-	// *time.Duration.
+	// field points to where the value goes: a *string, *[]string, *bool, *int, *int64, *uint64,
+	// *time.Duration or *fs.FileMode.
 	field func(*Config) any
 	// check returns what is wrong with one text, nil where anything goes.
 	check func(text string) error
@@ -65,6 +67,8 @@ func Settings() []Setting {
 			field: func(c *Config) any { return &c.Gabion.Dir }},
 		{Key: "backup_dir", Kind: Path, Usage: "backups lie in `DIR` (default backups in --dir)",
 			field: func(c *Config) any { return &c.Gabion.BackupDir }},
+		{Key: "dir_mode", Kind: Mode, Default: "0700", Usage: "make directories with `MODE`, and files with the same but for execution",
+			field: func(c *Config) any { return &c.Gabion.DirMode }},
 		{Key: "tables", Kind: Names, Usage: "serve the tables `A,B,...` beside those in --dir; a new one is made empty",
 			field: func(c *Config) any { return &c.Gabion.Tables }, check: messages.CheckTableName},
 		{Key: "at_cut", Kind: Names, Usage: "count the rows of the tables `A,B,...` at each backup alone",

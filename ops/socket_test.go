@@ -35,7 +35,7 @@ func TestStaleSocketIsReplaced(t *testing.T) {
 	if err := stale.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(filepath.Join(h.dir, "gabion.sock.aside", "x"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(h.dir, "gabion.sock.aside", "s"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Dial(t.Context(), h.dir); !errors.Is(err, ErrNoServer) {

@@ -80,7 +80,7 @@ func bind(dir string) (listener *net.UnixListener, info os.FileInfo, err error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(aside)) }()
+	defer func() { err = errors.Join(err, removeAside(aside)) }()
 	made := filepath.Join(aside, "s")
 	err = shortly(made, func(short string) error {
 		listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
@@ -102,11 +102,31 @@ func bind(dir string) (listener *net.UnixListener, info os.FileInfo, err error) 
 	return listener, info, nil
 }
 
+// removeAside removes the directory aside, with the socket in it and nothing else.
+func removeAside(aside string) error {
+	info, err := os.Lstat(aside)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is no directory", aside)
+	}
+	if err == nil {
+		if err = os.Remove(filepath.Join(aside, "s")); err == nil || errors.Is(err, os.ErrNotExist) {
+			err = os.Remove(aside)
+		}
+	}
+	if err != nil {
+		return messages.WithHint(fmt.Errorf("remove old socket: %w", err), "move away what stands there, which is none of Gabion's")
+	}
+	return nil
+}
+
 // makeAside makes the directory aside of dir anew.
 func makeAside(dir string) (string, error) {
 	aside := filepath.Join(dir, asideDir)
-	if err := os.RemoveAll(aside); err != nil {
-		return "", fmt.Errorf("remove old socket: %w", err)
+	if err := removeAside(aside); err != nil {
+		return "", err
 	}
 	if err := os.Mkdir(aside, 0o700); err != nil {
 		err = fmt.Errorf("make socket: %w", err)

@@ -1,13 +1,16 @@
 package ops
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 )
 
@@ -33,6 +36,8 @@ func (s Setting) set(c *Config, texts []string) error {
 		value, err = parseDuration(s.Key, text)
 	case Size:
 		value, err = ParseSize(s.Key, text)
+	case Mode:
+		value, err = parseMode(s.Key, text)
 	default:
 		*s.field(c).(*string) = text
 		return nil
@@ -52,6 +57,8 @@ func (s Setting) set(c *Config, texts []string) error {
 		*field = uint64(value)
 	case *time.Duration:
 		*field = time.Duration(value)
+	case *fs.FileMode:
+		*field = fs.FileMode(value)
 	}
 	return nil
 }
@@ -99,6 +106,8 @@ func (s Setting) show(c *Config) string {
 		return s.format(int64(*field))
 	case *time.Duration:
 		return s.format(int64(*field))
+	case *fs.FileMode:
+		return fmt.Sprintf("%04o", uint32(cmp.Or(*field, disk.DefaultDirMode)))
 	}
 	return ""
 }
@@ -119,6 +128,15 @@ func parseNumber(key, text string) (int64, error) {
 		return 0, messages.WithHint(fmt.Errorf("%s is %q", key, text), "write a whole number, as in 16")
 	}
 	return n, nil
+}
+
+// parseMode parses a mode in octal, which must let the owner do everything.
+func parseMode(key, text string) (int64, error) {
+	mode, err := strconv.ParseUint(strings.TrimPrefix(text, "0o"), 8, 32)
+	if err != nil || mode&^0o777 != 0 || mode&0o700 != 0o700 {
+		return 0, messages.WithHint(fmt.Errorf("%s is %q", key, text), "write 0700, or 0750 to let the group read, in octal")
+	}
+	return int64(mode), nil
 }
 
 func parseDuration(key, text string) (int64, error) {

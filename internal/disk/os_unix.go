@@ -268,3 +268,9 @@ func openNamed(path string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// isOwn tells whether a file belongs to the user of this process.
+func isOwn(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
+}

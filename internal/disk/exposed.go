@@ -1,0 +1,44 @@
+package disk
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Exposed returns those of paths that belong to the user of this process and that more users may look into than mode lets.
+// What is missing or cannot be looked at, and a file system without modes, exposes nothing.
+func Exposed(fs vfs.FS, mode fs.FileMode, paths ...string) (exposed []string) {
+	l := linker(fs)
+	if l == nil {
+		return nil
+	}
+	for _, path := range paths {
+		if info, err := l.Lstat(path); err == nil && isOwn(info) && info.Mode().Perm()&^mode.Perm() != 0 {
+			exposed = append(exposed, path)
+		}
+	}
+	return exposed
+}
+
+// ChmodCommand is what a person types to give what lies in the directories the modes that Gabion would give them.
+func ChmodCommand(mode fs.FileMode, paths ...string) string {
+	quoted := make([]string, len(paths))
+	for i, path := range paths {
+		quoted[i] = "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return fmt.Sprintf("chmod -R u=rwX,g=%s,o=%s %s", symbols(mode>>3), symbols(mode), strings.Join(quoted, " "))
+}
+
+// symbols writes the last three bits of a mode as chmod reads them.
+func symbols(mode fs.FileMode) string {
+	text := ""
+	for i, symbol := range []string{"X", "w", "r"} {
+		if mode&(1<<i) != 0 {
+			text = symbol + text
+		}
+	}
+	return text
+}
