@@ -97,8 +97,9 @@ func (m *model) cut(t *rapid.T) {
 	}
 	checkRecord(t, label, got)
 	if rapid.Bool().Draw(t, "estimate") {
-		m.s.Estimate(found)
-		m.scanned = &found
+		if m.s.Estimate(found) {
+			m.scanned = &found
+		}
 	}
 }
 
