@@ -89,6 +89,7 @@ func (s *Store) Recount() error {
 // It does nothing to a table that is exact.
 func (s *Store) Estimate(found Sums) bool {
 	if sumsOf(s.Record()) == found {
+		s.accounting.scanned.Store(nil) // what an older scan found is no longer true
 		return false
 	}
 	s.accounting.scanned.Store(&found)

@@ -97,6 +97,7 @@ func (m *model) cut(t *rapid.T) {
 	}
 	checkRecord(t, label, got)
 	if rapid.Bool().Draw(t, "estimate") {
+		m.scanned = nil
 		if m.s.Estimate(found) {
 			m.scanned = &found
 		}
