@@ -19,6 +19,7 @@ func TestFlagsOfNoSense(t *testing.T) {
 		"float64": {"x", "1e999"}, "stringSlice": {"\"", "a\"b"}, "string": nil, "count": nil,
 		// These are ours: LoadConfig judges them.
 		"TEXT": nil, "PATH": nil, "NAMES": {"A", "a,a"}, "NUMBER": {"x", "1.5", "-1", "99999999999999999999"}, "DURATION": {"5", "x", "-1s"}, "SIZE": {"x", "1XB", "-1"},
+		"MODE": {"x", "0077", "99999"},
 	}
 	texts := map[string][]string{"rate": {"x", "-1", "1"}, "since": {"x", "-1h"}, "at": {"x"}, "format": {"x", ""}, "log-format": {"x"}, "log-level": {"x"},
 		"cron": {"x", "99 * * * *"}, "http": {"x"}, "name": {"a b"}}
