@@ -58,6 +58,10 @@ func TestContentAtCut(t *testing.T) {
 		if err := s.Flush(); err != nil {
 			t.Fatal(err)
 		}
+		// What Pebble merges in the background changes the list, and holds the same rows.
+		if err := s.db.Compact(t.Context(), []byte{0}, userEnd, true); err != nil {
+			t.Fatal(err)
+		}
 		c, err := s.Content()
 		if err != nil {
 			t.Fatal(err)
