@@ -24,16 +24,18 @@ func damaged(err error) bool {
 // words alone.
 func optionsDamaged(fs vfs.FS, path string) bool {
 	desc, err := pebble.Peek(path, fs)
-	if err != nil || desc.OptionsFilename == "" {
-		return false
-	}
-	data, err := disk.ReadFile(fs, desc.OptionsFilename, optionsLimit)
+	return err == nil && desc.OptionsFilename != "" && badOptions(fs, desc.OptionsFilename)
+}
+
+// badOptions tells whether an OPTIONS file was read, and is not what every table has.
+func badOptions(fs vfs.FS, file string) bool {
+	data, err := disk.ReadFile(fs, file, optionsLimit)
 	if err != nil {
 		return false
 	}
 	o := (&shared{}).pebbleOptions()
 	o.EnsureDefaults()
-	return o.CheckCompatibility(path, string(data)) != nil
+	return o.CheckCompatibility(fs.PathDir(file), string(data)) != nil
 }
 
 // checkOptions returns an error where the database at path has OPTIONS that are too long for what they are: Pebble reads them

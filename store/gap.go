@@ -107,18 +107,29 @@ func (p *opening) follow(log wal.LogicalLog, last *messages.TableRecord) (_ *mes
 		if err != nil {
 			return nil, err
 		}
-		if next.GetPosition().GetSeq() <= last.GetPosition().GetSeq() {
-			continue
+		if err := follows(last, next, operations); err != nil {
+			return nil, messages.WithHint(err, lossHint)
 		}
-		if next.GetSchemaVersion() != last.GetSchemaVersion() && last.GetTable() != "" {
-			operations++ // which puts nothing into the batch but the record
+		if next.GetPosition().GetSeq() > last.GetPosition().GetSeq() {
+			last = next
 		}
-		if before := next.GetPosition().GetSeq() - operations; before > last.GetPosition().GetSeq() {
-			return nil, messages.WithHint(&LossError{Lineage: p.lineage, Have: last.GetPosition().GetSeq(), Want: before,
-				Witness: "write-ahead log"}, lossHint)
-		}
-		last = next
 	}
+}
+
+// follows returns a LossError where operations are missing between the record last and that of a group, next. A group that last
+// holds already follows it, and where last is unknown each does.
+func follows(last, next *messages.TableRecord, operations uint64) error {
+	if last == nil || next.GetPosition().GetSeq() <= last.GetPosition().GetSeq() {
+		return nil
+	}
+	if next.GetSchemaVersion() != last.GetSchemaVersion() && last.GetTable() != "" {
+		operations++ // which puts nothing into the batch but the record
+	}
+	if before := next.GetPosition().GetSeq() - operations; before > last.GetPosition().GetSeq() {
+		return &LossError{Lineage: next.GetPosition().GetLineage(), Have: last.GetPosition().GetSeq(), Want: before,
+			Witness: "write-ahead log"}
+	}
+	return nil
 }
 
 // decodeGroup returns the record that a group's batch carries, and how many operations.

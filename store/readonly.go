@@ -23,6 +23,8 @@ type ReadOnlyOptions struct {
 	CacheBytes int64
 	// Logger receives what Pebble logs. Nil means no logs.
 	Logger *slog.Logger
+	// Sizes, unless nil, are how long the files are that count, by their names; Examine alone heeds it.
+	Sizes map[string]int64
 }
 
 // OpenReadOnly opens the table's database at path where it lies, a backup's for example, and changes nothing there: no
