@@ -66,6 +66,20 @@ func (o *coordinator) Receive(c actor.Context) {
 			return
 		}
 		o.beside(r, func() proto.Message { return o.tree.pinBackup(m) })
+	case *messages.AcknowledgeLoss:
+		r := o.accept(c)
+		if bad := m.Check(); bad != nil {
+			r.answer(bad)
+			return
+		}
+		o.beside(r, func() proto.Message { return o.tree.acknowledgeLoss(m) })
+	case *messages.ListLosses:
+		r := o.accept(c)
+		if bad := m.Check(); bad != nil {
+			r.answer(bad)
+			return
+		}
+		o.beside(r, func() proto.Message { return o.tree.listLosses(m) })
 	case *messages.ListEvents:
 		r := o.accept(c)
 		if bad := m.Check(); bad != nil {

@@ -128,8 +128,20 @@ func (d *depot) ForeseeSets(decisions []*messages.RetentionDecision) ([]string, 
 	return one(d.get, func(b *backup.Directory) ([]string, error) { return b.ForeseeSets(decisions) })
 }
 
-func (d *depot) Restore(ctx context.Context, from backup.Backup, to string, red bool, o backup.VerifyOptions) (*messages.Proof, error) {
-	return one(d.get, func(b *backup.Directory) (*messages.Proof, error) { return b.Restore(ctx, from, to, red, o) })
+func (d *depot) Restore(ctx context.Context, from backup.Backup, to string, o backup.VerifyOptions) (*messages.Proof, error) {
+	return one(d.get, func(b *backup.Directory) (*messages.Proof, error) { return b.Restore(ctx, from, to, o) })
+}
+
+func (d *depot) Remains(from backup.Backup, progress func() error) (*store.Remains, error) {
+	return one(d.get, func(b *backup.Directory) (*store.Remains, error) { return b.Remains(from, progress) })
+}
+
+func (d *depot) Mend(left *store.Remains, progress func() error) (id string, release func(), err error) {
+	b, err := d.get()
+	if err != nil {
+		return "", func() {}, err
+	}
+	return b.Mend(left, progress)
 }
 
 // What changes the directory.

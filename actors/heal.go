@@ -58,35 +58,47 @@ func (t *tree) mayHeal(c *cell, serves bool) error {
 	return nil
 }
 
-func (t *tree) healNow(ctx context.Context, c *cell, serves bool, cause error) (*messages.RestoreReport, error) {
+func (t *tree) healNow(ctx context.Context, c *cell, serves bool, cause error) (report *messages.RestoreReport, err error) {
 	if err := t.mayHeal(c, serves); err != nil {
 		return nil, err
 	}
-	r := &restore{tree: t, healed: true, serves: serves, reason: cause.Error(), started: now(),
-		request: &messages.RestoreTable{Table: c.name}}
-	if live := t.ownIsBest(ctx, c); live {
-		r.request.Live = true
-		report, err := r.do(ctx)
-		if err == nil {
+	request := &restore{tree: t, healed: true, serves: serves, reason: cause.Error(), started: now()}
+	live := !serves && t.ownIsBest(ctx, c)
+	// A table at cut has no sums that its own files could be held against.
+	if m := c.serving.Load(); serves && m != nil && m.store.Record().GetAccounting() == messages.Accounting_ACCOUNTING_EXACT {
+		known, reopen, err := t.closeServing(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { reopen(err != nil) }()
+		live, request.serves, request.known = true, false, known
+	}
+	if live {
+		request.request = &messages.RestoreTable{Table: c.name, Live: true}
+		if report, err = request.do(ctx); err == nil {
 			return report, nil
 		}
 		c.logger.Warn("table not healed from its own files", "error", err)
-		r.request = &messages.RestoreTable{Table: c.name}
 	}
-	return r.do(ctx)
+	request.request = &messages.RestoreTable{Table: c.name}
+	report, err = request.do(ctx)
+	return report, err
 }
 
 // ownIsBest tells whether the table's own files are sound, and not behind its newest backup.
 func (t *tree) ownIsBest(ctx context.Context, c *cell) bool {
-	if c.serving.Load() != nil {
-		return false // it is what is damaged
-	}
 	lineage, err := patient(t.tables.of(c.name), listTimeout, func() (string, error) { return t.directory.Current(c.name) })
 	if err != nil || lineage == "" {
 		return false
 	}
-	own, err := t.readOwn(ctx, c.name, lineage, true)
-	if err != nil {
+	own, err := t.examine(ctx, c.name, lineage, true)
+	if err == nil {
+		var release func()
+		if _, release, err = t.mend(ctx, own); err == nil {
+			release()
+		}
+	}
+	if err != nil || !own.Proven {
 		c.logger.Info("table's own files are no candidate for healing", "error", err)
 		return false
 	}
@@ -94,5 +106,5 @@ func (t *tree) ownIsBest(ctx context.Context, c *cell) bool {
 	if err != nil || !ok || newest.Lineage() != lineage {
 		return true
 	}
-	return own.GetPosition().GetSeq() >= newest.Manifest.GetRecord().GetPosition().GetSeq()
+	return own.Record.GetPosition().GetSeq() >= newest.Manifest.GetRecord().GetPosition().GetSeq()
 }

@@ -40,6 +40,7 @@ func (t *tree) health() *messages.HealthReport {
 	known := t.addBackups(report, &found, now)
 	t.addOnDisk(report, &found, now)
 	t.addLacking(report, &found)
+	t.addLosses(report, &found)
 	for i, m := range tables {
 		t.grade(report.GetTables()[i], known, m.suspected(), found.of(m.name), now)
 	}

@@ -3,6 +3,7 @@ package actors
 import (
 	"github.com/gabiondb/gabion/backup"
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
 )
 
 // parents returns where the lineages of a table branched off, as far as its backups and the lineage that would serve tell.
@@ -23,9 +24,9 @@ func (t *tree) parents(table, serving string) map[string]*messages.Position {
 	if m := t.members.find(table); serving == "" || m != nil && m.serving.Load() != nil {
 		return parents // the store that serves has its record
 	}
-	own, err := within(listTimeout, func() (*messages.TableRecord, error) { return t.directory.ReadLineage(table, serving, false, nil) })
+	own, err := within(listTimeout, func() (*store.Remains, error) { return t.directory.Examine(table, serving, false, nil) })
 	if err == nil {
-		add(own)
+		add(own.Record)
 	}
 	return parents
 }
@@ -34,7 +35,7 @@ func (t *tree) parents(table, serving string) map[string]*messages.Position {
 // served, nil where it was not open; record is of what serves now. All that was done since the two histories parted is lost,
 // and where they are not known to have a part in common, all.
 func (s *source) lost(before, record *messages.TableRecord) (from, to uint64) {
-	undo := s.plan.GetSource() == sourceUndo
+	undo := s.plan.GetSource() == sourceUndo && s.remains == nil
 	at := s.plan.GetServing()
 	if before != nil {
 		at = before.GetPosition()

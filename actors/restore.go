@@ -25,6 +25,8 @@ type restore struct {
 	reason  string
 	serves  bool // what it replaces serves, and is damaged; else it did not open
 	started *timestamppb.Timestamp
+	// known is the record of a store that was closed for the restore; nil where none was.
+	known *messages.TableRecord
 	// tell, unless nil, is told the progress, on one goroutine at a time.
 	tell func(*messages.Progress)
 }
@@ -52,6 +54,11 @@ func (r *restore) do(ctx context.Context) (report *messages.RestoreReport, err e
 	if ctx.Err() != nil { // the directories may be somebody else's by now
 		return nil, stoppedFailure()
 	}
+	reopen, err := r.closeDamaged(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { reopen(err != nil) }()
 	// Planned first: what cannot be restored makes nothing of a table that there is not.
 	s, err := r.source(ctx)
 	if err != nil {
@@ -115,6 +122,8 @@ type source struct {
 	backup  backup.Backup
 	record  *messages.TableRecord
 	lineage string
+	// remains are what can be read of files that are not taken as they are; nil where they are, or were verified.
+	remains *store.Remains
 	// parents are where the lineages branched off that are known.
 	parents map[string]*messages.Position
 	release func()
@@ -140,6 +149,12 @@ func (r *restore) source(ctx context.Context) (*source, error) {
 			}
 		}
 	}
+	if r.known != nil {
+		position = proto.CloneOf(r.known.GetPosition())
+		if parent := r.known.GetParent(); parent.GetLineage() != "" {
+			s.parents[position.GetLineage()] = parent
+		}
+	}
 	plan.Serving = position
 	switch {
 	case r.request.GetUndo():
@@ -150,7 +165,7 @@ func (r *restore) source(ctx context.Context) (*source, error) {
 		err = r.planLive(ctx, s)
 	default:
 		plan.Source = sourceBackup
-		err = r.planBackup(s)
+		err = r.planBackup(ctx, s)
 	}
 	if err != nil {
 		s.release()
@@ -159,7 +174,7 @@ func (r *restore) source(ctx context.Context) (*source, error) {
 	return s, nil
 }
 
-func (r *restore) planBackup(s *source) error {
+func (r *restore) planBackup(ctx context.Context, s *source) error {
 	t, m := r.tree, r.request
 	choice := backup.Choice{ID: m.GetBackupId(), At: asTime(m.GetAt()), Red: m.GetRed()}
 	if r.healed && s.plan.GetServing() != nil {
@@ -194,6 +209,14 @@ func (r *restore) planBackup(s *source) error {
 		s.plan.PassedOver = append(s.plan.PassedOver, messages.Text(over))
 	}
 	s.describe(b.Manifest.GetRecord(), b.CutAt())
+	if !m.GetRed() {
+		return nil
+	}
+	left, err := t.examineBackup(ctx, b)
+	if err != nil {
+		return messages.WithHint(err, "restore another backup; gabion backups lists them")
+	}
+	s.leave(left, b.CutAt())
 	return nil
 }
 
@@ -205,7 +228,7 @@ func (s *source) describe(record *messages.TableRecord, cut time.Time) {
 
 // take makes a lineage of the source and has it served.
 func (r *restore) take(ctx context.Context, c *cell, s *source) (*messages.TableRestored, error) {
-	if s.plan.GetSource() == sourceUndo {
+	if s.plan.GetSource() == sourceUndo && s.remains == nil {
 		return r.serve(c, s, s.lineage, s.record, func(reason string, until time.Time) error {
 			return r.tree.directory.Serve(c.name, s.lineage, reason, until)
 		})
@@ -225,8 +248,8 @@ func (r *restore) take(ctx context.Context, c *cell, s *source) (*messages.Table
 		return nil, err
 	}
 	record, err := watched(ctx, t.config.CopyTimeout, "restore", func(context.Context, func()) (*messages.TableRecord, error) {
-		if s.plan.GetSource() == sourceBackup && r.request.GetRed() {
-			return making.Finish(nil) // what is left is at a position of its own
+		if s.remains != nil && !s.remains.Proven {
+			return making.Finish(nil) // its sums are those of the rows that are missing, too
 		}
 		return making.Finish(s.record)
 	})
@@ -248,10 +271,10 @@ func (r *restore) fill(ctx context.Context, s *source, to string) error {
 			add(bytes)
 			told.add(bytes)
 		}}
-		if s.plan.GetSource() == sourceLive {
-			return nil, backup.CopyOwn(ctx, t.config.FS, t.config.Logger, s.record, t.directory.LineagePath(s.plan.GetTable(), s.lineage), to, o)
+		if s.remains != nil {
+			return nil, backup.CopyRemains(ctx, t.config.FS, t.config.Logger, s.remains, to, o)
 		}
-		return t.backups.Restore(ctx, s.backup, to, r.request.GetRed(), o)
+		return t.backups.Restore(ctx, s.backup, to, o)
 	})
 	if err == nil {
 		if proof != nil {
@@ -260,7 +283,7 @@ func (r *restore) fill(ctx context.Context, s *source, to string) error {
 		}
 		return nil
 	}
-	if s.plan.GetSource() == sourceBackup && errors.Is(err, messages.ErrDataLoss) {
+	if s.remains == nil && errors.Is(err, messages.ErrDataLoss) {
 		// Restore has kept the proof.
 		if b, findErr := within(listTimeout, func() (backup.Backup, error) { return t.backups.Find(s.plan.GetTable(), s.backup.ID) }); findErr == nil && b.Red && b.Proof != nil {
 			t.announce(backup.Verified{Proof: b.Proof})
@@ -282,6 +305,7 @@ func (r *restore) serve(c *cell, s *source, lineage string, record *messages.Tab
 	restored := &messages.TableRestored{
 		Table: c.name, Source: s.plan.GetSource(), BackupId: s.plan.GetBackupId(), Position: record.GetPosition(), Parent: record.GetParent(),
 		Started: r.started, Healed: r.healed, Reason: messages.Text(r.reason),
+		Damaged: s.plan.GetDamaged(), RowsMissing: s.plan.GetRowsMissing(), MendedBy: s.plan.GetMendedBy(),
 	}
 	flipped := false
 	flip := func(before *messages.TableRecord) error {
@@ -301,6 +325,12 @@ func (r *restore) serve(c *cell, s *source, lineage string, record *messages.Tab
 			restored.UndoLineage, restored.UndoUntil = old, timestamppb.New(until)
 		}
 		restored.LostFrom, restored.LostTo = s.lost(before, record)
+		if restored.LossId, err = r.noteLoss(restored, lineage, old); err != nil {
+			return err
+		}
+		if restored.GetLossId() != "" {
+			defer t.settleLoss(c.name)
+		}
 		reason := store.UndoRestored
 		if r.healed {
 			reason = store.UndoHealed

@@ -46,14 +46,7 @@ func (t *tree) checkTable(ctx context.Context, c *cell, spend func(bytes int64))
 		return
 	}
 	defer c.checking.Store(false)
-	_, err := watched(ctx, t.config.CopyTimeout, "check of the table's blocks", func(ctx context.Context, progress func()) (any, error) {
-		return nil, m.store.CheckBlocks(1, func(bytes int64) error {
-			progress()
-			spend(bytes)
-			progress()
-			return context.Cause(ctx)
-		})
-	})
+	err := t.checkLive(ctx, m, spend)
 	switch {
 	case err == nil:
 		c.acquit(time.Now())
@@ -65,6 +58,19 @@ func (t *tree) checkTable(ctx context.Context, c *cell, spend func(bytes int64))
 	default:
 		c.logger.Warn("table's blocks not checked", "error", err)
 	}
+}
+
+// checkLive reads every block of the store that serves.
+func (t *tree) checkLive(ctx context.Context, m *committer, spend func(bytes int64)) error {
+	_, err := watched(ctx, t.config.CopyTimeout, "check of the table's blocks", func(ctx context.Context, progress func()) (any, error) {
+		return nil, m.store.CheckBlocks(1, func(bytes int64) error {
+			progress()
+			spend(bytes)
+			progress()
+			return context.Cause(ctx)
+		})
+	})
+	return err
 }
 
 // met is told of a damaged block that a read met. It must not wait: Pebble's locks are held.

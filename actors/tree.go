@@ -52,6 +52,8 @@ type tree struct {
 	// table's own directory there, and sweeping of the removal of its undo.
 	listing, naming, state patience
 	tables, sweeping       patiences
+	// losing is of the reads of losses.
+	losing patience
 	// supervisor is the supervisor's PID, once it was spawned.
 	supervisor atomic.Pointer[actor.PID]
 	// proving holds a token while a backup is verified that somebody asked for.
@@ -65,6 +67,8 @@ type tree struct {
 	started   time.Time
 	// admin is what is done beside the supervisor.
 	admin admin
+	// lossMu is held while losses are written down.
+	lossMu sync.Mutex
 
 	stopOnce sync.Once
 	stopped  chan struct{} // closed when shutdown has ended

@@ -76,7 +76,7 @@ func BenchmarkWorkers(b *testing.B) {
 			verify[i] += time.Since(start)
 			must(b, errors.Join(os.RemoveAll(to), os.Mkdir(to, 0o755)))
 			start = time.Now()
-			_, err = d.Restore(b.Context(), found, to, false, o)
+			_, err = d.Restore(b.Context(), found, to, o)
 			must(b, err)
 			restore[i] += time.Since(start)
 		}
@@ -112,7 +112,7 @@ func BenchmarkRestore(b *testing.B) {
 	}
 	report(b, found.Bytes(), "cp", func() {
 		fresh()
-		_, err := d.Restore(b.Context(), found, to, false, backup.VerifyOptions{})
+		_, err := d.Restore(b.Context(), found, to, backup.VerifyOptions{})
 		must(b, err)
 	}, func() {
 		fresh()

@@ -28,8 +28,6 @@ type copier struct {
 	// progress is called with the bytes of each buffer, before the context is looked at.
 	progress func(bytes int64)
 	buffer   []byte
-	// heads makes a file end where it has as many bytes as it may have.
-	heads bool
 }
 
 // hash returns a file's size and SHA-256. One of more than most bytes is not read on, and has no sum.
@@ -108,7 +106,7 @@ func (c *copier) read(ctx context.Context, path string, most int64, each func(p 
 	if err != nil {
 		return 0, "", err
 	}
-	if info.Size() > most && !c.heads {
+	if info.Size() > most {
 		return info.Size(), "", nil
 	}
 	h := sha256.New()
@@ -119,18 +117,11 @@ func (c *copier) read(ctx context.Context, path string, most int64, each func(p 
 		if err := ctx.Err(); err != nil {
 			return 0, "", err
 		}
-		p := c.buffer
-		if c.heads {
-			p = p[:min(int64(len(p)), most-size)]
-		}
-		n, err := 0, io.EOF
-		if len(p) > 0 {
-			n, err = src.Read(p)
-		}
+		n, err := src.Read(c.buffer)
 		if n > 0 {
 			// Hashed first: each may scribble over the buffer.
-			h.Write(p[:n])
-			if err := each(p[:n]); err != nil {
+			h.Write(c.buffer[:n])
+			if err := each(c.buffer[:n]); err != nil {
 				return 0, "", err
 			}
 			size += int64(n)

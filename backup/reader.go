@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -45,11 +46,24 @@ func (d *Directory) openBackup(table, id string, red bool) (*Reader, error) {
 		return nil, err
 	}
 	s, err := store.OpenReadOnly(d.fs, d.fs.PathJoin(b.Path, dbDir), store.ReadOnlyOptions{Table: table, Logger: d.log})
+	if red && errors.Is(err, messages.ErrDataLoss) {
+		s, err = d.openRemains(b, err)
+	}
 	if err != nil {
 		release()
 		return nil, messages.WithHint(err, "verify the backup; it may be damaged")
 	}
 	return &Reader{Store: s, Backup: b, release: release}, nil
+}
+
+// openRemains opens what can be read of a red backup. One of which rows are missing that the reader could not tell from rows that
+// there never were is not opened: err is why.
+func (d *Directory) openRemains(b Backup, err error) (*store.Store, error) {
+	left, examineErr := d.Remains(b, nil)
+	if examineErr != nil || len(left.Holes) > 0 {
+		return nil, errors.Join(err, examineErr)
+	}
+	return left.Open()
 }
 
 // Close ends the reading; a second call does nothing, and returns what the first did.

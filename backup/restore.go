@@ -1,16 +1,10 @@
 package backup
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"os"
-	"slices"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
@@ -129,19 +123,18 @@ func (b Backup) redReason() string {
 
 // Restore copies the files of a backup into the directory to, which must be empty, and verifies the copy as Verify does:
 // what is wrong with the backup makes it red, and is an error that matches messages.ErrDataLoss; what is wrong with the copy
-// alone is neither. A backup that Choose would refuse is refused. With red a backup is copied as it is, as far as it can be
-// read, and not verified; there is no proof then. Each file is fsynced; the names are the caller's to make durable. What an error leaves in to is the caller's too.
+// alone is neither. A backup that Choose would refuse is refused: of a red one see Remains. Each file is fsynced; the names are the caller's to make durable. What an error leaves in to is the caller's too.
 //
 // Retention keeps the backup meanwhile; one that it was faster with is messages.ErrNotFound. See Verify for progress and ctx.
-func (d *Directory) Restore(ctx context.Context, b Backup, to string, red bool, o VerifyOptions) (*messages.Proof, error) {
-	proof, err := d.restore(ctx, b, to, red, o)
+func (d *Directory) Restore(ctx context.Context, b Backup, to string, o VerifyOptions) (*messages.Proof, error) {
+	proof, err := d.restore(ctx, b, to, o)
 	if err != nil {
 		return nil, fmt.Errorf("restore backup %s of table %q: %w", b.ID, b.Table, err)
 	}
 	return proof, nil
 }
 
-func (d *Directory) restore(ctx context.Context, b Backup, to string, red bool, o VerifyOptions) (*messages.Proof, error) {
+func (d *Directory) restore(ctx context.Context, b Backup, to string, o VerifyOptions) (*messages.Proof, error) {
 	if names, err := list(d.fs, to); err != nil {
 		return nil, err
 	} else if len(names) > 0 {
@@ -153,7 +146,7 @@ func (d *Directory) restore(ctx context.Context, b Backup, to string, red bool, 
 	defer d.Use(b.Table, b.ID)()
 	b, err := d.reread(b)
 	if err == nil {
-		err = b.mayRestore(red)
+		err = b.mayRestore(false)
 	}
 	if err != nil {
 		return nil, err
@@ -165,10 +158,6 @@ func (d *Directory) restore(ctx context.Context, b Backup, to string, red bool, 
 	}
 	copyFile := func(c *copier, entry *messages.FileEntry) (int64, string, error) {
 		return c.copy(ctx, d.fs.PathJoin(from, entry.GetName()), d.fs.PathJoin(to, entry.GetName()), entry.GetSize())
-	}
-	if red {
-		v.copiers[0].heads = true
-		return nil, v.salvage(to, copyFile)
 	}
 	if err = v.each(copyFile); err == nil {
 		err = v.copied(ctx, from, to)
@@ -185,32 +174,6 @@ func (d *Directory) restore(ctx context.Context, b Backup, to string, red bool, 
 	return verified.Proof, nil
 }
 
-// CopyOwn copies the files of a table's own lineage, which nobody serves, from its directory into the directory to, which must
-// be empty, and reads the copy: position, count, bytes and fingerprint must be the record's. Each file is fsynced. An error
-// that matches messages.ErrDataLoss says that the files are damaged.
-//
-// It needs no backup directory. logger receives what Pebble logs; nil means no logs.
-func CopyOwn(ctx context.Context, fs vfs.FS, logger *slog.Logger, record *messages.TableRecord, from, to string, o VerifyOptions) error {
-	d := &Directory{fs: fs, log: cmp.Or(logger, slog.New(slog.DiscardHandler))}
-	own := Backup{Table: record.GetTable(), Manifest: &messages.Manifest{Table: record.GetTable(), Record: record}}
-	v := d.newVerification(own, o)
-	names, err := list(d.fs, from)
-	if err != nil {
-		return fmt.Errorf("copy %s: %w", from, err)
-	}
-	names = slices.DeleteFunc(names, func(name string) bool { return name == pebbleLock })
-	err = store.Parallel(len(v.copiers), len(names), func(worker, i int) error {
-		return v.copiers[worker].copyAsIs(ctx, d.fs.PathJoin(from, names[i]), d.fs.PathJoin(to, names[i]))
-	})
-	if err == nil {
-		err = v.database(ctx, to)
-	}
-	if err != nil {
-		return fmt.Errorf("copy %s: %w", from, err)
-	}
-	return nil
-}
-
 // copied is database of a copy whose files were hashed as they were read. What is wrong with it is the backup's fault only
 // where the backup itself is wrong in some way: its disk is another.
 func (v *verification) copied(ctx context.Context, from, to string) error {
@@ -224,34 +187,6 @@ func (v *verification) copied(ctx context.Context, from, to string) error {
 	}
 	return messages.WithHint(fmt.Errorf("the backup is sound, but its copy in %s is not: %v", to, found),
 		"look at the disk that it was copied to")
-}
-
-// salvage copies what can be read of a red backup: of a file that is too long, as much as the manifest says. A file that
-// cannot be read to its end is left out.
-func (v *verification) salvage(to string, copyFile func(c *copier, entry *messages.FileEntry) (int64, string, error)) error {
-	fs := v.d.fs
-	names, err := list(fs, fs.PathJoin(v.b.Path, dbDir))
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		entry := v.b.entry(dbDir + "/" + name)
-		if entry == nil {
-			continue
-		}
-		_, _, err := copyFile(v.copiers[0], entry)
-		var target *targetError
-		if errors.As(err, &target) || err != nil && !store.Unreadable(err) && !errors.Is(err, os.ErrNotExist) && !store.WrongKind(err) {
-			return err
-		}
-		if err != nil {
-			v.d.log.Warn("file of a red backup is left out", "file", name, "error", err)
-			if err := fs.Remove(fs.PathJoin(to, name)); err != nil {
-				return fmt.Errorf("remove %s: %w", name, err)
-			}
-		}
-	}
-	return nil
 }
 
 // checkRoomAt returns an error where a copy of the backup at path would leave too little of the disk free.

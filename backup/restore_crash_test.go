@@ -61,7 +61,7 @@ func TestRestoreIsDurable(t *testing.T) {
 			look(disk.mem.CrashClone(vfs.CrashCloneCfg{}), live.rows, 0)
 		}
 	})
-	_, err = d.Restore(t.Context(), b, r.Path(), false, backup.VerifyOptions{})
+	_, err = d.Restore(t.Context(), b, r.Path(), backup.VerifyOptions{})
 	must(t, err)
 	disk.hook(nil, nil)
 	_, err = r.Finish(b.Manifest.GetRecord())

@@ -129,12 +129,20 @@ func TestSalvage(t *testing.T) {
 	}
 	b, _, err := d.Choose(table, backup.Choice{ID: ids[1], Red: true})
 	must(t, err)
+	reader, err := d.OpenBackup(table, ids[1], true)
+	must(t, err)
+	if n := len(rowsOf(t, reader.Store)); n < 60 {
+		t.Errorf("%d rows can be read where the backup is", n)
+	}
+	must(t, reader.Close())
 	r, err := live.dir.StartRestore(table)
 	must(t, err)
-	proof, err := d.Restore(t.Context(), b, r.Path(), true, backup.VerifyOptions{})
-	if err != nil || proof != nil {
-		t.Fatalf("salvaged with proof %v, %v", proof, err)
+	left, err := d.Remains(b, nil)
+	must(t, err)
+	if !left.Proven || left.Whole() || left.Reached != b.Manifest.GetRecord().GetPosition().GetSeq() {
+		t.Errorf("proven %v, whole %v, reached %d", left.Proven, left.Whole(), left.Reached)
 	}
+	must(t, backup.CopyRemains(t.Context(), disk.mem, nil, left, r.Path(), backup.VerifyOptions{}))
 	if exists(t, disk, disk.PathJoin(r.Path(), disk.PathBase(log)+".other")) {
 		t.Error("copied what is not the backup's")
 	}

@@ -163,7 +163,7 @@ func restoreInto(t testing.TB, d *backup.Directory, dir *store.Directory, id str
 	r, err := dir.StartRestore(table)
 	must(t, err)
 	defer func() { must(t, r.Abandon()) }()
-	proof, err := d.Restore(t.Context(), b, r.Path(), false, backup.VerifyOptions{})
+	proof, err := d.Restore(t.Context(), b, r.Path(), backup.VerifyOptions{})
 	must(t, err)
 	record, err := r.Finish(b.Manifest.GetRecord())
 	must(t, err)

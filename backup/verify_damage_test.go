@@ -98,7 +98,7 @@ func (g *gallery) check(t *testing.T, i int, file string) {
 			b, err := g.d.Find(table, g.ids[i])
 			must(t, err)
 			faulty := b.Fault != nil
-			_, err = g.d.Restore(ctx, b, t.TempDir(), false, o)
+			_, err = g.d.Restore(ctx, b, t.TempDir(), o)
 			if !errors.Is(err, messages.ErrDataLoss) && !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("Restore = %v, want ErrDataLoss", err)
 			}
@@ -129,7 +129,7 @@ func (g *gallery) check(t *testing.T, i int, file string) {
 			if _, _, err := g.d.Choose(table, backup.Choice{ID: id}); err == nil {
 				t.Errorf("%s: chose %s", by, id)
 			}
-			if _, err := g.d.Restore(ctx, b, t.TempDir(), false, backup.VerifyOptions{}); err == nil {
+			if _, err := g.d.Restore(ctx, b, t.TempDir(), backup.VerifyOptions{}); err == nil {
 				t.Errorf("%s: restored %s", by, id)
 			}
 			if _, err := g.d.OpenBackup(table, id, false); err == nil {

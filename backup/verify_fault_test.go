@@ -39,7 +39,7 @@ func verifyOrRestore(t *testing.T, d *backup.Directory, disk *hookFS, id string,
 	if err != nil {
 		return nil, err
 	}
-	return d.Restore(t.Context(), b, disk.PathJoin("/data", "to"), false, o)
+	return d.Restore(t.Context(), b, disk.PathJoin("/data", "to"), o)
 }
 
 // TestVerifyUnderFaults fails each operation of a Verify and of a Restore once. Too many open files are nobody's fault, and
@@ -136,7 +136,7 @@ func TestVerifyWithoutVerdict(t *testing.T) {
 						}
 					}}
 					if restore {
-						_, err = d.Restore(ctx, b, "/data/to", false, o)
+						_, err = d.Restore(ctx, b, "/data/to", o)
 					} else {
 						_, err = d.Verify(ctx, table, ids[0], o)
 					}

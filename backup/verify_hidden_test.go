@@ -146,7 +146,7 @@ func TestManifestThatFitsItsHash(t *testing.T) {
 			b, _ := d.Find(table, id)
 			to := disk.PathJoin("/data", "to")
 			must(t, disk.MkdirAll(to, 0o755))
-			_, err2 := d.Restore(t.Context(), b, to, false, backup.VerifyOptions{})
+			_, err2 := d.Restore(t.Context(), b, to, backup.VerifyOptions{})
 			if fine := what == "unknown field"; (err == nil) != fine || (err2 == nil) != fine {
 				t.Errorf("chosen: %v; restored: %v", err, err2)
 			}

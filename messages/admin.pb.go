@@ -125,6 +125,8 @@ const (
 	Figure_FIGURE_MANIFEST Figure = 10
 	// PROOF: proof of a backup.
 	Figure_FIGURE_PROOF Figure = 11
+	// LOSSES: losses.
+	Figure_FIGURE_LOSSES Figure = 12
 )
 
 // Enum value maps for Figure.
@@ -142,6 +144,7 @@ var (
 		9:  "FIGURE_UNDO",
 		10: "FIGURE_MANIFEST",
 		11: "FIGURE_PROOF",
+		12: "FIGURE_LOSSES",
 	}
 	Figure_value = map[string]int32{
 		"FIGURE_UNSPECIFIED":  0,
@@ -156,6 +159,7 @@ var (
 		"FIGURE_UNDO":         9,
 		"FIGURE_MANIFEST":     10,
 		"FIGURE_PROOF":        11,
+		"FIGURE_LOSSES":       12,
 	}
 )
 
@@ -195,7 +199,7 @@ const (
 	Grade_GRADE_GREEN Grade = 1
 	// YELLOW: nothing is lost, but something is overdue or unknown, or was never backed up.
 	Grade_GRADE_YELLOW Grade = 2
-	// RED: it does not serve, or its newest backup, or it, is damaged.
+	// RED: it does not serve, or its newest backup, or it, is damaged, or it lost rows and nobody has taken note.
 	Grade_GRADE_RED Grade = 3
 )
 
@@ -991,7 +995,9 @@ type HealthReport struct {
 	Unknown []Figure `protobuf:"varint,14,rep,packed,name=unknown,proto3,enum=gabion.v1.Figure" json:"unknown,omitempty"`
 	// lacking says what the file systems of the directories do not have, and what follows from it. What takes a promise away is
 	// among the concerns, too.
-	Lacking       []string `protobuf:"bytes,15,rep,name=lacking,proto3" json:"lacking,omitempty"`
+	Lacking []string `protobuf:"bytes,15,rep,name=lacking,proto3" json:"lacking,omitempty"`
+	// losses are those that nobody has acknowledged, newest first.
+	Losses        []*Loss `protobuf:"bytes,16,rep,name=losses,proto3" json:"losses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1127,6 +1133,13 @@ func (x *HealthReport) GetUnknown() []Figure {
 func (x *HealthReport) GetLacking() []string {
 	if x != nil {
 		return x.Lacking
+	}
+	return nil
+}
+
+func (x *HealthReport) GetLosses() []*Loss {
+	if x != nil {
+		return x.Losses
 	}
 	return nil
 }
@@ -1338,7 +1351,7 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\x0ebackup_overdue\x18\x14 \x01(\bR\rbackupOverdue\x12#\n" +
 	"\rproof_overdue\x18\x15 \x01(\bR\fproofOverdue\x12+\n" +
 	"\aunknown\x18\x16 \x03(\x0e2\x11.gabion.v1.FigureR\aunknownB\x10\n" +
-	"\x0e_fragmentation\"\xff\x04\n" +
+	"\x0e_fragmentation\"\xa8\x05\n" +
 	"\fHealthReport\x12.\n" +
 	"\x06tables\x18\x01 \x03(\v2\x16.gabion.v1.TableHealthR\x06tables\x12/\n" +
 	"\blast_run\x18\x02 \x01(\v2\x14.gabion.v1.BackupSetR\alastRun\x12\"\n" +
@@ -1356,7 +1369,8 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\x05grade\x18\f \x01(\x0e2\x10.gabion.v1.GradeR\x05grade\x12\x1a\n" +
 	"\bconcerns\x18\r \x03(\tR\bconcerns\x12+\n" +
 	"\aunknown\x18\x0e \x03(\x0e2\x11.gabion.v1.FigureR\aunknown\x12\x18\n" +
-	"\alacking\x18\x0f \x03(\tR\alacking\"\xc8\x01\n" +
+	"\alacking\x18\x0f \x03(\tR\alacking\x12'\n" +
+	"\x06losses\x18\x10 \x03(\v2\x0f.gabion.v1.LossR\x06losses\"\xc8\x01\n" +
 	"\x04Undo\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x18\n" +
 	"\alineage\x18\x02 \x01(\tR\alineage\x12\x16\n" +
@@ -1377,7 +1391,7 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\x15TABLE_STATE_REOPENING\x10\x05\x12\x1b\n" +
 	"\x17TABLE_STATE_QUARANTINED\x10\x06\x12\x19\n" +
 	"\x15TABLE_STATE_RESTORING\x10\a\x12\x16\n" +
-	"\x12TABLE_STATE_CLOSED\x10\b*\x80\x02\n" +
+	"\x12TABLE_STATE_CLOSED\x10\b*\x93\x02\n" +
 	"\x06Figure\x12\x16\n" +
 	"\x12FIGURE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vFIGURE_ROWS\x10\x01\x12\x0f\n" +
@@ -1391,7 +1405,8 @@ const file_gabion_v1_admin_proto_rawDesc = "" +
 	"\vFIGURE_UNDO\x10\t\x12\x13\n" +
 	"\x0fFIGURE_MANIFEST\x10\n" +
 	"\x12\x10\n" +
-	"\fFIGURE_PROOF\x10\v*P\n" +
+	"\fFIGURE_PROOF\x10\v\x12\x11\n" +
+	"\rFIGURE_LOSSES\x10\f*P\n" +
 	"\x05Grade\x12\x15\n" +
 	"\x11GRADE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vGRADE_GREEN\x10\x01\x12\x10\n" +
@@ -1433,6 +1448,7 @@ var file_gabion_v1_admin_proto_goTypes = []any{
 	(*Position)(nil),              // 17: gabion.v1.Position
 	(*Failure)(nil),               // 18: gabion.v1.Failure
 	(*BackupSet)(nil),             // 19: gabion.v1.BackupSet
+	(*Loss)(nil),                  // 20: gabion.v1.Loss
 }
 var file_gabion_v1_admin_proto_depIdxs = []int32{
 	16, // 0: gabion.v1.DropTable.deadline:type_name -> google.protobuf.Timestamp
@@ -1457,14 +1473,15 @@ var file_gabion_v1_admin_proto_depIdxs = []int32{
 	16, // 19: gabion.v1.HealthReport.last_success:type_name -> google.protobuf.Timestamp
 	2,  // 20: gabion.v1.HealthReport.grade:type_name -> gabion.v1.Grade
 	1,  // 21: gabion.v1.HealthReport.unknown:type_name -> gabion.v1.Figure
-	16, // 22: gabion.v1.Undo.since:type_name -> google.protobuf.Timestamp
-	16, // 23: gabion.v1.Undo.until:type_name -> google.protobuf.Timestamp
-	16, // 24: gabion.v1.ListHistory.since:type_name -> google.protobuf.Timestamp
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	20, // 22: gabion.v1.HealthReport.losses:type_name -> gabion.v1.Loss
+	16, // 23: gabion.v1.Undo.since:type_name -> google.protobuf.Timestamp
+	16, // 24: gabion.v1.Undo.until:type_name -> google.protobuf.Timestamp
+	16, // 25: gabion.v1.ListHistory.since:type_name -> google.protobuf.Timestamp
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_admin_proto_init() }

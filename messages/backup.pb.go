@@ -1278,9 +1278,9 @@ type RestoreTable struct {
 	DryRun bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// undo serves again what the last restore, or a drop, has put out of service. Not beside backup_id, at and live.
 	Undo bool `protobuf:"varint,5,opt,name=undo,proto3" json:"undo,omitempty"`
-	// red restores a red backup as far as it can be read. What is lost is not known.
+	// red restores a red backup as far as it can be read.
 	Red bool `protobuf:"varint,6,opt,name=red,proto3" json:"red,omitempty"`
-	// live restores the table from its own files: one that lost its newest operations, and is sound otherwise.
+	// live restores the table from its own files as far as they can be read, and says what is missing.
 	Live          bool `protobuf:"varint,7,opt,name=live,proto3" json:"live,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1441,7 +1441,18 @@ type RestorePlan struct {
 	// passed_over are newer backups that are not taken, with the reason of each.
 	PassedOver []string `protobuf:"bytes,10,rep,name=passed_over,json=passedOver,proto3" json:"passed_over,omitempty"`
 	// undo_until is how long what serves now is kept.
-	UndoUntil     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=undo_until,json=undoUntil,proto3" json:"undo_until,omitempty"`
+	UndoUntil *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=undo_until,json=undoUntil,proto3" json:"undo_until,omitempty"`
+	// damage says what of the source is damaged. Without any, the source is taken as it is.
+	Damage []string `protobuf:"bytes,12,rep,name=damage,proto3" json:"damage,omitempty"`
+	// damaged are the ranges of keys whose rows cannot be read, the first 100, and damaged_ranges how many there are.
+	Damaged       []*DamagedRange `protobuf:"bytes,13,rep,name=damaged,proto3" json:"damaged,omitempty"`
+	DamagedRanges uint32          `protobuf:"varint,14,opt,name=damaged_ranges,json=damagedRanges,proto3" json:"damaged_ranges,omitempty"`
+	// rows_missing is how many rows less there are than the source's record counted; 0 also where that is not known.
+	RowsMissing uint64 `protobuf:"varint,15,opt,name=rows_missing,json=rowsMissing,proto3" json:"rows_missing,omitempty"`
+	// mended_by is the backup whose rows fill the damaged ranges: with them, the rows are those that the record counted.
+	MendedBy string `protobuf:"bytes,16,opt,name=mended_by,json=mendedBy,proto3" json:"mended_by,omitempty"`
+	// unproven is set where the rows are not known to be those of any moment: some are missing.
+	Unproven      bool `protobuf:"varint,17,opt,name=unproven,proto3" json:"unproven,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1553,6 +1564,48 @@ func (x *RestorePlan) GetUndoUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *RestorePlan) GetDamage() []string {
+	if x != nil {
+		return x.Damage
+	}
+	return nil
+}
+
+func (x *RestorePlan) GetDamaged() []*DamagedRange {
+	if x != nil {
+		return x.Damaged
+	}
+	return nil
+}
+
+func (x *RestorePlan) GetDamagedRanges() uint32 {
+	if x != nil {
+		return x.DamagedRanges
+	}
+	return 0
+}
+
+func (x *RestorePlan) GetRowsMissing() uint64 {
+	if x != nil {
+		return x.RowsMissing
+	}
+	return 0
+}
+
+func (x *RestorePlan) GetMendedBy() string {
+	if x != nil {
+		return x.MendedBy
+	}
+	return ""
+}
+
+func (x *RestorePlan) GetUnproven() bool {
+	if x != nil {
+		return x.Unproven
+	}
+	return false
+}
+
 // TableRestored: a table serves another lineage. It is an event, too.
 type TableRestored struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1575,7 +1628,13 @@ type TableRestored struct {
 	// healed is set where nobody asked for it: Gabion healed the table.
 	Healed bool `protobuf:"varint,12,opt,name=healed,proto3" json:"healed,omitempty"`
 	// reason is why.
-	Reason        string `protobuf:"bytes,13,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,13,opt,name=reason,proto3" json:"reason,omitempty"`
+	// damaged, rows_missing and mended_by are as in RestorePlan.
+	Damaged     []*DamagedRange `protobuf:"bytes,14,rep,name=damaged,proto3" json:"damaged,omitempty"`
+	RowsMissing uint64          `protobuf:"varint,15,opt,name=rows_missing,json=rowsMissing,proto3" json:"rows_missing,omitempty"`
+	MendedBy    string          `protobuf:"bytes,16,opt,name=mended_by,json=mendedBy,proto3" json:"mended_by,omitempty"`
+	// loss_id is the Loss that was recorded; empty where nothing is lost.
+	LossId        string `protobuf:"bytes,17,opt,name=loss_id,json=lossId,proto3" json:"loss_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1701,6 +1760,207 @@ func (x *TableRestored) GetReason() string {
 	return ""
 }
 
+func (x *TableRestored) GetDamaged() []*DamagedRange {
+	if x != nil {
+		return x.Damaged
+	}
+	return nil
+}
+
+func (x *TableRestored) GetRowsMissing() uint64 {
+	if x != nil {
+		return x.RowsMissing
+	}
+	return 0
+}
+
+func (x *TableRestored) GetMendedBy() string {
+	if x != nil {
+		return x.MendedBy
+	}
+	return ""
+}
+
+func (x *TableRestored) GetLossId() string {
+	if x != nil {
+		return x.LossId
+	}
+	return ""
+}
+
+// AcknowledgeLoss takes note of losses: health shows them as a concern until then. A loss that is acknowledged already keeps what
+// it has. Answered by LossList with those that the request names.
+type AcknowledgeLoss struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ids are the losses. Not beside all.
+	Ids []string `protobuf:"bytes,1,rep,name=ids,proto3" json:"ids,omitempty"`
+	// all takes note of every loss that nobody has acknowledged.
+	All bool `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	// by names who takes note, note says why that is fine; up to 256 bytes each.
+	By            string `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	Note          string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcknowledgeLoss) Reset() {
+	*x = AcknowledgeLoss{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcknowledgeLoss) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcknowledgeLoss) ProtoMessage() {}
+
+func (x *AcknowledgeLoss) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcknowledgeLoss.ProtoReflect.Descriptor instead.
+func (*AcknowledgeLoss) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *AcknowledgeLoss) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *AcknowledgeLoss) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *AcknowledgeLoss) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *AcknowledgeLoss) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// ListLosses asks the coordinator for what was lost. Answered by LossList.
+type ListLosses struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// tables whose losses are wanted. Empty: all.
+	Tables []string `protobuf:"bytes,1,rep,name=tables,proto3" json:"tables,omitempty"`
+	// unacknowledged leaves out those that somebody took note of.
+	Unacknowledged bool `protobuf:"varint,2,opt,name=unacknowledged,proto3" json:"unacknowledged,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ListLosses) Reset() {
+	*x = ListLosses{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLosses) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLosses) ProtoMessage() {}
+
+func (x *ListLosses) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLosses.ProtoReflect.Descriptor instead.
+func (*ListLosses) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ListLosses) GetTables() []string {
+	if x != nil {
+		return x.Tables
+	}
+	return nil
+}
+
+func (x *ListLosses) GetUnacknowledged() bool {
+	if x != nil {
+		return x.Unacknowledged
+	}
+	return false
+}
+
+// LossList answers ListLosses and AcknowledgeLoss, newest first.
+type LossList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Losses        []*Loss                `protobuf:"bytes,1,rep,name=losses,proto3" json:"losses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LossList) Reset() {
+	*x = LossList{}
+	mi := &file_gabion_v1_backup_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LossList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LossList) ProtoMessage() {}
+
+func (x *LossList) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_backup_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LossList.ProtoReflect.Descriptor instead.
+func (*LossList) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *LossList) GetLosses() []*Loss {
+	if x != nil {
+		return x.Losses
+	}
+	return nil
+}
+
 // BackupList answers ListBackups, by table, newest first.
 type BackupList struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -1717,7 +1977,7 @@ type BackupList struct {
 
 func (x *BackupList) Reset() {
 	*x = BackupList{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[18]
+	mi := &file_gabion_v1_backup_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1989,7 @@ func (x *BackupList) String() string {
 func (*BackupList) ProtoMessage() {}
 
 func (x *BackupList) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[18]
+	mi := &file_gabion_v1_backup_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +2002,7 @@ func (x *BackupList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupList.ProtoReflect.Descriptor instead.
 func (*BackupList) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{18}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BackupList) GetBackups() []*BackupInfo {
@@ -1790,7 +2050,7 @@ type SetStatus struct {
 
 func (x *SetStatus) Reset() {
 	*x = SetStatus{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[19]
+	mi := &file_gabion_v1_backup_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1802,7 +2062,7 @@ func (x *SetStatus) String() string {
 func (*SetStatus) ProtoMessage() {}
 
 func (x *SetStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[19]
+	mi := &file_gabion_v1_backup_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1815,7 +2075,7 @@ func (x *SetStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStatus.ProtoReflect.Descriptor instead.
 func (*SetStatus) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{19}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SetStatus) GetRunId() string {
@@ -1866,7 +2126,7 @@ type PruneBackups struct {
 
 func (x *PruneBackups) Reset() {
 	*x = PruneBackups{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[20]
+	mi := &file_gabion_v1_backup_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1878,7 +2138,7 @@ func (x *PruneBackups) String() string {
 func (*PruneBackups) ProtoMessage() {}
 
 func (x *PruneBackups) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[20]
+	mi := &file_gabion_v1_backup_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1891,7 +2151,7 @@ func (x *PruneBackups) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneBackups.ProtoReflect.Descriptor instead.
 func (*PruneBackups) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{20}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PruneBackups) GetTables() []string {
@@ -1927,7 +2187,7 @@ type PruneReport struct {
 
 func (x *PruneReport) Reset() {
 	*x = PruneReport{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[21]
+	mi := &file_gabion_v1_backup_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1939,7 +2199,7 @@ func (x *PruneReport) String() string {
 func (*PruneReport) ProtoMessage() {}
 
 func (x *PruneReport) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[21]
+	mi := &file_gabion_v1_backup_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1952,7 +2212,7 @@ func (x *PruneReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneReport.ProtoReflect.Descriptor instead.
 func (*PruneReport) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{21}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PruneReport) GetDecisions() []*RetentionDecision {
@@ -2007,7 +2267,7 @@ type PinBackup struct {
 
 func (x *PinBackup) Reset() {
 	*x = PinBackup{}
-	mi := &file_gabion_v1_backup_proto_msgTypes[22]
+	mi := &file_gabion_v1_backup_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2019,7 +2279,7 @@ func (x *PinBackup) String() string {
 func (*PinBackup) ProtoMessage() {}
 
 func (x *PinBackup) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_backup_proto_msgTypes[22]
+	mi := &file_gabion_v1_backup_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2032,7 +2292,7 @@ func (x *PinBackup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PinBackup.ProtoReflect.Descriptor instead.
 func (*PinBackup) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{22}
+	return file_gabion_v1_backup_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PinBackup) GetTable() string {
@@ -2164,7 +2424,7 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\x04live\x18\a \x01(\bR\x04live\"q\n" +
 	"\rRestoreReport\x12*\n" +
 	"\x04plan\x18\x01 \x01(\v2\x16.gabion.v1.RestorePlanR\x04plan\x124\n" +
-	"\brestored\x18\x02 \x01(\v2\x18.gabion.v1.TableRestoredR\brestored\"\x94\x03\n" +
+	"\brestored\x18\x02 \x01(\v2\x18.gabion.v1.TableRestoredR\brestored\"\xe2\x04\n" +
 	"\vRestorePlan\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
 	"\tbackup_id\x18\x02 \x01(\tR\bbackupId\x12\x16\n" +
@@ -2179,7 +2439,13 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	" \x03(\tR\n" +
 	"passedOver\x129\n" +
 	"\n" +
-	"undo_until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tundoUntil\"\xea\x03\n" +
+	"undo_until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tundoUntil\x12\x16\n" +
+	"\x06damage\x18\f \x03(\tR\x06damage\x121\n" +
+	"\adamaged\x18\r \x03(\v2\x17.gabion.v1.DamagedRangeR\adamaged\x12%\n" +
+	"\x0edamaged_ranges\x18\x0e \x01(\rR\rdamagedRanges\x12!\n" +
+	"\frows_missing\x18\x0f \x01(\x04R\vrowsMissing\x12\x1b\n" +
+	"\tmended_by\x18\x10 \x01(\tR\bmendedBy\x12\x1a\n" +
+	"\bunproven\x18\x11 \x01(\bR\bunproven\"\xf6\x04\n" +
 	"\rTableRestored\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1b\n" +
@@ -2195,7 +2461,22 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\bfinished\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12\x16\n" +
 	"\x06healed\x18\f \x01(\bR\x06healed\x12\x16\n" +
-	"\x06reason\x18\r \x01(\tR\x06reason\"\xc8\x01\n" +
+	"\x06reason\x18\r \x01(\tR\x06reason\x121\n" +
+	"\adamaged\x18\x0e \x03(\v2\x17.gabion.v1.DamagedRangeR\adamaged\x12!\n" +
+	"\frows_missing\x18\x0f \x01(\x04R\vrowsMissing\x12\x1b\n" +
+	"\tmended_by\x18\x10 \x01(\tR\bmendedBy\x12\x17\n" +
+	"\aloss_id\x18\x11 \x01(\tR\x06lossId\"Y\n" +
+	"\x0fAcknowledgeLoss\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\tR\x03ids\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\x12\x12\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\"L\n" +
+	"\n" +
+	"ListLosses\x12\x16\n" +
+	"\x06tables\x18\x01 \x03(\tR\x06tables\x12&\n" +
+	"\x0eunacknowledged\x18\x02 \x01(\bR\x0eunacknowledged\"3\n" +
+	"\bLossList\x12'\n" +
+	"\x06losses\x18\x01 \x03(\v2\x0f.gabion.v1.LossR\x06losses\"\xc8\x01\n" +
 	"\n" +
 	"BackupList\x12/\n" +
 	"\abackups\x18\x01 \x03(\v2\x15.gabion.v1.BackupInfoR\abackups\x12(\n" +
@@ -2250,7 +2531,7 @@ func file_gabion_v1_backup_proto_rawDescGZIP() []byte {
 }
 
 var file_gabion_v1_backup_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_gabion_v1_backup_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_gabion_v1_backup_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_gabion_v1_backup_proto_goTypes = []any{
 	(RetentionOutcome)(0),         // 0: gabion.v1.RetentionOutcome
 	(SetState)(0),                 // 1: gabion.v1.SetState
@@ -2272,63 +2553,71 @@ var file_gabion_v1_backup_proto_goTypes = []any{
 	(*RestoreReport)(nil),         // 17: gabion.v1.RestoreReport
 	(*RestorePlan)(nil),           // 18: gabion.v1.RestorePlan
 	(*TableRestored)(nil),         // 19: gabion.v1.TableRestored
-	(*BackupList)(nil),            // 20: gabion.v1.BackupList
-	(*SetStatus)(nil),             // 21: gabion.v1.SetStatus
-	(*PruneBackups)(nil),          // 22: gabion.v1.PruneBackups
-	(*PruneReport)(nil),           // 23: gabion.v1.PruneReport
-	(*PinBackup)(nil),             // 24: gabion.v1.PinBackup
-	(*BackupSet)(nil),             // 25: gabion.v1.BackupSet
-	(*Position)(nil),              // 26: gabion.v1.Position
-	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
-	(*Proof)(nil),                 // 28: gabion.v1.Proof
-	(Figure)(0),                   // 29: gabion.v1.Figure
-	(*Manifest)(nil),              // 30: gabion.v1.Manifest
-	(*Failure)(nil),               // 31: gabion.v1.Failure
+	(*AcknowledgeLoss)(nil),       // 20: gabion.v1.AcknowledgeLoss
+	(*ListLosses)(nil),            // 21: gabion.v1.ListLosses
+	(*LossList)(nil),              // 22: gabion.v1.LossList
+	(*BackupList)(nil),            // 23: gabion.v1.BackupList
+	(*SetStatus)(nil),             // 24: gabion.v1.SetStatus
+	(*PruneBackups)(nil),          // 25: gabion.v1.PruneBackups
+	(*PruneReport)(nil),           // 26: gabion.v1.PruneReport
+	(*PinBackup)(nil),             // 27: gabion.v1.PinBackup
+	(*BackupSet)(nil),             // 28: gabion.v1.BackupSet
+	(*Position)(nil),              // 29: gabion.v1.Position
+	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
+	(*Proof)(nil),                 // 31: gabion.v1.Proof
+	(Figure)(0),                   // 32: gabion.v1.Figure
+	(*Manifest)(nil),              // 33: gabion.v1.Manifest
+	(*Failure)(nil),               // 34: gabion.v1.Failure
+	(*DamagedRange)(nil),          // 35: gabion.v1.DamagedRange
+	(*Loss)(nil),                  // 36: gabion.v1.Loss
 }
 var file_gabion_v1_backup_proto_depIdxs = []int32{
-	25, // 0: gabion.v1.BackupReport.set:type_name -> gabion.v1.BackupSet
+	28, // 0: gabion.v1.BackupReport.set:type_name -> gabion.v1.BackupSet
 	4,  // 1: gabion.v1.BackupReport.retained:type_name -> gabion.v1.RetentionDecision
 	0,  // 2: gabion.v1.RetentionDecision.outcome:type_name -> gabion.v1.RetentionOutcome
-	26, // 3: gabion.v1.BackupInfo.position:type_name -> gabion.v1.Position
-	27, // 4: gabion.v1.BackupInfo.started:type_name -> google.protobuf.Timestamp
-	27, // 5: gabion.v1.BackupInfo.finished:type_name -> google.protobuf.Timestamp
-	28, // 6: gabion.v1.BackupInfo.proof:type_name -> gabion.v1.Proof
-	29, // 7: gabion.v1.BackupInfo.unknown:type_name -> gabion.v1.Figure
+	29, // 3: gabion.v1.BackupInfo.position:type_name -> gabion.v1.Position
+	30, // 4: gabion.v1.BackupInfo.started:type_name -> google.protobuf.Timestamp
+	30, // 5: gabion.v1.BackupInfo.finished:type_name -> google.protobuf.Timestamp
+	31, // 6: gabion.v1.BackupInfo.proof:type_name -> gabion.v1.Proof
+	32, // 7: gabion.v1.BackupInfo.unknown:type_name -> gabion.v1.Figure
 	6,  // 8: gabion.v1.BackupDetail.backup:type_name -> gabion.v1.BackupInfo
-	30, // 9: gabion.v1.BackupDetail.manifest:type_name -> gabion.v1.Manifest
+	33, // 9: gabion.v1.BackupDetail.manifest:type_name -> gabion.v1.Manifest
 	11, // 10: gabion.v1.VerifyReport.results:type_name -> gabion.v1.VerifyResult
-	28, // 11: gabion.v1.VerifyResult.proof:type_name -> gabion.v1.Proof
-	31, // 12: gabion.v1.VerifyResult.failure:type_name -> gabion.v1.Failure
+	31, // 11: gabion.v1.VerifyResult.proof:type_name -> gabion.v1.Proof
+	34, // 12: gabion.v1.VerifyResult.failure:type_name -> gabion.v1.Failure
 	12, // 13: gabion.v1.VerifyUpdate.progress:type_name -> gabion.v1.Progress
 	11, // 14: gabion.v1.VerifyUpdate.result:type_name -> gabion.v1.VerifyResult
 	12, // 15: gabion.v1.BackupUpdate.progress:type_name -> gabion.v1.Progress
 	3,  // 16: gabion.v1.BackupUpdate.report:type_name -> gabion.v1.BackupReport
 	12, // 17: gabion.v1.RestoreUpdate.progress:type_name -> gabion.v1.Progress
 	17, // 18: gabion.v1.RestoreUpdate.report:type_name -> gabion.v1.RestoreReport
-	27, // 19: gabion.v1.RestoreTable.at:type_name -> google.protobuf.Timestamp
+	30, // 19: gabion.v1.RestoreTable.at:type_name -> google.protobuf.Timestamp
 	18, // 20: gabion.v1.RestoreReport.plan:type_name -> gabion.v1.RestorePlan
 	19, // 21: gabion.v1.RestoreReport.restored:type_name -> gabion.v1.TableRestored
-	26, // 22: gabion.v1.RestorePlan.position:type_name -> gabion.v1.Position
-	27, // 23: gabion.v1.RestorePlan.cut:type_name -> google.protobuf.Timestamp
-	26, // 24: gabion.v1.RestorePlan.serving:type_name -> gabion.v1.Position
-	28, // 25: gabion.v1.RestorePlan.proof:type_name -> gabion.v1.Proof
-	27, // 26: gabion.v1.RestorePlan.undo_until:type_name -> google.protobuf.Timestamp
-	26, // 27: gabion.v1.TableRestored.position:type_name -> gabion.v1.Position
-	26, // 28: gabion.v1.TableRestored.parent:type_name -> gabion.v1.Position
-	27, // 29: gabion.v1.TableRestored.undo_until:type_name -> google.protobuf.Timestamp
-	27, // 30: gabion.v1.TableRestored.started:type_name -> google.protobuf.Timestamp
-	27, // 31: gabion.v1.TableRestored.finished:type_name -> google.protobuf.Timestamp
-	6,  // 32: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
-	25, // 33: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
-	21, // 34: gabion.v1.BackupList.set_status:type_name -> gabion.v1.SetStatus
-	31, // 35: gabion.v1.BackupList.faults:type_name -> gabion.v1.Failure
-	1,  // 36: gabion.v1.SetStatus.state:type_name -> gabion.v1.SetState
-	4,  // 37: gabion.v1.PruneReport.decisions:type_name -> gabion.v1.RetentionDecision
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	29, // 22: gabion.v1.RestorePlan.position:type_name -> gabion.v1.Position
+	30, // 23: gabion.v1.RestorePlan.cut:type_name -> google.protobuf.Timestamp
+	29, // 24: gabion.v1.RestorePlan.serving:type_name -> gabion.v1.Position
+	31, // 25: gabion.v1.RestorePlan.proof:type_name -> gabion.v1.Proof
+	30, // 26: gabion.v1.RestorePlan.undo_until:type_name -> google.protobuf.Timestamp
+	35, // 27: gabion.v1.RestorePlan.damaged:type_name -> gabion.v1.DamagedRange
+	29, // 28: gabion.v1.TableRestored.position:type_name -> gabion.v1.Position
+	29, // 29: gabion.v1.TableRestored.parent:type_name -> gabion.v1.Position
+	30, // 30: gabion.v1.TableRestored.undo_until:type_name -> google.protobuf.Timestamp
+	30, // 31: gabion.v1.TableRestored.started:type_name -> google.protobuf.Timestamp
+	30, // 32: gabion.v1.TableRestored.finished:type_name -> google.protobuf.Timestamp
+	35, // 33: gabion.v1.TableRestored.damaged:type_name -> gabion.v1.DamagedRange
+	36, // 34: gabion.v1.LossList.losses:type_name -> gabion.v1.Loss
+	6,  // 35: gabion.v1.BackupList.backups:type_name -> gabion.v1.BackupInfo
+	28, // 36: gabion.v1.BackupList.sets:type_name -> gabion.v1.BackupSet
+	24, // 37: gabion.v1.BackupList.set_status:type_name -> gabion.v1.SetStatus
+	34, // 38: gabion.v1.BackupList.faults:type_name -> gabion.v1.Failure
+	1,  // 39: gabion.v1.SetStatus.state:type_name -> gabion.v1.SetState
+	4,  // 40: gabion.v1.PruneReport.decisions:type_name -> gabion.v1.RetentionDecision
+	41, // [41:41] is the sub-list for method output_type
+	41, // [41:41] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_backup_proto_init() }
@@ -2358,7 +2647,7 @@ func file_gabion_v1_backup_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_backup_proto_rawDesc), len(file_gabion_v1_backup_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   23,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1786,6 +1786,259 @@ func (x *RunHistory) GetCopiedBytes() int64 {
 	return 0
 }
 
+// DamagedRange is a range of keys whose rows were lost with a damaged file.
+type DamagedRange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// start is the first key, end the first one behind the range; an empty one is before, or behind, all keys.
+	Start []byte `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
+	End   []byte `protobuf:"bytes,2,opt,name=end,proto3" json:"end,omitempty"`
+	// file is the name of the damaged sstable.
+	File          string `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DamagedRange) Reset() {
+	*x = DamagedRange{}
+	mi := &file_gabion_v1_disk_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DamagedRange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DamagedRange) ProtoMessage() {}
+
+func (x *DamagedRange) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_disk_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DamagedRange.ProtoReflect.Descriptor instead.
+func (*DamagedRange) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *DamagedRange) GetStart() []byte {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *DamagedRange) GetEnd() []byte {
+	if x != nil {
+		return x.End
+	}
+	return nil
+}
+
+func (x *DamagedRange) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+// Loss is DIR/losses/ID.json: what a table lost when another lineage took the place of the one that served.
+type Loss struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FormatVersion uint32                 `protobuf:"varint,1,opt,name=format_version,json=formatVersion,proto3" json:"format_version,omitempty"`
+	// id is a ULID.
+	Id    string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Table string                 `protobuf:"bytes,3,opt,name=table,proto3" json:"table,omitempty"`
+	At    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	// cause is why, source and backup_id what took the place, as in RestorePlan; healed is set where nobody asked for it.
+	Cause    string `protobuf:"bytes,5,opt,name=cause,proto3" json:"cause,omitempty"`
+	Source   string `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"`
+	BackupId string `protobuf:"bytes,7,opt,name=backup_id,json=backupId,proto3" json:"backup_id,omitempty"`
+	Healed   bool   `protobuf:"varint,8,opt,name=healed,proto3" json:"healed,omitempty"`
+	// from_lineage served before, empty where that is not known; to_lineage serves since.
+	FromLineage string `protobuf:"bytes,9,opt,name=from_lineage,json=fromLineage,proto3" json:"from_lineage,omitempty"`
+	ToLineage   string `protobuf:"bytes,10,opt,name=to_lineage,json=toLineage,proto3" json:"to_lineage,omitempty"`
+	// from_seq and to_seq are the operations of from_lineage that are lost; both 0 where there are none, or where it is not known.
+	FromSeq uint64 `protobuf:"varint,11,opt,name=from_seq,json=fromSeq,proto3" json:"from_seq,omitempty"`
+	ToSeq   uint64 `protobuf:"varint,12,opt,name=to_seq,json=toSeq,proto3" json:"to_seq,omitempty"`
+	// damaged are the ranges of keys of which rows are lost, the first 100, and rows_missing how many rows they had, 0 where that is
+	// not known.
+	Damaged     []*DamagedRange `protobuf:"bytes,13,rep,name=damaged,proto3" json:"damaged,omitempty"`
+	RowsMissing uint64          `protobuf:"varint,14,opt,name=rows_missing,json=rowsMissing,proto3" json:"rows_missing,omitempty"`
+	// pending is set from before the change until it is known to have been made.
+	Pending bool `protobuf:"varint,15,opt,name=pending,proto3" json:"pending,omitempty"`
+	// acknowledged is when somebody took note, unset before; by names who, and note says why that is fine. A restore that somebody
+	// asked for is acknowledged by the request.
+	Acknowledged  *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	By            string                 `protobuf:"bytes,17,opt,name=by,proto3" json:"by,omitempty"`
+	Note          string                 `protobuf:"bytes,18,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Loss) Reset() {
+	*x = Loss{}
+	mi := &file_gabion_v1_disk_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Loss) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Loss) ProtoMessage() {}
+
+func (x *Loss) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_disk_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Loss.ProtoReflect.Descriptor instead.
+func (*Loss) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Loss) GetFormatVersion() uint32 {
+	if x != nil {
+		return x.FormatVersion
+	}
+	return 0
+}
+
+func (x *Loss) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Loss) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *Loss) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Loss) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *Loss) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Loss) GetBackupId() string {
+	if x != nil {
+		return x.BackupId
+	}
+	return ""
+}
+
+func (x *Loss) GetHealed() bool {
+	if x != nil {
+		return x.Healed
+	}
+	return false
+}
+
+func (x *Loss) GetFromLineage() string {
+	if x != nil {
+		return x.FromLineage
+	}
+	return ""
+}
+
+func (x *Loss) GetToLineage() string {
+	if x != nil {
+		return x.ToLineage
+	}
+	return ""
+}
+
+func (x *Loss) GetFromSeq() uint64 {
+	if x != nil {
+		return x.FromSeq
+	}
+	return 0
+}
+
+func (x *Loss) GetToSeq() uint64 {
+	if x != nil {
+		return x.ToSeq
+	}
+	return 0
+}
+
+func (x *Loss) GetDamaged() []*DamagedRange {
+	if x != nil {
+		return x.Damaged
+	}
+	return nil
+}
+
+func (x *Loss) GetRowsMissing() uint64 {
+	if x != nil {
+		return x.RowsMissing
+	}
+	return 0
+}
+
+func (x *Loss) GetPending() bool {
+	if x != nil {
+		return x.Pending
+	}
+	return false
+}
+
+func (x *Loss) GetAcknowledged() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Acknowledged
+	}
+	return nil
+}
+
+func (x *Loss) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Loss) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 var File_gabion_v1_disk_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_disk_proto_rawDesc = "" +
@@ -1934,7 +2187,32 @@ const file_gabion_v1_disk_proto_rawDesc = "" +
 	"\x0fcarried_forward\x18\x06 \x01(\rR\x0ecarriedForward\x12\x16\n" +
 	"\x06failed\x18\a \x01(\rR\x06failed\x12\x14\n" +
 	"\x05bytes\x18\b \x01(\x03R\x05bytes\x12!\n" +
-	"\fcopied_bytes\x18\t \x01(\x03R\vcopiedBytes*U\n" +
+	"\fcopied_bytes\x18\t \x01(\x03R\vcopiedBytes\"J\n" +
+	"\fDamagedRange\x12\x14\n" +
+	"\x05start\x18\x01 \x01(\fR\x05start\x12\x10\n" +
+	"\x03end\x18\x02 \x01(\fR\x03end\x12\x12\n" +
+	"\x04file\x18\x03 \x01(\tR\x04file\"\xaa\x04\n" +
+	"\x04Loss\x12%\n" +
+	"\x0eformat_version\x18\x01 \x01(\rR\rformatVersion\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
+	"\x05table\x18\x03 \x01(\tR\x05table\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
+	"\x05cause\x18\x05 \x01(\tR\x05cause\x12\x16\n" +
+	"\x06source\x18\x06 \x01(\tR\x06source\x12\x1b\n" +
+	"\tbackup_id\x18\a \x01(\tR\bbackupId\x12\x16\n" +
+	"\x06healed\x18\b \x01(\bR\x06healed\x12!\n" +
+	"\ffrom_lineage\x18\t \x01(\tR\vfromLineage\x12\x1d\n" +
+	"\n" +
+	"to_lineage\x18\n" +
+	" \x01(\tR\ttoLineage\x12\x19\n" +
+	"\bfrom_seq\x18\v \x01(\x04R\afromSeq\x12\x15\n" +
+	"\x06to_seq\x18\f \x01(\x04R\x05toSeq\x121\n" +
+	"\adamaged\x18\r \x03(\v2\x17.gabion.v1.DamagedRangeR\adamaged\x12!\n" +
+	"\frows_missing\x18\x0e \x01(\x04R\vrowsMissing\x12\x18\n" +
+	"\apending\x18\x0f \x01(\bR\apending\x12>\n" +
+	"\facknowledged\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\facknowledged\x12\x0e\n" +
+	"\x02by\x18\x11 \x01(\tR\x02by\x12\x12\n" +
+	"\x04note\x18\x12 \x01(\tR\x04note*U\n" +
 	"\n" +
 	"Accounting\x12\x1a\n" +
 	"\x16ACCOUNTING_UNSPECIFIED\x10\x00\x12\x14\n" +
@@ -1963,7 +2241,7 @@ func file_gabion_v1_disk_proto_rawDescGZIP() []byte {
 }
 
 var file_gabion_v1_disk_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_gabion_v1_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_gabion_v1_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_gabion_v1_disk_proto_goTypes = []any{
 	(Accounting)(0),               // 0: gabion.v1.Accounting
 	(Outcome)(0),                  // 1: gabion.v1.Outcome
@@ -1986,49 +2264,54 @@ var file_gabion_v1_disk_proto_goTypes = []any{
 	(*TableHistory)(nil),          // 18: gabion.v1.TableHistory
 	(*SizePoint)(nil),             // 19: gabion.v1.SizePoint
 	(*RunHistory)(nil),            // 20: gabion.v1.RunHistory
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
-	(*Failure)(nil),               // 22: gabion.v1.Failure
+	(*DamagedRange)(nil),          // 21: gabion.v1.DamagedRange
+	(*Loss)(nil),                  // 22: gabion.v1.Loss
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*Failure)(nil),               // 24: gabion.v1.Failure
 }
 var file_gabion_v1_disk_proto_depIdxs = []int32{
 	3,  // 0: gabion.v1.TableRecord.position:type_name -> gabion.v1.Position
 	3,  // 1: gabion.v1.TableRecord.parent:type_name -> gabion.v1.Position
 	0,  // 2: gabion.v1.TableRecord.accounting:type_name -> gabion.v1.Accounting
-	21, // 3: gabion.v1.StoreInfo.created:type_name -> google.protobuf.Timestamp
-	21, // 4: gabion.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	21, // 5: gabion.v1.ScheduleState.last_attempt:type_name -> google.protobuf.Timestamp
-	21, // 6: gabion.v1.ScheduleState.last_success:type_name -> google.protobuf.Timestamp
+	23, // 3: gabion.v1.StoreInfo.created:type_name -> google.protobuf.Timestamp
+	23, // 4: gabion.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	23, // 5: gabion.v1.ScheduleState.last_attempt:type_name -> google.protobuf.Timestamp
+	23, // 6: gabion.v1.ScheduleState.last_success:type_name -> google.protobuf.Timestamp
 	8,  // 7: gabion.v1.ScheduleState.retries:type_name -> gabion.v1.TableRetry
-	21, // 8: gabion.v1.TableRetry.last_attempt:type_name -> google.protobuf.Timestamp
-	21, // 9: gabion.v1.UndoRecord.since:type_name -> google.protobuf.Timestamp
-	21, // 10: gabion.v1.UndoRecord.until:type_name -> google.protobuf.Timestamp
-	21, // 11: gabion.v1.Pin.since:type_name -> google.protobuf.Timestamp
+	23, // 8: gabion.v1.TableRetry.last_attempt:type_name -> google.protobuf.Timestamp
+	23, // 9: gabion.v1.UndoRecord.since:type_name -> google.protobuf.Timestamp
+	23, // 10: gabion.v1.UndoRecord.until:type_name -> google.protobuf.Timestamp
+	23, // 11: gabion.v1.Pin.since:type_name -> google.protobuf.Timestamp
 	11, // 12: gabion.v1.FileEntry.live:type_name -> gabion.v1.FileIdentity
 	4,  // 13: gabion.v1.Manifest.record:type_name -> gabion.v1.TableRecord
-	21, // 14: gabion.v1.Manifest.started:type_name -> google.protobuf.Timestamp
-	21, // 15: gabion.v1.Manifest.finished:type_name -> google.protobuf.Timestamp
+	23, // 14: gabion.v1.Manifest.started:type_name -> google.protobuf.Timestamp
+	23, // 15: gabion.v1.Manifest.finished:type_name -> google.protobuf.Timestamp
 	12, // 16: gabion.v1.Manifest.files:type_name -> gabion.v1.FileEntry
 	1,  // 17: gabion.v1.TableResult.outcome:type_name -> gabion.v1.Outcome
 	3,  // 18: gabion.v1.TableResult.position:type_name -> gabion.v1.Position
-	21, // 19: gabion.v1.TableResult.started:type_name -> google.protobuf.Timestamp
-	21, // 20: gabion.v1.TableResult.finished:type_name -> google.protobuf.Timestamp
-	22, // 21: gabion.v1.TableResult.failure:type_name -> gabion.v1.Failure
-	21, // 22: gabion.v1.BackupSet.started:type_name -> google.protobuf.Timestamp
-	21, // 23: gabion.v1.BackupSet.finished:type_name -> google.protobuf.Timestamp
+	23, // 19: gabion.v1.TableResult.started:type_name -> google.protobuf.Timestamp
+	23, // 20: gabion.v1.TableResult.finished:type_name -> google.protobuf.Timestamp
+	24, // 21: gabion.v1.TableResult.failure:type_name -> gabion.v1.Failure
+	23, // 22: gabion.v1.BackupSet.started:type_name -> google.protobuf.Timestamp
+	23, // 23: gabion.v1.BackupSet.finished:type_name -> google.protobuf.Timestamp
 	14, // 24: gabion.v1.BackupSet.results:type_name -> gabion.v1.TableResult
 	2,  // 25: gabion.v1.Proof.verdict:type_name -> gabion.v1.Verdict
-	21, // 26: gabion.v1.Proof.started:type_name -> google.protobuf.Timestamp
-	21, // 27: gabion.v1.Proof.finished:type_name -> google.protobuf.Timestamp
+	23, // 26: gabion.v1.Proof.started:type_name -> google.protobuf.Timestamp
+	23, // 27: gabion.v1.Proof.finished:type_name -> google.protobuf.Timestamp
 	18, // 28: gabion.v1.History.tables:type_name -> gabion.v1.TableHistory
 	20, // 29: gabion.v1.History.runs:type_name -> gabion.v1.RunHistory
 	19, // 30: gabion.v1.TableHistory.points:type_name -> gabion.v1.SizePoint
-	21, // 31: gabion.v1.SizePoint.time:type_name -> google.protobuf.Timestamp
-	21, // 32: gabion.v1.RunHistory.started:type_name -> google.protobuf.Timestamp
-	21, // 33: gabion.v1.RunHistory.finished:type_name -> google.protobuf.Timestamp
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	23, // 31: gabion.v1.SizePoint.time:type_name -> google.protobuf.Timestamp
+	23, // 32: gabion.v1.RunHistory.started:type_name -> google.protobuf.Timestamp
+	23, // 33: gabion.v1.RunHistory.finished:type_name -> google.protobuf.Timestamp
+	23, // 34: gabion.v1.Loss.at:type_name -> google.protobuf.Timestamp
+	21, // 35: gabion.v1.Loss.damaged:type_name -> gabion.v1.DamagedRange
+	23, // 36: gabion.v1.Loss.acknowledged:type_name -> google.protobuf.Timestamp
+	37, // [37:37] is the sub-list for method output_type
+	37, // [37:37] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_disk_proto_init() }
@@ -2043,7 +2326,7 @@ func file_gabion_v1_disk_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_disk_proto_rawDesc), len(file_gabion_v1_disk_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

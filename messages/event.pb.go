@@ -378,6 +378,51 @@ func (x *BackupVerified) GetNeighbours() []string {
 	return nil
 }
 
+// LossAcknowledged: somebody took note of a loss.
+type LossAcknowledged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Loss          *Loss                  `protobuf:"bytes,1,opt,name=loss,proto3" json:"loss,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LossAcknowledged) Reset() {
+	*x = LossAcknowledged{}
+	mi := &file_gabion_v1_event_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LossAcknowledged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LossAcknowledged) ProtoMessage() {}
+
+func (x *LossAcknowledged) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_event_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LossAcknowledged.ProtoReflect.Descriptor instead.
+func (*LossAcknowledged) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_event_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *LossAcknowledged) GetLoss() *Loss {
+	if x != nil {
+		return x.Loss
+	}
+	return nil
+}
+
 // LoggedEvent is one event with its number: a line of the event log on disk.
 type LoggedEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -398,6 +443,7 @@ type LoggedEvent struct {
 	//	*LoggedEvent_TableStateChanged
 	//	*LoggedEvent_BackupVerified
 	//	*LoggedEvent_TableRestored
+	//	*LoggedEvent_LossAcknowledged
 	Event         isLoggedEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -405,7 +451,7 @@ type LoggedEvent struct {
 
 func (x *LoggedEvent) Reset() {
 	*x = LoggedEvent{}
-	mi := &file_gabion_v1_event_proto_msgTypes[5]
+	mi := &file_gabion_v1_event_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +463,7 @@ func (x *LoggedEvent) String() string {
 func (*LoggedEvent) ProtoMessage() {}
 
 func (x *LoggedEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_event_proto_msgTypes[5]
+	mi := &file_gabion_v1_event_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +476,7 @@ func (x *LoggedEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoggedEvent.ProtoReflect.Descriptor instead.
 func (*LoggedEvent) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_event_proto_rawDescGZIP(), []int{5}
+	return file_gabion_v1_event_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LoggedEvent) GetSeq() uint64 {
@@ -515,6 +561,15 @@ func (x *LoggedEvent) GetTableRestored() *TableRestored {
 	return nil
 }
 
+func (x *LoggedEvent) GetLossAcknowledged() *LossAcknowledged {
+	if x != nil {
+		if x, ok := x.Event.(*LoggedEvent_LossAcknowledged); ok {
+			return x.LossAcknowledged
+		}
+	}
+	return nil
+}
+
 type isLoggedEvent_Event interface {
 	isLoggedEvent_Event()
 }
@@ -543,6 +598,10 @@ type LoggedEvent_TableRestored struct {
 	TableRestored *TableRestored `protobuf:"bytes,15,opt,name=table_restored,json=tableRestored,proto3,oneof"`
 }
 
+type LoggedEvent_LossAcknowledged struct {
+	LossAcknowledged *LossAcknowledged `protobuf:"bytes,16,opt,name=loss_acknowledged,json=lossAcknowledged,proto3,oneof"`
+}
+
 func (*LoggedEvent_BackupStarted) isLoggedEvent_Event() {}
 
 func (*LoggedEvent_TableBackedUp) isLoggedEvent_Event() {}
@@ -554,6 +613,8 @@ func (*LoggedEvent_TableStateChanged) isLoggedEvent_Event() {}
 func (*LoggedEvent_BackupVerified) isLoggedEvent_Event() {}
 
 func (*LoggedEvent_TableRestored) isLoggedEvent_Event() {}
+
+func (*LoggedEvent_LossAcknowledged) isLoggedEvent_Event() {}
 
 // ListEvents asks the coordinator for logged events, oldest first. Answered by EventList.
 type ListEvents struct {
@@ -570,7 +631,7 @@ type ListEvents struct {
 
 func (x *ListEvents) Reset() {
 	*x = ListEvents{}
-	mi := &file_gabion_v1_event_proto_msgTypes[6]
+	mi := &file_gabion_v1_event_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -582,7 +643,7 @@ func (x *ListEvents) String() string {
 func (*ListEvents) ProtoMessage() {}
 
 func (x *ListEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_event_proto_msgTypes[6]
+	mi := &file_gabion_v1_event_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -595,7 +656,7 @@ func (x *ListEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvents.ProtoReflect.Descriptor instead.
 func (*ListEvents) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_event_proto_rawDescGZIP(), []int{6}
+	return file_gabion_v1_event_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListEvents) GetAfter() uint64 {
@@ -631,7 +692,7 @@ type EventList struct {
 
 func (x *EventList) Reset() {
 	*x = EventList{}
-	mi := &file_gabion_v1_event_proto_msgTypes[7]
+	mi := &file_gabion_v1_event_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -643,7 +704,7 @@ func (x *EventList) String() string {
 func (*EventList) ProtoMessage() {}
 
 func (x *EventList) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_event_proto_msgTypes[7]
+	mi := &file_gabion_v1_event_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -656,7 +717,7 @@ func (x *EventList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventList.ProtoReflect.Descriptor instead.
 func (*EventList) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_event_proto_rawDescGZIP(), []int{7}
+	return file_gabion_v1_event_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *EventList) GetEvents() []*LoggedEvent {
@@ -706,7 +767,9 @@ const file_gabion_v1_event_proto_rawDesc = "" +
 	"\x05proof\x18\x01 \x01(\v2\x10.gabion.v1.ProofR\x05proof\x12\x1e\n" +
 	"\n" +
 	"neighbours\x18\x02 \x03(\tR\n" +
-	"neighbours\"\xa0\x04\n" +
+	"neighbours\"7\n" +
+	"\x10LossAcknowledged\x12#\n" +
+	"\x04loss\x18\x01 \x01(\v2\x0f.gabion.v1.LossR\x04loss\"\xec\x04\n" +
 	"\vLoggedEvent\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
@@ -717,7 +780,8 @@ const file_gabion_v1_event_proto_rawDesc = "" +
 	"\x0fbackup_complete\x18\f \x01(\v2\x19.gabion.v1.BackupCompleteH\x00R\x0ebackupComplete\x12N\n" +
 	"\x13table_state_changed\x18\r \x01(\v2\x1c.gabion.v1.TableStateChangedH\x00R\x11tableStateChanged\x12D\n" +
 	"\x0fbackup_verified\x18\x0e \x01(\v2\x19.gabion.v1.BackupVerifiedH\x00R\x0ebackupVerified\x12A\n" +
-	"\x0etable_restored\x18\x0f \x01(\v2\x18.gabion.v1.TableRestoredH\x00R\rtableRestoredB\a\n" +
+	"\x0etable_restored\x18\x0f \x01(\v2\x18.gabion.v1.TableRestoredH\x00R\rtableRestored\x12J\n" +
+	"\x11loss_acknowledged\x18\x10 \x01(\v2\x1b.gabion.v1.LossAcknowledgedH\x00R\x10lossAcknowledgedB\a\n" +
 	"\x05eventJ\x04\b\x04\x10\n" +
 	"\"j\n" +
 	"\n" +
@@ -741,47 +805,51 @@ func file_gabion_v1_event_proto_rawDescGZIP() []byte {
 	return file_gabion_v1_event_proto_rawDescData
 }
 
-var file_gabion_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_gabion_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_gabion_v1_event_proto_goTypes = []any{
 	(*BackupStarted)(nil),         // 0: gabion.v1.BackupStarted
 	(*TableBackedUp)(nil),         // 1: gabion.v1.TableBackedUp
 	(*BackupComplete)(nil),        // 2: gabion.v1.BackupComplete
 	(*TableStateChanged)(nil),     // 3: gabion.v1.TableStateChanged
 	(*BackupVerified)(nil),        // 4: gabion.v1.BackupVerified
-	(*LoggedEvent)(nil),           // 5: gabion.v1.LoggedEvent
-	(*ListEvents)(nil),            // 6: gabion.v1.ListEvents
-	(*EventList)(nil),             // 7: gabion.v1.EventList
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*TableResult)(nil),           // 9: gabion.v1.TableResult
-	(TableState)(0),               // 10: gabion.v1.TableState
-	(*Proof)(nil),                 // 11: gabion.v1.Proof
-	(*TableRestored)(nil),         // 12: gabion.v1.TableRestored
+	(*LossAcknowledged)(nil),      // 5: gabion.v1.LossAcknowledged
+	(*LoggedEvent)(nil),           // 6: gabion.v1.LoggedEvent
+	(*ListEvents)(nil),            // 7: gabion.v1.ListEvents
+	(*EventList)(nil),             // 8: gabion.v1.EventList
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*TableResult)(nil),           // 10: gabion.v1.TableResult
+	(TableState)(0),               // 11: gabion.v1.TableState
+	(*Proof)(nil),                 // 12: gabion.v1.Proof
+	(*Loss)(nil),                  // 13: gabion.v1.Loss
+	(*TableRestored)(nil),         // 14: gabion.v1.TableRestored
 }
 var file_gabion_v1_event_proto_depIdxs = []int32{
-	8,  // 0: gabion.v1.BackupStarted.started:type_name -> google.protobuf.Timestamp
-	9,  // 1: gabion.v1.TableBackedUp.result:type_name -> gabion.v1.TableResult
-	8,  // 2: gabion.v1.BackupComplete.started:type_name -> google.protobuf.Timestamp
-	8,  // 3: gabion.v1.BackupComplete.finished:type_name -> google.protobuf.Timestamp
-	9,  // 4: gabion.v1.BackupComplete.backed_up:type_name -> gabion.v1.TableResult
-	9,  // 5: gabion.v1.BackupComplete.failed:type_name -> gabion.v1.TableResult
-	10, // 6: gabion.v1.TableStateChanged.from:type_name -> gabion.v1.TableState
-	10, // 7: gabion.v1.TableStateChanged.to:type_name -> gabion.v1.TableState
-	8,  // 8: gabion.v1.TableStateChanged.at:type_name -> google.protobuf.Timestamp
-	11, // 9: gabion.v1.BackupVerified.proof:type_name -> gabion.v1.Proof
-	8,  // 10: gabion.v1.LoggedEvent.time:type_name -> google.protobuf.Timestamp
-	0,  // 11: gabion.v1.LoggedEvent.backup_started:type_name -> gabion.v1.BackupStarted
-	1,  // 12: gabion.v1.LoggedEvent.table_backed_up:type_name -> gabion.v1.TableBackedUp
-	2,  // 13: gabion.v1.LoggedEvent.backup_complete:type_name -> gabion.v1.BackupComplete
-	3,  // 14: gabion.v1.LoggedEvent.table_state_changed:type_name -> gabion.v1.TableStateChanged
-	4,  // 15: gabion.v1.LoggedEvent.backup_verified:type_name -> gabion.v1.BackupVerified
-	12, // 16: gabion.v1.LoggedEvent.table_restored:type_name -> gabion.v1.TableRestored
-	8,  // 17: gabion.v1.ListEvents.since:type_name -> google.protobuf.Timestamp
-	5,  // 18: gabion.v1.EventList.events:type_name -> gabion.v1.LoggedEvent
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	9,  // 0: gabion.v1.BackupStarted.started:type_name -> google.protobuf.Timestamp
+	10, // 1: gabion.v1.TableBackedUp.result:type_name -> gabion.v1.TableResult
+	9,  // 2: gabion.v1.BackupComplete.started:type_name -> google.protobuf.Timestamp
+	9,  // 3: gabion.v1.BackupComplete.finished:type_name -> google.protobuf.Timestamp
+	10, // 4: gabion.v1.BackupComplete.backed_up:type_name -> gabion.v1.TableResult
+	10, // 5: gabion.v1.BackupComplete.failed:type_name -> gabion.v1.TableResult
+	11, // 6: gabion.v1.TableStateChanged.from:type_name -> gabion.v1.TableState
+	11, // 7: gabion.v1.TableStateChanged.to:type_name -> gabion.v1.TableState
+	9,  // 8: gabion.v1.TableStateChanged.at:type_name -> google.protobuf.Timestamp
+	12, // 9: gabion.v1.BackupVerified.proof:type_name -> gabion.v1.Proof
+	13, // 10: gabion.v1.LossAcknowledged.loss:type_name -> gabion.v1.Loss
+	9,  // 11: gabion.v1.LoggedEvent.time:type_name -> google.protobuf.Timestamp
+	0,  // 12: gabion.v1.LoggedEvent.backup_started:type_name -> gabion.v1.BackupStarted
+	1,  // 13: gabion.v1.LoggedEvent.table_backed_up:type_name -> gabion.v1.TableBackedUp
+	2,  // 14: gabion.v1.LoggedEvent.backup_complete:type_name -> gabion.v1.BackupComplete
+	3,  // 15: gabion.v1.LoggedEvent.table_state_changed:type_name -> gabion.v1.TableStateChanged
+	4,  // 16: gabion.v1.LoggedEvent.backup_verified:type_name -> gabion.v1.BackupVerified
+	14, // 17: gabion.v1.LoggedEvent.table_restored:type_name -> gabion.v1.TableRestored
+	5,  // 18: gabion.v1.LoggedEvent.loss_acknowledged:type_name -> gabion.v1.LossAcknowledged
+	9,  // 19: gabion.v1.ListEvents.since:type_name -> google.protobuf.Timestamp
+	6,  // 20: gabion.v1.EventList.events:type_name -> gabion.v1.LoggedEvent
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_event_proto_init() }
@@ -792,13 +860,14 @@ func file_gabion_v1_event_proto_init() {
 	file_gabion_v1_admin_proto_init()
 	file_gabion_v1_backup_proto_init()
 	file_gabion_v1_disk_proto_init()
-	file_gabion_v1_event_proto_msgTypes[5].OneofWrappers = []any{
+	file_gabion_v1_event_proto_msgTypes[6].OneofWrappers = []any{
 		(*LoggedEvent_BackupStarted)(nil),
 		(*LoggedEvent_TableBackedUp)(nil),
 		(*LoggedEvent_BackupComplete)(nil),
 		(*LoggedEvent_TableStateChanged)(nil),
 		(*LoggedEvent_BackupVerified)(nil),
 		(*LoggedEvent_TableRestored)(nil),
+		(*LoggedEvent_LossAcknowledged)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -806,7 +875,7 @@ func file_gabion_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_event_proto_rawDesc), len(file_gabion_v1_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/oklog/ulid/v2"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -246,6 +247,45 @@ func (m *PinBackup) Check() *Failure {
 	}
 	if failure := f.failure(); failure != nil {
 		return failure.Advise("name a backup as ListBackups does, and a reason of up to 256 B")
+	}
+	return nil
+}
+
+// Check returns what is wrong with the request, or nil.
+func (m *AcknowledgeLoss) Check() *Failure {
+	var f faults
+	if m.GetAll() == (len(m.GetIds()) > 0) {
+		f.addf("%d losses are named, and all is %v", len(m.GetIds()), m.GetAll())
+	}
+	for _, id := range m.GetIds() {
+		if _, err := ulid.ParseStrict(id); err != nil {
+			f.addf("%q is no id of a loss", id)
+		}
+	}
+	for _, text := range [][2]string{{"by", m.GetBy()}, {"note", m.GetNote()}} {
+		if len(text[1]) > MaxLabel {
+			f.addf("%s has %d B, maximum is %d B", text[0], len(text[1]), MaxLabel)
+		}
+		if !utf8.ValidString(text[1]) {
+			f.addf("%s %q is no UTF-8", text[0], text[1])
+		}
+	}
+	if failure := f.failure(); failure != nil {
+		return failure.Advise("name losses as health does, or all, and a note of up to 256 B")
+	}
+	return nil
+}
+
+// Check returns what is wrong with the request, or nil.
+func (m *ListLosses) Check() *Failure {
+	var f faults
+	for i, table := range m.GetTables() {
+		if err := CheckTableName(table); err != nil {
+			f.addf("table %d: %v", i, err)
+		}
+	}
+	if failure := f.failure(); failure != nil {
+		return failure.Advise("name tables, or none for all")
 	}
 	return nil
 }

@@ -723,7 +723,7 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"\x05after\x18\x01 \x01(\x04R\x05after\x12\x16\n" +
 	"\x06follow\x18\x02 \x01(\bR\x06follow\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\rR\x05limit2\x8f\f\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit2\x92\r\n" +
 	"\rGabionService\x12<\n" +
 	"\x04Info\x12\x16.gabion.v1.InfoRequest\x1a\x17.gabion.v1.InfoResponse\"\x03\x90\x02\x01\x122\n" +
 	"\x03Put\x12\x15.gabion.v1.PutRequest\x1a\x14.gabion.v1.Committed\x128\n" +
@@ -752,7 +752,10 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"\rHealthMetrics\x12\x18.gabion.v1.HealthMetrics\x1a\x17.gabion.v1.HealthReport\"\x03\x90\x02\x01\x12A\n" +
 	"\x06Events\x12\x18.gabion.v1.EventsRequest\x1a\x16.gabion.v1.LoggedEvent\"\x03\x90\x02\x010\x01\x12?\n" +
 	"\fPruneBackups\x12\x17.gabion.v1.PruneBackups\x1a\x16.gabion.v1.PruneReport\x128\n" +
-	"\tPinBackup\x12\x14.gabion.v1.PinBackup\x1a\x15.gabion.v1.BackupInfo\x12>\n" +
+	"\tPinBackup\x12\x14.gabion.v1.PinBackup\x1a\x15.gabion.v1.BackupInfo\x12B\n" +
+	"\x0fAcknowledgeLoss\x12\x1a.gabion.v1.AcknowledgeLoss\x1a\x13.gabion.v1.LossList\x12=\n" +
+	"\n" +
+	"ListLosses\x12\x15.gabion.v1.ListLosses\x1a\x13.gabion.v1.LossList\"\x03\x90\x02\x01\x12>\n" +
 	"\vListHistory\x12\x16.gabion.v1.ListHistory\x1a\x12.gabion.v1.History\"\x03\x90\x02\x01B%Z#github.com/gabiondb/gabion/messagesb\x06proto3"
 
 var (
@@ -801,22 +804,25 @@ var file_gabion_v1_service_proto_goTypes = []any{
 	(*HealthMetrics)(nil),         // 29: gabion.v1.HealthMetrics
 	(*PruneBackups)(nil),          // 30: gabion.v1.PruneBackups
 	(*PinBackup)(nil),             // 31: gabion.v1.PinBackup
-	(*ListHistory)(nil),           // 32: gabion.v1.ListHistory
-	(*Committed)(nil),             // 33: gabion.v1.Committed
-	(*Value)(nil),                 // 34: gabion.v1.Value
-	(*Page)(nil),                  // 35: gabion.v1.Page
-	(*TableList)(nil),             // 36: gabion.v1.TableList
-	(*BackupReport)(nil),          // 37: gabion.v1.BackupReport
-	(*BackupUpdate)(nil),          // 38: gabion.v1.BackupUpdate
-	(*BackupList)(nil),            // 39: gabion.v1.BackupList
-	(*BackupDetail)(nil),          // 40: gabion.v1.BackupDetail
-	(*VerifyUpdate)(nil),          // 41: gabion.v1.VerifyUpdate
-	(*RestoreUpdate)(nil),         // 42: gabion.v1.RestoreUpdate
-	(*HealthReport)(nil),          // 43: gabion.v1.HealthReport
-	(*LoggedEvent)(nil),           // 44: gabion.v1.LoggedEvent
-	(*PruneReport)(nil),           // 45: gabion.v1.PruneReport
-	(*BackupInfo)(nil),            // 46: gabion.v1.BackupInfo
-	(*History)(nil),               // 47: gabion.v1.History
+	(*AcknowledgeLoss)(nil),       // 32: gabion.v1.AcknowledgeLoss
+	(*ListLosses)(nil),            // 33: gabion.v1.ListLosses
+	(*ListHistory)(nil),           // 34: gabion.v1.ListHistory
+	(*Committed)(nil),             // 35: gabion.v1.Committed
+	(*Value)(nil),                 // 36: gabion.v1.Value
+	(*Page)(nil),                  // 37: gabion.v1.Page
+	(*TableList)(nil),             // 38: gabion.v1.TableList
+	(*BackupReport)(nil),          // 39: gabion.v1.BackupReport
+	(*BackupUpdate)(nil),          // 40: gabion.v1.BackupUpdate
+	(*BackupList)(nil),            // 41: gabion.v1.BackupList
+	(*BackupDetail)(nil),          // 42: gabion.v1.BackupDetail
+	(*VerifyUpdate)(nil),          // 43: gabion.v1.VerifyUpdate
+	(*RestoreUpdate)(nil),         // 44: gabion.v1.RestoreUpdate
+	(*HealthReport)(nil),          // 45: gabion.v1.HealthReport
+	(*LoggedEvent)(nil),           // 46: gabion.v1.LoggedEvent
+	(*PruneReport)(nil),           // 47: gabion.v1.PruneReport
+	(*BackupInfo)(nil),            // 48: gabion.v1.BackupInfo
+	(*LossList)(nil),              // 49: gabion.v1.LossList
+	(*History)(nil),               // 50: gabion.v1.History
 }
 var file_gabion_v1_service_proto_depIdxs = []int32{
 	11, // 0: gabion.v1.InfoResponse.started:type_name -> google.protobuf.Timestamp
@@ -855,34 +861,38 @@ var file_gabion_v1_service_proto_depIdxs = []int32{
 	10, // 33: gabion.v1.GabionService.Events:input_type -> gabion.v1.EventsRequest
 	30, // 34: gabion.v1.GabionService.PruneBackups:input_type -> gabion.v1.PruneBackups
 	31, // 35: gabion.v1.GabionService.PinBackup:input_type -> gabion.v1.PinBackup
-	32, // 36: gabion.v1.GabionService.ListHistory:input_type -> gabion.v1.ListHistory
-	1,  // 37: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
-	33, // 38: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
-	33, // 39: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
-	33, // 40: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
-	33, // 41: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
-	34, // 42: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
-	35, // 43: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
-	35, // 44: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
-	36, // 45: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
-	36, // 46: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
-	36, // 47: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
-	36, // 48: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
-	36, // 49: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
-	36, // 50: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
-	37, // 51: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
-	38, // 52: gabion.v1.GabionService.RunBackup:output_type -> gabion.v1.BackupUpdate
-	39, // 53: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
-	40, // 54: gabion.v1.GabionService.ShowBackup:output_type -> gabion.v1.BackupDetail
-	41, // 55: gabion.v1.GabionService.VerifyBackup:output_type -> gabion.v1.VerifyUpdate
-	42, // 56: gabion.v1.GabionService.RestoreTable:output_type -> gabion.v1.RestoreUpdate
-	43, // 57: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
-	44, // 58: gabion.v1.GabionService.Events:output_type -> gabion.v1.LoggedEvent
-	45, // 59: gabion.v1.GabionService.PruneBackups:output_type -> gabion.v1.PruneReport
-	46, // 60: gabion.v1.GabionService.PinBackup:output_type -> gabion.v1.BackupInfo
-	47, // 61: gabion.v1.GabionService.ListHistory:output_type -> gabion.v1.History
-	37, // [37:62] is the sub-list for method output_type
-	12, // [12:37] is the sub-list for method input_type
+	32, // 36: gabion.v1.GabionService.AcknowledgeLoss:input_type -> gabion.v1.AcknowledgeLoss
+	33, // 37: gabion.v1.GabionService.ListLosses:input_type -> gabion.v1.ListLosses
+	34, // 38: gabion.v1.GabionService.ListHistory:input_type -> gabion.v1.ListHistory
+	1,  // 39: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
+	35, // 40: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
+	35, // 41: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
+	35, // 42: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
+	35, // 43: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
+	36, // 44: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
+	37, // 45: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
+	37, // 46: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
+	38, // 47: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
+	38, // 48: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
+	38, // 49: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
+	38, // 50: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
+	38, // 51: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
+	38, // 52: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
+	39, // 53: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
+	40, // 54: gabion.v1.GabionService.RunBackup:output_type -> gabion.v1.BackupUpdate
+	41, // 55: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
+	42, // 56: gabion.v1.GabionService.ShowBackup:output_type -> gabion.v1.BackupDetail
+	43, // 57: gabion.v1.GabionService.VerifyBackup:output_type -> gabion.v1.VerifyUpdate
+	44, // 58: gabion.v1.GabionService.RestoreTable:output_type -> gabion.v1.RestoreUpdate
+	45, // 59: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
+	46, // 60: gabion.v1.GabionService.Events:output_type -> gabion.v1.LoggedEvent
+	47, // 61: gabion.v1.GabionService.PruneBackups:output_type -> gabion.v1.PruneReport
+	48, // 62: gabion.v1.GabionService.PinBackup:output_type -> gabion.v1.BackupInfo
+	49, // 63: gabion.v1.GabionService.AcknowledgeLoss:output_type -> gabion.v1.LossList
+	49, // 64: gabion.v1.GabionService.ListLosses:output_type -> gabion.v1.LossList
+	50, // 65: gabion.v1.GabionService.ListHistory:output_type -> gabion.v1.History
+	39, // [39:66] is the sub-list for method output_type
+	12, // [12:39] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
 	12, // [12:12] is the sub-list for extension extendee
 	0,  // [0:12] is the sub-list for field type_name

@@ -56,7 +56,7 @@ func TestTokens(t *testing.T) {
 // TestEveryProcedure: whatever could change something needs the admin's token.
 func TestEveryProcedure(t *testing.T) {
 	readers := map[string]bool{"Info": true, "Get": true, "Scan": true, "Walk": true, "ListTables": true, "ListBackups": true, "ShowBackup": true,
-		"HealthMetrics": true, "Events": true, "ListHistory": true}
+		"HealthMetrics": true, "Events": true, "ListHistory": true, "ListLosses": true}
 	if len(procedures) < 20 {
 		t.Fatalf("%d procedures", len(procedures))
 	}

@@ -152,6 +152,18 @@ func (c *Client) PinBackup(ctx context.Context, m *messages.PinBackup) (*message
 	return info, fromConnect(ctx, err, false)
 }
 
+// AcknowledgeLoss takes note of losses, and returns them once that is durable.
+func (c *Client) AcknowledgeLoss(ctx context.Context, m *messages.AcknowledgeLoss) ([]*messages.Loss, error) {
+	list, err := c.service.AcknowledgeLoss(ctx, m)
+	return list.GetLosses(), fromConnect(ctx, err, false)
+}
+
+// Losses returns what tables lost, newest first.
+func (c *Client) Losses(ctx context.Context, m *messages.ListLosses) ([]*messages.Loss, error) {
+	list, err := c.service.ListLosses(ctx, m)
+	return list.GetLosses(), fromConnect(ctx, err, false)
+}
+
 // Health reports on every table, also on those that cannot answer.
 func (c *Client) Health(ctx context.Context) (*messages.HealthReport, error) {
 	report, err := c.service.HealthMetrics(ctx, &messages.HealthMetrics{})

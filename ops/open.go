@@ -33,6 +33,10 @@ type Access interface {
 	PruneBackups(ctx context.Context, m *messages.PruneBackups) (*messages.PruneReport, error)
 	// PinBackup has retention keep a backup until it is unpinned.
 	PinBackup(ctx context.Context, m *messages.PinBackup) (*messages.BackupInfo, error)
+	// AcknowledgeLoss takes note of losses, and returns them once that is durable.
+	AcknowledgeLoss(ctx context.Context, m *messages.AcknowledgeLoss) ([]*messages.Loss, error)
+	// Losses returns what tables lost, newest first.
+	Losses(ctx context.Context, m *messages.ListLosses) ([]*messages.Loss, error)
 	// CreateTable makes an empty table and serves it; createEmpty, also one that backups know or that was dropped.
 	CreateTable(ctx context.Context, table string, createEmpty bool) error
 	// Drop takes a table out of service, after a last backup unless m says without.

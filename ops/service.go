@@ -246,6 +246,18 @@ func (s *service) PinBackup(ctx context.Context, m *messages.PinBackup) (*messag
 	return s.gabion.PinBackup(ctx, m)
 }
 
+// AcknowledgeLoss implements messagesconnect.GabionServiceHandler.
+func (s *service) AcknowledgeLoss(ctx context.Context, m *messages.AcknowledgeLoss) (*messages.LossList, error) {
+	losses, err := s.gabion.AcknowledgeLoss(ctx, m)
+	return &messages.LossList{Losses: losses}, err
+}
+
+// ListLosses implements messagesconnect.GabionServiceHandler.
+func (s *service) ListLosses(ctx context.Context, m *messages.ListLosses) (*messages.LossList, error) {
+	losses, err := s.gabion.Losses(ctx, m)
+	return &messages.LossList{Losses: losses}, err
+}
+
 // HealthMetrics implements messagesconnect.GabionServiceHandler.
 func (s *service) HealthMetrics(ctx context.Context, _ *messages.HealthMetrics) (*messages.HealthReport, error) {
 	return s.gabion.Health(ctx)

@@ -215,6 +215,9 @@ func (d *Directory) prepare() error {
 	if err := d.sweepStaging(); err != nil {
 		d.logger.Warn("staging is not swept: it may fail the next backups, and holds disk space", "error", err)
 	}
+	if err := d.SettleLosses(); err != nil {
+		d.logger.Warn("losses are not settled: those that a crash left pending count by what serves", "error", err)
+	}
 	return nil
 }
 

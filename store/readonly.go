@@ -101,43 +101,6 @@ func (fs unchanged) MkdirAll(path string, _ os.FileMode) error {
 // Lock locks nothing: any number may read at once.
 func (fs unchanged) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
-// ReadLineage returns the record of a lineage that nobody serves, and changes nothing. With scan it reads every block and
-// every row: its error matches messages.ErrDataLoss where they are not what the record says. The record of a table at_cut
-// is labelled with what they are. progress is called during a scan; an error that it returns ends it.
-func (d *Directory) ReadLineage(table, lineage string, scan bool, progress func() error) (record *messages.TableRecord, err error) {
-	path := d.fs.PathJoin(d.tablePath(table), lineage)
-	s, err := OpenReadOnly(d.fs, path, ReadOnlyOptions{Table: table, Logger: d.logger})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	record = cloneRecord(s.Record())
-	if record.GetTable() != table || record.GetPosition().GetLineage() != lineage {
-		return nil, fmt.Errorf("directory %s holds table %q at %s: %w", path, record.GetTable(), PositionText(record.GetPosition()), messages.ErrDataLoss)
-	}
-	if !scan {
-		return record, nil
-	}
-	if err := s.CheckBlocks(1, func(int64) error { return progress() }); err != nil {
-		return nil, err
-	}
-	n, err := s.Snapshot()
-	if err != nil {
-		return nil, err
-	}
-	sums, err := n.Sums(1, progress)
-	if err := errors.Join(err, n.Close()); err != nil {
-		return nil, err
-	}
-	if isAtCut(record) {
-		sums.Label(record)
-	} else if sums != sumsOf(record) {
-		return nil, fmt.Errorf("lineage %s holds %d rows of %d B, its record says %d of %d B: %w", lineage,
-			sums.Count, sums.LiveBytes, record.GetCount(), record.GetLiveBytes(), messages.ErrDataLoss)
-	}
-	return record, nil
-}
-
 // Reached returns how far the lineage that current names is known to have come, by its mark; nil where there is none.
 func (d *Directory) Reached(table string) (*messages.Position, error) {
 	lineage, err := d.current(table)

@@ -103,6 +103,12 @@ func eventText(event proto.Message) string {
 		return because(fmt.Sprintf("backup %s: %s/%s, by %s", verdictName(p), p.GetTable(), p.GetBackupId(), p.GetBy()), p.GetReason())
 	case *messages.TableRestored:
 		return restoredText(e)
+	case *messages.LossAcknowledged:
+		text := fmt.Sprintf("loss acknowledged: table %s %s", e.GetLoss().GetTable(), show.Loss(e.GetLoss()))
+		if by := e.GetLoss().GetBy(); by != "" {
+			text += ", by " + by
+		}
+		return because(text, e.GetLoss().GetNote())
 	case nil:
 		return "event that is too long for the log, or of a newer version"
 	}
@@ -120,6 +126,9 @@ func restoredText(e *messages.TableRestored) string {
 	}
 	if e.GetLostTo() > 0 {
 		text += fmt.Sprintf(", without the operations with seq %d to %d", e.GetLostFrom(), e.GetLostTo())
+	}
+	if n := e.GetRowsMissing(); n > 0 {
+		text += ", without " + show.Plural(int(n), "row") + " whose blocks are damaged"
 	}
 	return because(text, e.GetReason())
 }

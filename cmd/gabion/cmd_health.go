@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +18,8 @@ import (
 
 func newHealth(out *output) *cobra.Command {
 	var at place
+	var note messages.AcknowledgeLoss
+	var ids []string
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Show how every table is",
@@ -23,10 +27,18 @@ func newHealth(out *output) *cobra.Command {
 is not live data (fragmentation; - while it is not known), and its backups. The first line sums it up: green, or yellow or red with
 the reason. What cannot be found out is unknown, and no table is green then. Where there is a schedule: the last run after which
 no table was failing, when a run of all tables last began, and when the next is due. The exit code is 3 when a table is
-not open.`,
-		Example: "  gabion health --dir DIR",
+not open, or in danger.
+
+What a healing lost stays a concern, in red, until somebody takes note of it with --acknowledge.`,
+		Example: "  gabion health --dir DIR\n  gabion health --acknowledge 01M8BFJ18FYM8GRTF09B80YVBZ --note \"sent again\" --dir DIR",
 		Args:    exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("acknowledge") {
+				return acknowledge(cmd, &at, ids, &note, out)
+			}
+			if cmd.Flags().Changed("note") {
+				return usagef("name losses with --acknowledge", "--note belongs to --acknowledge")
+			}
 			return at.read(cmd.Context(), nil, func(g *ops.Session) error {
 				report, err := g.Health(cmd.Context())
 				if err != nil {
@@ -42,6 +54,8 @@ not open.`,
 		},
 	}
 	at.addFlags(cmd)
+	cmd.Flags().StringSliceVar(&ids, "acknowledge", nil, "take note of the losses `ID`, or of all")
+	cmd.Flags().StringVar(&note.Note, "note", "", "keep `TEXT` with what is acknowledged, for people")
 	return cmd
 }
 
@@ -53,9 +67,16 @@ func unhealthy(report *messages.HealthReport) error {
 			fault := partialError(fmt.Sprintf("table %q is %s", row.GetTable(), show.State(row.GetState())))
 			faults = append(faults, messages.WithHint(fault, row.GetHint()))
 		} else if row.GetGrade() == messages.Grade_GRADE_RED {
+			if lost(report, row.GetTable()) && strings.HasPrefix(row.GetConcerns()[0], "lost ") {
+				continue // a loss says so itself
+			}
 			fault := partialError(fmt.Sprintf("table %q is in danger: %s", row.GetTable(), row.GetConcerns()[0]))
 			faults = append(faults, messages.WithHint(fault, "gabion verify --table "+row.GetTable()+" tells which backups are proven, gabion restore "+row.GetTable()+" restores the newest that is"))
 		}
+	}
+	for _, loss := range report.GetLosses() {
+		fault := partialError(fmt.Sprintf("table %q: %s", loss.GetTable(), show.Loss(loss)))
+		faults = append(faults, messages.WithHint(fault, "when what is lost was dealt with: gabion health --acknowledge "+loss.GetId()))
 	}
 	for _, f := range report.GetFaults() {
 		faults = append(faults, messages.WithHint(partialError(f.Error()), f.GetHint()))
@@ -64,6 +85,42 @@ func unhealthy(report *messages.HealthReport) error {
 		faults = append(faults, partialError(show.Concerns(report.GetConcerns())))
 	}
 	return errors.Join(faults...)
+}
+
+func lost(report *messages.HealthReport, table string) bool {
+	return slices.ContainsFunc(report.GetLosses(), func(l *messages.Loss) bool { return l.GetTable() == table })
+}
+
+// acknowledge takes note of losses.
+func acknowledge(cmd *cobra.Command, at *place, ids []string, m *messages.AcknowledgeLoss, out *output) error {
+	m.By = "gabion health"
+	if u, err := user.Current(); err == nil {
+		m.By = messages.Text(u.Username)
+	}
+	if m.All = slices.Equal(ids, []string{"all"}); !m.All {
+		m.Ids = ids
+	}
+	if bad := m.Check(); bad != nil {
+		return bad
+	}
+	return at.open(cmd.Context(), ops.OpenOptions{Backups: true}, func(s *ops.Session) error {
+		noted, err := s.AcknowledgeLoss(cmd.Context(), m)
+		if err != nil {
+			return err
+		}
+		if out.json {
+			return out.message(&messages.LossList{Losses: noted})
+		}
+		for _, loss := range noted {
+			if err := out.printf("acknowledged: table %s %s\n", loss.GetTable(), show.Loss(loss)); err != nil {
+				return err
+			}
+		}
+		if len(noted) == 0 {
+			return out.printf("there is no loss that nobody has acknowledged\n")
+		}
+		return nil
+	})
 }
 
 // verdict sums all tables up in a line, with the reason.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -196,7 +197,43 @@ func printPlan(out *output, p *messages.RestorePlan, now time.Time) error {
 	for _, over := range p.GetPassedOver() {
 		lines = append(lines, [2]string{"not", over})
 	}
+	for _, damage := range p.GetDamage() {
+		lines = append(lines, [2]string{"damaged", damage})
+	}
+	if p.GetMendedBy() != "" {
+		lines = append(lines, [2]string{"mended", "from backup " + p.GetMendedBy() + ": no row is missing"})
+	}
+	if p.GetUnproven() {
+		lines = append(lines, [2]string{"salvaged", salvagedText(p)})
+	}
+	for _, r := range p.GetDamaged() {
+		lines = append(lines, [2]string{"left out", rangeText(r)})
+	}
 	return printLines(out, lines)
+}
+
+// salvagedText says how much there is of a source that is not whole.
+func salvagedText(p *messages.RestorePlan) string {
+	text := show.Plural(int(p.GetRows()), "row")
+	if p.GetRowsMissing() > 0 {
+		text += fmt.Sprintf(" of %d", p.GetRows()+p.GetRowsMissing())
+	}
+	if n := p.GetDamagedRanges(); n > 0 {
+		text += ", without " + show.Plural(int(n), "damaged range")
+	}
+	return text
+}
+
+// rangeText is a range of keys that cannot be read.
+func rangeText(r *messages.DamagedRange) string {
+	start, end := "the first key", "the last key"
+	if len(r.GetStart()) > 0 {
+		start = strconv.Quote(string(r.GetStart()))
+	}
+	if len(r.GetEnd()) > 0 {
+		end = "before " + strconv.Quote(string(r.GetEnd()))
+	}
+	return fmt.Sprintf("keys from %s to %s, in %s", start, end, r.GetFile())
 }
 
 func printRestored(out *output, r *messages.TableRestored) error {
@@ -209,6 +246,11 @@ func printRestored(out *output, r *messages.TableRestored) error {
 	}
 	if r.GetLostTo() > 0 {
 		if err := out.printf("not in it: the operations with seq %d to %d\n", r.GetLostFrom(), r.GetLostTo()); err != nil {
+			return err
+		}
+	}
+	if r.GetRowsMissing() > 0 {
+		if err := out.printf("not in it: %s whose blocks are damaged\n", show.Plural(int(r.GetRowsMissing()), "row")); err != nil {
 			return err
 		}
 	}

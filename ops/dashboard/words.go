@@ -25,6 +25,7 @@ var words = template.FuncMap{
 	"took":    took,
 	"state":   show.State,
 	"outcome": show.Outcome,
+	"loss":    show.Loss,
 	"lineage": show.ShortLineage,
 	"grade":   grade,
 	"percent": func(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) },

@@ -92,6 +92,12 @@ const (
 	GabionServicePruneBackupsProcedure = "/gabion.v1.GabionService/PruneBackups"
 	// GabionServicePinBackupProcedure is the fully-qualified name of the GabionService's PinBackup RPC.
 	GabionServicePinBackupProcedure = "/gabion.v1.GabionService/PinBackup"
+	// GabionServiceAcknowledgeLossProcedure is the fully-qualified name of the GabionService's
+	// AcknowledgeLoss RPC.
+	GabionServiceAcknowledgeLossProcedure = "/gabion.v1.GabionService/AcknowledgeLoss"
+	// GabionServiceListLossesProcedure is the fully-qualified name of the GabionService's ListLosses
+	// RPC.
+	GabionServiceListLossesProcedure = "/gabion.v1.GabionService/ListLosses"
 	// GabionServiceListHistoryProcedure is the fully-qualified name of the GabionService's ListHistory
 	// RPC.
 	GabionServiceListHistoryProcedure = "/gabion.v1.GabionService/ListHistory"
@@ -136,6 +142,9 @@ type GabionServiceClient interface {
 	// PruneBackups answers when retention is done. It goes on when the client goes away.
 	PruneBackups(context.Context, *messages.PruneBackups) (*messages.PruneReport, error)
 	PinBackup(context.Context, *messages.PinBackup) (*messages.BackupInfo, error)
+	// AcknowledgeLoss answers when what it notes is durable.
+	AcknowledgeLoss(context.Context, *messages.AcknowledgeLoss) (*messages.LossList, error)
+	ListLosses(context.Context, *messages.ListLosses) (*messages.LossList, error)
 	// ListHistory answers what charts are drawn from.
 	ListHistory(context.Context, *messages.ListHistory) (*messages.History, error)
 }
@@ -304,6 +313,19 @@ func NewGabionServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(gabionServiceMethods.ByName("PinBackup")),
 			connect.WithClientOptions(opts...),
 		),
+		acknowledgeLoss: connect.NewClient[messages.AcknowledgeLoss, messages.LossList](
+			httpClient,
+			baseURL+GabionServiceAcknowledgeLossProcedure,
+			connect.WithSchema(gabionServiceMethods.ByName("AcknowledgeLoss")),
+			connect.WithClientOptions(opts...),
+		),
+		listLosses: connect.NewClient[messages.ListLosses, messages.LossList](
+			httpClient,
+			baseURL+GabionServiceListLossesProcedure,
+			connect.WithSchema(gabionServiceMethods.ByName("ListLosses")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		listHistory: connect.NewClient[messages.ListHistory, messages.History](
 			httpClient,
 			baseURL+GabionServiceListHistoryProcedure,
@@ -316,31 +338,33 @@ func NewGabionServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 
 // gabionServiceClient implements GabionServiceClient.
 type gabionServiceClient struct {
-	info          *connect.Client[messages.InfoRequest, messages.InfoResponse]
-	put           *connect.Client[messages.PutRequest, messages.Committed]
-	delete        *connect.Client[messages.DeleteRequest, messages.Committed]
-	deleteRange   *connect.Client[messages.DeleteRangeRequest, messages.Committed]
-	write         *connect.Client[messages.WriteRequest, messages.Committed]
-	get           *connect.Client[messages.GetRequest, messages.Value]
-	scan          *connect.Client[messages.ScanRequest, messages.Page]
-	walk          *connect.Client[messages.WalkRequest, messages.Page]
-	listTables    *connect.Client[messages.ListTables, messages.TableList]
-	openTable     *connect.Client[messages.OpenTable, messages.TableList]
-	closeTable    *connect.Client[messages.CloseTable, messages.TableList]
-	createTable   *connect.Client[messages.CreateTable, messages.TableList]
-	retryTable    *connect.Client[messages.RetryTable, messages.TableList]
-	dropTable     *connect.Client[messages.DropTable, messages.TableList]
-	backupAll     *connect.Client[messages.BackupAll, messages.BackupReport]
-	runBackup     *connect.Client[messages.BackupAll, messages.BackupUpdate]
-	listBackups   *connect.Client[messages.ListBackups, messages.BackupList]
-	showBackup    *connect.Client[messages.ShowBackup, messages.BackupDetail]
-	verifyBackup  *connect.Client[messages.VerifyBackup, messages.VerifyUpdate]
-	restoreTable  *connect.Client[messages.RestoreTable, messages.RestoreUpdate]
-	healthMetrics *connect.Client[messages.HealthMetrics, messages.HealthReport]
-	events        *connect.Client[messages.EventsRequest, messages.LoggedEvent]
-	pruneBackups  *connect.Client[messages.PruneBackups, messages.PruneReport]
-	pinBackup     *connect.Client[messages.PinBackup, messages.BackupInfo]
-	listHistory   *connect.Client[messages.ListHistory, messages.History]
+	info            *connect.Client[messages.InfoRequest, messages.InfoResponse]
+	put             *connect.Client[messages.PutRequest, messages.Committed]
+	delete          *connect.Client[messages.DeleteRequest, messages.Committed]
+	deleteRange     *connect.Client[messages.DeleteRangeRequest, messages.Committed]
+	write           *connect.Client[messages.WriteRequest, messages.Committed]
+	get             *connect.Client[messages.GetRequest, messages.Value]
+	scan            *connect.Client[messages.ScanRequest, messages.Page]
+	walk            *connect.Client[messages.WalkRequest, messages.Page]
+	listTables      *connect.Client[messages.ListTables, messages.TableList]
+	openTable       *connect.Client[messages.OpenTable, messages.TableList]
+	closeTable      *connect.Client[messages.CloseTable, messages.TableList]
+	createTable     *connect.Client[messages.CreateTable, messages.TableList]
+	retryTable      *connect.Client[messages.RetryTable, messages.TableList]
+	dropTable       *connect.Client[messages.DropTable, messages.TableList]
+	backupAll       *connect.Client[messages.BackupAll, messages.BackupReport]
+	runBackup       *connect.Client[messages.BackupAll, messages.BackupUpdate]
+	listBackups     *connect.Client[messages.ListBackups, messages.BackupList]
+	showBackup      *connect.Client[messages.ShowBackup, messages.BackupDetail]
+	verifyBackup    *connect.Client[messages.VerifyBackup, messages.VerifyUpdate]
+	restoreTable    *connect.Client[messages.RestoreTable, messages.RestoreUpdate]
+	healthMetrics   *connect.Client[messages.HealthMetrics, messages.HealthReport]
+	events          *connect.Client[messages.EventsRequest, messages.LoggedEvent]
+	pruneBackups    *connect.Client[messages.PruneBackups, messages.PruneReport]
+	pinBackup       *connect.Client[messages.PinBackup, messages.BackupInfo]
+	acknowledgeLoss *connect.Client[messages.AcknowledgeLoss, messages.LossList]
+	listLosses      *connect.Client[messages.ListLosses, messages.LossList]
+	listHistory     *connect.Client[messages.ListHistory, messages.History]
 }
 
 // Info calls gabion.v1.GabionService.Info.
@@ -539,6 +563,24 @@ func (c *gabionServiceClient) PinBackup(ctx context.Context, req *messages.PinBa
 	return nil, err
 }
 
+// AcknowledgeLoss calls gabion.v1.GabionService.AcknowledgeLoss.
+func (c *gabionServiceClient) AcknowledgeLoss(ctx context.Context, req *messages.AcknowledgeLoss) (*messages.LossList, error) {
+	response, err := c.acknowledgeLoss.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListLosses calls gabion.v1.GabionService.ListLosses.
+func (c *gabionServiceClient) ListLosses(ctx context.Context, req *messages.ListLosses) (*messages.LossList, error) {
+	response, err := c.listLosses.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ListHistory calls gabion.v1.GabionService.ListHistory.
 func (c *gabionServiceClient) ListHistory(ctx context.Context, req *messages.ListHistory) (*messages.History, error) {
 	response, err := c.listHistory.CallUnary(ctx, connect.NewRequest(req))
@@ -587,6 +629,9 @@ type GabionServiceHandler interface {
 	// PruneBackups answers when retention is done. It goes on when the client goes away.
 	PruneBackups(context.Context, *messages.PruneBackups) (*messages.PruneReport, error)
 	PinBackup(context.Context, *messages.PinBackup) (*messages.BackupInfo, error)
+	// AcknowledgeLoss answers when what it notes is durable.
+	AcknowledgeLoss(context.Context, *messages.AcknowledgeLoss) (*messages.LossList, error)
+	ListLosses(context.Context, *messages.ListLosses) (*messages.LossList, error)
 	// ListHistory answers what charts are drawn from.
 	ListHistory(context.Context, *messages.ListHistory) (*messages.History, error)
 }
@@ -751,6 +796,19 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(gabionServiceMethods.ByName("PinBackup")),
 		connect.WithHandlerOptions(opts...),
 	)
+	gabionServiceAcknowledgeLossHandler := connect.NewUnaryHandlerSimple(
+		GabionServiceAcknowledgeLossProcedure,
+		svc.AcknowledgeLoss,
+		connect.WithSchema(gabionServiceMethods.ByName("AcknowledgeLoss")),
+		connect.WithHandlerOptions(opts...),
+	)
+	gabionServiceListLossesHandler := connect.NewUnaryHandlerSimple(
+		GabionServiceListLossesProcedure,
+		svc.ListLosses,
+		connect.WithSchema(gabionServiceMethods.ByName("ListLosses")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	gabionServiceListHistoryHandler := connect.NewUnaryHandlerSimple(
 		GabionServiceListHistoryProcedure,
 		svc.ListHistory,
@@ -808,6 +866,10 @@ func NewGabionServiceHandler(svc GabionServiceHandler, opts ...connect.HandlerOp
 			gabionServicePruneBackupsHandler.ServeHTTP(w, r)
 		case GabionServicePinBackupProcedure:
 			gabionServicePinBackupHandler.ServeHTTP(w, r)
+		case GabionServiceAcknowledgeLossProcedure:
+			gabionServiceAcknowledgeLossHandler.ServeHTTP(w, r)
+		case GabionServiceListLossesProcedure:
+			gabionServiceListLossesHandler.ServeHTTP(w, r)
 		case GabionServiceListHistoryProcedure:
 			gabionServiceListHistoryHandler.ServeHTTP(w, r)
 		default:
@@ -913,6 +975,14 @@ func (UnimplementedGabionServiceHandler) PruneBackups(context.Context, *messages
 
 func (UnimplementedGabionServiceHandler) PinBackup(context.Context, *messages.PinBackup) (*messages.BackupInfo, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.PinBackup is not implemented"))
+}
+
+func (UnimplementedGabionServiceHandler) AcknowledgeLoss(context.Context, *messages.AcknowledgeLoss) (*messages.LossList, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.AcknowledgeLoss is not implemented"))
+}
+
+func (UnimplementedGabionServiceHandler) ListLosses(context.Context, *messages.ListLosses) (*messages.LossList, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gabion.v1.GabionService.ListLosses is not implemented"))
 }
 
 func (UnimplementedGabionServiceHandler) ListHistory(context.Context, *messages.ListHistory) (*messages.History, error) {

@@ -3,6 +3,7 @@ package metrics
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,6 +51,8 @@ var (
 	tableChanges   = description("table_state_changes_total", "How often the table came into a state. A frozen store comes into reopening, a disk that hangs makes stalled.", "table", "state")
 	tableBackups   = description("table_backups", "Complete backups of the table on disk.", "table")
 	tableRed       = description("table_red_backups", "Backups of the table that are red: not what their manifest says.", "table")
+	tableLosses    = description("losses_unacknowledged", "Losses of the table that nobody has acknowledged.", "table")
+	tableLost      = description("lost_operations_unacknowledged", "Operations in those losses, as far as is known.", "table")
 	backupTime     = description("table_last_backup_timestamp_seconds", "When the table was last backed up, or found unchanged; 0 for never.", "table")
 	backupAge      = description("table_last_backup_age_seconds", "How long ago that was; +Inf for never.", "table")
 	proofTime      = description("table_last_proof_timestamp_seconds", "When a backup of the table was last proven to restore; 0 for never.", "table")
@@ -62,7 +65,7 @@ var (
 // Describe implements prometheus.Collector.
 func (t *tables) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{healthTime, nextRun, lastRun, wholeGrade, unknown, tableState, tableGrade, tableUnknown, tableRows, tableLive, tableDisk, tableGaps,
-		tablePending, tableRestarts, tableChanges, tableBackups, tableRed, backupTime, backupAge, proofTime, proofAge, tableOutcomes, commitSeconds, groupOperation} {
+		tablePending, tableRestarts, tableChanges, tableBackups, tableRed, tableLosses, tableLost, backupTime, backupAge, proofTime, proofAge, tableOutcomes, commitSeconds, groupOperation} {
 		descriptions <- d
 	}
 }
@@ -131,6 +134,10 @@ func (t *tables) Collect(metrics chan<- prometheus.Metric) {
 			counter(tableOutcomes, float64(n), name, lower("OUTCOME_", outcome.String()))
 		}
 	}
+	for name, of := range lossesOf(report, there) {
+		gauge(tableLosses, of.losses, name)
+		gauge(tableLost, of.operations, name)
+	}
 	if report != nil {
 		t.runs.forget(there, at)
 	}
@@ -148,7 +155,7 @@ var (
 	tableFigures = []messages.Figure{messages.Figure_FIGURE_ROWS, messages.Figure_FIGURE_DISK, messages.Figure_FIGURE_BACKUPS,
 		messages.Figure_FIGURE_LAST_BACKUP, messages.Figure_FIGURE_LAST_PROOF, messages.Figure_FIGURE_LAST_RUN}
 	wholeFigures = []messages.Figure{messages.Figure_FIGURE_LAST_BACKUP, messages.Figure_FIGURE_LAST_RUN, messages.Figure_FIGURE_SCHEDULE,
-		messages.Figure_FIGURE_UNCONFIGURED, messages.Figure_FIGURE_UNDO}
+		messages.Figure_FIGURE_UNCONFIGURED, messages.Figure_FIGURE_UNDO, messages.Figure_FIGURE_LOSSES}
 )
 
 // figures calls set for each figure, by its name in small letters: with 1 for one that is unknown.
@@ -160,6 +167,30 @@ func figures(all []messages.Figure, knows func(messages.Figure) bool, set func(n
 		}
 		set(lower("FIGURE_", f.String()), value)
 	}
+}
+
+// lost counts what a table lost.
+type lost struct{ losses, operations float64 }
+
+// lossesOf returns what nobody has acknowledged of each table, of those without any and of those that are gone too; nothing where
+// that is not known.
+func lossesOf(report *messages.HealthReport, tables map[string]bool) map[string]lost {
+	all := make(map[string]lost)
+	if slices.Contains(report.GetUnknown(), messages.Figure_FIGURE_LOSSES) {
+		return all
+	}
+	for table := range tables {
+		all[table] = lost{}
+	}
+	for _, loss := range report.GetLosses() {
+		of := all[loss.GetTable()]
+		of.losses++
+		if loss.GetToSeq() > 0 {
+			of.operations += float64(loss.GetToSeq() - loss.GetFromSeq() + 1)
+		}
+		all[loss.GetTable()] = of
+	}
+	return all
 }
 
 // choices calls set for each value of an enum, by its name in small letters: with 1 for the one that is.

@@ -133,3 +133,17 @@ func Printable(s string) string {
 func Graphic(s string) bool {
 	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) < 0
 }
+
+// Loss is what a table lost, and when.
+func Loss(l *messages.Loss) string {
+	text := "lost "
+	switch {
+	case l.GetToSeq() > 0:
+		text += fmt.Sprintf("the operations with seq %d to %d", l.GetFromSeq(), l.GetToSeq())
+	case l.GetRowsMissing() > 0:
+		text += Plural(int(l.GetRowsMissing()), "row")
+	default:
+		text += "rows; how many is not known"
+	}
+	return text + fmt.Sprintf(" at %s (loss %s)", l.GetAt().AsTime().Format(time.RFC3339), l.GetId())
+}

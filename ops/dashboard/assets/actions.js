@@ -33,6 +33,11 @@ const actions = {
     note(`${table}/${backup} is no longer pinned`);
   },
 
+  async acknowledge({loss}) {
+    await call('AcknowledgeLoss', {ids: [loss], by: 'dashboard'});
+    note(`loss ${loss} is acknowledged`);
+  },
+
   async restore({table, backup}) {
     let plan;
     for await (const {report} of stream('RestoreTable', {table, backupId: backup || '', dryRun: true})) {

@@ -52,7 +52,7 @@ if (page !== 'login' && page !== 'problem') {
       if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
     });
     source.addEventListener('Progress', event => work(JSON.parse(event.data)));
-    for (const kind of ['BackupStarted', 'TableBackedUp', 'BackupComplete', 'TableStateChanged', 'BackupVerified', 'TableRestored', 'Unknown']) {
+    for (const kind of ['BackupStarted', 'TableBackedUp', 'BackupComplete', 'TableStateChanged', 'BackupVerified', 'TableRestored', 'LossAcknowledged', 'Unknown']) {
       source.addEventListener(kind, event => {
         last = event.lastEventId;
         anew();
