@@ -29,7 +29,6 @@ func Start(ctx context.Context, config *Config, logger *slog.Logger) (*Server, e
 	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
 	s := &Server{logger: logger}
 	// Before anything is made: a fault there leaves no directory behind.
-	logger.Info("starting", "dir", config.Gabion.Dir)
 	if config.Web.Address != "" {
 		opened, err := config.Web.open(ctx, logger)
 		if err == nil {
@@ -39,6 +38,8 @@ func Start(ctx context.Context, config *Config, logger *slog.Logger) (*Server, e
 			return nil, err
 		}
 	}
+	// Before a disk is asked that may hang.
+	logger.Info("starting", "dir", config.Gabion.Dir)
 	s.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger {
 		return systemLogger(logger)
 	}))
