@@ -33,9 +33,6 @@ func (v *view) cut(path string, length int64) { v.lengths[path] = length }
 
 func (v *view) hide(path string) { v.hidden[path] = true }
 
-// alters tells whether anything is not shown as it is.
-func (v *view) alters() bool { return len(v.lengths)+len(v.hidden)+len(v.others) > 0 }
-
 func (v *view) List(dir string) ([]string, error) {
 	names, err := v.FS.List(dir)
 	names = slices.DeleteFunc(names, func(name string) bool { return v.hidden[v.PathJoin(dir, name)] })
