@@ -76,7 +76,14 @@ func TestBackupsAtCutAreCounted(t *testing.T) {
 		h.wantLabel(first["other"], exact, data)
 		h.settle()
 		h.wantCount("fast", 1, false)
-		if again := h.backup()["fast"]; again.GetOutcome() != carried || again.GetBackupId() != first["fast"].GetBackupId() {
+		// Where Pebble merged sstables meanwhile, nothing tells that they hold the same rows; once it is done, nothing changes.
+		again := first["fast"]
+		for range 5 {
+			if again = h.backup()["fast"]; again.GetOutcome() == carried {
+				break
+			}
+		}
+		if again.GetOutcome() != carried || !proto.Equal(again.GetPosition(), first["fast"].GetPosition()) {
 			t.Errorf("row = %v, want the backup of %v", again, first["fast"])
 		}
 		h.put("fast", "c", "3")

@@ -266,7 +266,7 @@ func overwrite(t testing.TB, fs vfs.FS, path string, data []byte) {
 	t.Helper()
 	f, err := fs.Create(path, vfs.WriteCategoryUnspecified)
 	must(t, err)
-	_, err = f.Write(data)
+	_, err = f.Write(append([]byte(nil), data...)) // the file system may scribble over it
 	must(t, err)
 	must(t, f.Sync())
 	must(t, f.Close())

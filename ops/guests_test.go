@@ -144,14 +144,18 @@ func TestStrangersLeave(t *testing.T) {
 	for range 5 { // each has a connection of its own, which it closes
 		stillServes(t, h)
 	}
-	// The oldest of those who were answered were closed; by itself the server leaves them idleTimeout.
+	// Those who were answered were closed, but for the few there is room for; by itself the server leaves them idleTimeout.
+	stay := 0
 	for i := 1; i < 40; i += 3 {
-		if err := strangers[i].SetReadDeadline(time.Now().Add(idleTimeout / 2)); err != nil {
+		if err := strangers[i].SetReadDeadline(time.Now().Add(time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := strangers[i].Read(make([]byte, 1)); isTimeout(err) {
-			t.Fatalf("stranger %d stays", i)
+			stay++
 		}
+	}
+	if stay > 2 {
+		t.Errorf("%d strangers stay who were answered long ago", stay)
 	}
 }
 
