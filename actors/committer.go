@@ -78,8 +78,8 @@ func newCommitter(c *cell, s *store.Store, faults chan<- error, groupBytes int) 
 	}
 	m.wake.L, m.drained.L = &m.mu, &m.mu
 	m.gather.wake = m.gathered
-	m.committing = watch{after: c.tree.config.StallAfter, stalled: m.stalled, resumed: m.resumed}
-	m.acking = watch{after: c.tree.config.StallAfter, stalled: m.stalled, resumed: m.resumed}
+	m.committing = watch{born: time.Now(), after: c.tree.config.StallAfter, stalled: m.stalled, resumed: m.resumed}
+	m.acking = watch{born: time.Now(), after: c.tree.config.StallAfter, stalled: m.stalled, resumed: m.resumed}
 	m.acker = newAcker(m)
 	go m.run()
 	go m.acker.run()

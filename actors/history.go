@@ -49,6 +49,8 @@ type historian struct {
 	saves, newer, unsaved bool
 	// saved is when the file was last written; zero before.
 	saved time.Time
+	// known is a time that is not ahead of the true one, as far as the points that were read tell, and began when that was.
+	known, began time.Time
 }
 
 func newHistorian(t *tree) *historian {
@@ -132,6 +134,9 @@ func (h *historian) load() {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.history == nil {
+		h.known, h.began = newestPoint(history, wallClock()), time.Now()
+	}
 	for _, table := range h.history.GetTables() {
 		addPoint(history, table)
 	}
@@ -181,7 +186,8 @@ func (h *historian) forget(table string) {
 
 // measure adds a point for each table that is open.
 func (h *historian) measure() {
-	at := timestamppb.Now()
+	now := wallClock()
+	at := timestamppb.New(now)
 	var points []*messages.TableHistory
 	members := make(map[string]bool)
 	for _, m := range h.tree.members.shown() {
@@ -198,7 +204,12 @@ func (h *historian) measure() {
 	for _, p := range points {
 		addPoint(h.history, p)
 	}
-	thinOut(h.history, at.AsTime(), members)
+	// A clock that jumps ahead makes no point old: from the newest one that was read on, ages are counted by how long this process
+	// runs.
+	if ran := h.known.Add(time.Since(h.began)); ran.Before(now) {
+		now = ran
+	}
+	thinOut(h.history, now, members)
 	h.unsaved = true
 }
 

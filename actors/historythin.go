@@ -86,6 +86,22 @@ func thinOut(history *messages.History, now time.Time, members map[string]bool) 
 	})
 }
 
+// newestPoint is when the newest point was measured that is not ahead of now; now where there is none.
+func newestPoint(history *messages.History, now time.Time) time.Time {
+	var newest time.Time
+	for _, table := range history.GetTables() {
+		for _, p := range table.GetPoints() {
+			if at := p.GetTime().AsTime(); at.After(newest) && !messages.Ahead(at, now) {
+				newest = at
+			}
+		}
+	}
+	if newest.IsZero() {
+		return now
+	}
+	return newest
+}
+
 // thinned returns the points that stay, by time. One that lies ahead of the clock counts as of now.
 func thinned(points []*messages.SizePoint, now time.Time, wider int) []*messages.SizePoint {
 	slices.SortStableFunc(points, func(a, b *messages.SizePoint) int { return a.GetTime().AsTime().Compare(b.GetTime().AsTime()) })

@@ -15,7 +15,10 @@ type watch struct {
 	// turn, and never after end.
 	stalled, resumed func()
 
-	last  atomic.Int64 // unix nanoseconds of the last step
+	// born is any time before the first step. A clock that is set makes no disk hang, and hides none that does: the last step is
+	// counted from here, by the monotonic clock.
+	born  time.Time
+	last  atomic.Int64
 	hangs atomic.Bool
 
 	mu    sync.Mutex
@@ -32,7 +35,7 @@ func (w *watch) begin() {
 	if w.work++; w.work > 1 || w.over {
 		return
 	}
-	w.last.Store(time.Now().UnixNano())
+	w.note()
 	if !w.armed {
 		w.arm(w.after)
 	}
@@ -48,7 +51,7 @@ func (w *watch) done() {
 
 // step notes progress.
 func (w *watch) step() {
-	w.last.Store(time.Now().UnixNano())
+	w.note()
 	if !w.hangs.Load() {
 		return
 	}
@@ -57,9 +60,11 @@ func (w *watch) step() {
 	w.advance()
 }
 
+func (w *watch) note() { w.last.Store(int64(time.Since(w.born))) }
+
 // advance is step with mu held.
 func (w *watch) advance() {
-	w.last.Store(time.Now().UnixNano())
+	w.note()
 	if !w.hangs.Load() {
 		return
 	}
@@ -90,7 +95,7 @@ func (w *watch) look() {
 	if w.work == 0 || w.over || w.hangs.Load() {
 		return
 	}
-	if left := w.after - time.Since(time.Unix(0, w.last.Load())); left > 0 {
+	if left := w.after - (time.Since(w.born) - time.Duration(w.last.Load())); left > 0 {
 		w.arm(left)
 		return
 	}

@@ -9,6 +9,7 @@ package messages
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -667,8 +668,12 @@ type UndoRecord struct {
 	// reason is "dropped", "restored" where another lineage was put in its place, or "unfinished restore".
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// since is unset where it was dated in the future, and its life began anew.
-	Since         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
-	Until         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`
+	// counted is up to when its life was counted, since where it is unset; what is left of the life is until minus counted.
+	Counted *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=counted,proto3" json:"counted,omitempty"`
+	// life is how long it was to be kept; until minus since where it is unset.
+	Life          *durationpb.Duration `protobuf:"bytes,8,opt,name=life,proto3" json:"life,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -741,6 +746,20 @@ func (x *UndoRecord) GetSince() *timestamppb.Timestamp {
 func (x *UndoRecord) GetUntil() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Until
+	}
+	return nil
+}
+
+func (x *UndoRecord) GetCounted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Counted
+	}
+	return nil
+}
+
+func (x *UndoRecord) GetLife() *durationpb.Duration {
+	if x != nil {
+		return x.Life
 	}
 	return nil
 }
@@ -2043,7 +2062,7 @@ var File_gabion_v1_disk_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_disk_proto_rawDesc = "" +
 	"\n" +
-	"\x14gabion/v1/disk.proto\x12\tgabion.v1\x1a\x17gabion/v1/failure.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"X\n" +
+	"\x14gabion/v1/disk.proto\x12\tgabion.v1\x1a\x17gabion/v1/failure.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"X\n" +
 	"\bPosition\x12\x18\n" +
 	"\alineage\x18\x01 \x01(\tR\alineage\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x10\n" +
@@ -2085,7 +2104,7 @@ const file_gabion_v1_disk_proto_rawDesc = "" +
 	"TableRetry\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1a\n" +
 	"\bfailures\x18\x02 \x01(\rR\bfailures\x12=\n" +
-	"\flast_attempt\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vlastAttempt\"\xdf\x01\n" +
+	"\flast_attempt\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vlastAttempt\"\xc4\x02\n" +
 	"\n" +
 	"UndoRecord\x12%\n" +
 	"\x0eformat_version\x18\x01 \x01(\rR\rformatVersion\x12\x14\n" +
@@ -2093,7 +2112,9 @@ const file_gabion_v1_disk_proto_rawDesc = "" +
 	"\alineage\x18\x03 \x01(\tR\alineage\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x120\n" +
 	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xa9\x01\n" +
+	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x124\n" +
+	"\acounted\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\acounted\x12-\n" +
+	"\x04life\x18\b \x01(\v2\x19.google.protobuf.DurationR\x04life\"\xa9\x01\n" +
 	"\x03Pin\x12%\n" +
 	"\x0eformat_version\x18\x01 \x01(\rR\rformatVersion\x12\x14\n" +
 	"\x05table\x18\x02 \x01(\tR\x05table\x12\x1b\n" +
@@ -2267,7 +2288,8 @@ var file_gabion_v1_disk_proto_goTypes = []any{
 	(*DamagedRange)(nil),          // 21: gabion.v1.DamagedRange
 	(*Loss)(nil),                  // 22: gabion.v1.Loss
 	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(*Failure)(nil),               // 24: gabion.v1.Failure
+	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
+	(*Failure)(nil),               // 25: gabion.v1.Failure
 }
 var file_gabion_v1_disk_proto_depIdxs = []int32{
 	3,  // 0: gabion.v1.TableRecord.position:type_name -> gabion.v1.Position
@@ -2281,37 +2303,39 @@ var file_gabion_v1_disk_proto_depIdxs = []int32{
 	23, // 8: gabion.v1.TableRetry.last_attempt:type_name -> google.protobuf.Timestamp
 	23, // 9: gabion.v1.UndoRecord.since:type_name -> google.protobuf.Timestamp
 	23, // 10: gabion.v1.UndoRecord.until:type_name -> google.protobuf.Timestamp
-	23, // 11: gabion.v1.Pin.since:type_name -> google.protobuf.Timestamp
-	11, // 12: gabion.v1.FileEntry.live:type_name -> gabion.v1.FileIdentity
-	4,  // 13: gabion.v1.Manifest.record:type_name -> gabion.v1.TableRecord
-	23, // 14: gabion.v1.Manifest.started:type_name -> google.protobuf.Timestamp
-	23, // 15: gabion.v1.Manifest.finished:type_name -> google.protobuf.Timestamp
-	12, // 16: gabion.v1.Manifest.files:type_name -> gabion.v1.FileEntry
-	1,  // 17: gabion.v1.TableResult.outcome:type_name -> gabion.v1.Outcome
-	3,  // 18: gabion.v1.TableResult.position:type_name -> gabion.v1.Position
-	23, // 19: gabion.v1.TableResult.started:type_name -> google.protobuf.Timestamp
-	23, // 20: gabion.v1.TableResult.finished:type_name -> google.protobuf.Timestamp
-	24, // 21: gabion.v1.TableResult.failure:type_name -> gabion.v1.Failure
-	23, // 22: gabion.v1.BackupSet.started:type_name -> google.protobuf.Timestamp
-	23, // 23: gabion.v1.BackupSet.finished:type_name -> google.protobuf.Timestamp
-	14, // 24: gabion.v1.BackupSet.results:type_name -> gabion.v1.TableResult
-	2,  // 25: gabion.v1.Proof.verdict:type_name -> gabion.v1.Verdict
-	23, // 26: gabion.v1.Proof.started:type_name -> google.protobuf.Timestamp
-	23, // 27: gabion.v1.Proof.finished:type_name -> google.protobuf.Timestamp
-	18, // 28: gabion.v1.History.tables:type_name -> gabion.v1.TableHistory
-	20, // 29: gabion.v1.History.runs:type_name -> gabion.v1.RunHistory
-	19, // 30: gabion.v1.TableHistory.points:type_name -> gabion.v1.SizePoint
-	23, // 31: gabion.v1.SizePoint.time:type_name -> google.protobuf.Timestamp
-	23, // 32: gabion.v1.RunHistory.started:type_name -> google.protobuf.Timestamp
-	23, // 33: gabion.v1.RunHistory.finished:type_name -> google.protobuf.Timestamp
-	23, // 34: gabion.v1.Loss.at:type_name -> google.protobuf.Timestamp
-	21, // 35: gabion.v1.Loss.damaged:type_name -> gabion.v1.DamagedRange
-	23, // 36: gabion.v1.Loss.acknowledged:type_name -> google.protobuf.Timestamp
-	37, // [37:37] is the sub-list for method output_type
-	37, // [37:37] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	23, // 11: gabion.v1.UndoRecord.counted:type_name -> google.protobuf.Timestamp
+	24, // 12: gabion.v1.UndoRecord.life:type_name -> google.protobuf.Duration
+	23, // 13: gabion.v1.Pin.since:type_name -> google.protobuf.Timestamp
+	11, // 14: gabion.v1.FileEntry.live:type_name -> gabion.v1.FileIdentity
+	4,  // 15: gabion.v1.Manifest.record:type_name -> gabion.v1.TableRecord
+	23, // 16: gabion.v1.Manifest.started:type_name -> google.protobuf.Timestamp
+	23, // 17: gabion.v1.Manifest.finished:type_name -> google.protobuf.Timestamp
+	12, // 18: gabion.v1.Manifest.files:type_name -> gabion.v1.FileEntry
+	1,  // 19: gabion.v1.TableResult.outcome:type_name -> gabion.v1.Outcome
+	3,  // 20: gabion.v1.TableResult.position:type_name -> gabion.v1.Position
+	23, // 21: gabion.v1.TableResult.started:type_name -> google.protobuf.Timestamp
+	23, // 22: gabion.v1.TableResult.finished:type_name -> google.protobuf.Timestamp
+	25, // 23: gabion.v1.TableResult.failure:type_name -> gabion.v1.Failure
+	23, // 24: gabion.v1.BackupSet.started:type_name -> google.protobuf.Timestamp
+	23, // 25: gabion.v1.BackupSet.finished:type_name -> google.protobuf.Timestamp
+	14, // 26: gabion.v1.BackupSet.results:type_name -> gabion.v1.TableResult
+	2,  // 27: gabion.v1.Proof.verdict:type_name -> gabion.v1.Verdict
+	23, // 28: gabion.v1.Proof.started:type_name -> google.protobuf.Timestamp
+	23, // 29: gabion.v1.Proof.finished:type_name -> google.protobuf.Timestamp
+	18, // 30: gabion.v1.History.tables:type_name -> gabion.v1.TableHistory
+	20, // 31: gabion.v1.History.runs:type_name -> gabion.v1.RunHistory
+	19, // 32: gabion.v1.TableHistory.points:type_name -> gabion.v1.SizePoint
+	23, // 33: gabion.v1.SizePoint.time:type_name -> google.protobuf.Timestamp
+	23, // 34: gabion.v1.RunHistory.started:type_name -> google.protobuf.Timestamp
+	23, // 35: gabion.v1.RunHistory.finished:type_name -> google.protobuf.Timestamp
+	23, // 36: gabion.v1.Loss.at:type_name -> google.protobuf.Timestamp
+	21, // 37: gabion.v1.Loss.damaged:type_name -> gabion.v1.DamagedRange
+	23, // 38: gabion.v1.Loss.acknowledged:type_name -> google.protobuf.Timestamp
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_disk_proto_init() }

@@ -71,6 +71,8 @@ type Directory struct {
 		told map[string]bool
 	}
 	loans loans
+	// lives are those of what is kept as undo.
+	lives lives
 }
 
 // CheckDirectory tells whether path can be opened by OpenDirectory, as far as reading shows, and

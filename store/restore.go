@@ -289,5 +289,9 @@ func (d *Directory) putUndo(record *messages.UndoRecord) error {
 	if err != nil {
 		return fmt.Errorf("marshal undo: %w", err)
 	}
-	return WriteDurably(d.fs, d.undoPath(record.GetTable(), record.GetLineage()), data)
+	if err := WriteDurably(d.fs, d.undoPath(record.GetTable(), record.GetLineage()), data); err != nil {
+		return err
+	}
+	d.lives.count(record.GetLineage(), 0)
+	return nil
 }

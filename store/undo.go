@@ -10,7 +10,6 @@ import (
 
 	"github.com/oklog/ulid/v2"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
@@ -259,12 +258,11 @@ func (d *Directory) sweepLineage(table, lineage string, now time.Time) (swept bo
 	if err != nil || record == nil {
 		return false, err
 	}
-	if messages.AheadOf(record.GetSince(), now) && record.GetReason() != UndoUnfinished {
-		return false, d.redate(record, now)
-	}
 	// What an unfinished restore left has no life: that nobody is making it is enough.
-	if now.Before(record.GetUntil().AsTime()) && record.GetReason() != UndoUnfinished {
-		return false, nil
+	if record.GetReason() != UndoUnfinished {
+		if ended, err := d.lifeEnded(record, now); err != nil || !ended {
+			return false, err
+		}
 	}
 	if all, err := d.removeUndo(record); err != nil || !all {
 		return false, err
@@ -272,17 +270,6 @@ func (d *Directory) sweepLineage(table, lineage string, now time.Time) (swept bo
 	d.logger.Info("undo removed: its life has ended", "table", table, "lineage", lineage,
 		"reason", record.GetReason(), "since", record.GetSince().AsTime())
 	return true, nil
-}
-
-// redate begins the life of a lineage anew that is dated in the future: it is kept from now on for as long as it was to be kept,
-// neither less nor until the clock comes there. Since when it is kept is unknown from then on. A crash leaves the record as it
-// was, or the new one.
-func (d *Directory) redate(record *messages.UndoRecord, now time.Time) error {
-	life := max(0, record.GetUntil().AsTime().Sub(record.GetSince().AsTime()))
-	d.logger.Warn("undo is dated in the future: its life begins anew", "table", record.GetTable(), "lineage", record.GetLineage(),
-		"since", record.GetSince().AsTime(), "life", life.String())
-	record.Since, record.Until = nil, timestamppb.New(now.Add(life))
-	return d.putUndo(record)
 }
 
 // removeLineage removes the directory of a lineage and its mark, and returns whether nothing foreign is left of it.
@@ -310,6 +297,7 @@ func (d *Directory) removeUndo(record *messages.UndoRecord) (all bool, err error
 	if err := d.fs.Remove(path + undoSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return false, fmt.Errorf("remove %s: %w", path+undoSuffix, err)
 	}
+	d.lives.forget(record.GetLineage())
 	return true, SyncDir(d.fs, dir)
 }
 

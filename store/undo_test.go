@@ -72,6 +72,7 @@ func TestDroppedTableIsKeptAsUndo(t *testing.T) {
 		t.Errorf("undo has %d B, %v", bytes, err)
 	}
 
+	runs(d, time.Hour-30*time.Second)
 	for _, now := range []time.Time{until.Add(-time.Second), until} {
 		removed, err := d.SweepUndo("t", now)
 		kept, errUndo := d.Undo("t")

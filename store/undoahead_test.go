@@ -30,7 +30,9 @@ func TestUndoOfTheFuture(t *testing.T) {
 	if life := kept[0].GetUntil().AsTime().Sub(back); life < 59*time.Minute || life > 61*time.Minute {
 		t.Errorf("its life ends in %v", life)
 	}
+	runs(d, 50*time.Minute)
 	sweep(back.Add(50*time.Minute), 0)
+	runs(d, 12*time.Minute)
 	sweep(back.Add(62*time.Minute), 1)
 }
 

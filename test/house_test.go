@@ -49,7 +49,7 @@ type rule struct {
 
 // rules are those of the house. Each family has a file.
 func rules() []rule {
-	return slices.Concat(arrowRules, nameRules, testRules, commentRules, diskRules)
+	return slices.Concat(arrowRules, nameRules, testRules, commentRules, diskRules, clockRules)
 }
 
 func TestHouse(t *testing.T) {
