@@ -12,9 +12,10 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// Gabion is one running tree. Its methods may be called from any goroutine, but not from within an actor's
-// Receive: those that take a context wait. Inside an actor, send the message that each method
-// names to the PID instead.
+// Gabion is one running tree. Its methods may be called from any goroutine. Those that take a context wait. Within an
+// actor's Receive they work, and the actor receives nothing else meanwhile; the message that each method names, sent to
+// the PID, does not hold it up. Within Config.Middleware, which runs in the owners' own Receive, they may wait for themselves
+// until ctx ends.
 type Gabion struct {
 	tree       *tree
 	supervisor *actor.PID
@@ -23,6 +24,10 @@ type Gabion struct {
 // Start opens the directories, spawns the supervisor with its owners and the coordinator, and waits until every
 // table is open, or has said why it is not: a table that cannot be served is quarantined, and one whose disk does not
 // answer within Config.StallAfter goes on opening. ListTables and Health show both, and neither holds up anybody else.
+//
+// An actor may call Start within its Receive, with its own SpawnNamed as Config.Spawn or without, and receives its next
+// message when Start has returned. A supervisor below an actor stops with it, and before it restarts: the Start in its next
+// Started finds name and directory free.
 //
 // A faulty configuration is an error that names every fault, with a hint for each (messages.Hints), and
 // changes nothing on disk. When ctx ends first, Start stops what it began and returns the context's error, within
@@ -152,16 +157,31 @@ func (g *Gabion) stopActors(ctx context.Context) error {
 	}
 }
 
-// PID is that of a table's owner: any actor may send it the messages of the table. It stays the same, and good, while the
-// table is closed, reopened or restored, and when it is dropped and created anew; in between, requests are answered
-// NOT_FOUND. A request to a table that there never was, after Stop, or in the instant in which the owner of a dropped table
-// ends or a new one begins, is answered by proto.actor itself: *actor.DeadLetterResponse to an actor, actor.ErrDeadLetter to
-// a future.
+// PID returns the PID of a table's owner: any actor may send it the messages of the table. The PID of a name never changes.
+// It stays good while the owner restarts, and while the table is closed, reopened, restored, quarantined, or dropped and
+// created anew. After Stop it is good again from the next Start in the same actor system. What is sent to it while no such
+// table exists is answered NOT_FOUND.
+//
+// A watcher of the PID gets nothing for as long as the table exists: a restart of the owner sends no message, nor does a
+// table that is closed, opened, reopened, restored, quarantined or retried. One *actor.Terminated comes when the table
+// was dropped, or when Gabion stops; its Why is TerminatedReason_Stopped. A watch of a PID without a table, or after Stop,
+// is answered at once, with TerminatedReason_NotFound. After a Terminated, watch again once the table exists. To learn what
+// becomes of a table's store, take messages.TableStateChanged from Subscribe or the event stream.
+//
+// After Stop proto.actor itself answers: *actor.DeadLetterResponse to an actor, actor.ErrDeadLetter to a future. It does
+// so too in the instant in which the owner of a dropped table ends or a new one begins, and for a PID that the program
+// made without this method. Of names without a table, the 1,024 that were asked for last are answered NOT_FOUND.
 func (g *Gabion) PID(table string) *actor.PID {
 	if pid := g.tree.members.owner(table); pid != nil {
 		return pid
 	}
-	return actor.NewPID(g.supervisor.GetAddress(), g.supervisor.GetId()+"/"+table)
+	id := g.supervisor.GetId() + "/" + table
+	if messages.CheckTableName(table) != nil {
+		id = g.supervisor.GetId() + "/no table/" + table // not the coordinator's, whose name no table can have
+	}
+	pid := actor.NewPID(g.supervisor.GetAddress(), id)
+	g.tree.graves.meet(table, pid, func() bool { return g.tree.members.find(table) != nil })
+	return pid
 }
 
 // Dir is the directory of the tables, and BackupDir that of the backups, as absolute paths without links.

@@ -1,7 +1,6 @@
 package gabiontest
 
 import (
-	"errors"
 	"path"
 	"sync"
 
@@ -83,10 +82,11 @@ func (k *Kit) PanicOn(table string, match func(message proto.Message) bool) (dis
 func (k *Kit) PanicOwner(table string) {
 	k.helper()
 	answer, err := k.system.Root.RequestFuture(k.Gabion().PID(table), bang{}, patience).Result()
-	if errors.Is(err, actor.ErrDeadLetter) {
+	failure, ok := answer.(*messages.Failure)
+	if ok && failure.GetCode() == messages.Code_CODE_NOT_FOUND {
 		k.fail("panic owner: no table %q", table)
 	}
-	if failure, ok := answer.(*messages.Failure); !ok || failure.GetCode() != messages.Code_CODE_INTERNAL {
+	if !ok || failure.GetCode() != messages.Code_CODE_INTERNAL {
 		k.fail("panic owner of table %q: %v, %v", table, answer, err)
 	}
 }
