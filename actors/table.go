@@ -169,6 +169,10 @@ func (t *Table) commit(ctx context.Context, what string, m proto.Message) (*mess
 }
 
 // Get returns the value of key. A key that is absent gives an error that matches messages.ErrNotFound.
+//
+// Get sees every write that was answered before the call, and the earlier writes of this handle. It has no order with
+// messages to the owner's PID that have no answer yet: it may overtake a Put that was sent before. Wait for that one's
+// Committed, or send a messages.Get to the PID, which is received after it.
 func (t *Table) Get(ctx context.Context, key []byte) ([]byte, error) {
 	row, err := t.get(ctx, key)
 	if err != nil {
