@@ -31,6 +31,8 @@ type Kit struct {
 	events recorder
 	panics panics
 	gabion atomic.Pointer[actors.Gabion]
+	// silent, once set, ends what the present Gabion logs.
+	silent atomic.Pointer[atomic.Bool]
 	// letters tells that the framework holds a goroutine for a dead letter, for as long as throttle.
 	letters atomic.Bool
 	close   func() error

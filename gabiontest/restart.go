@@ -2,6 +2,7 @@ package gabiontest
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/gabiondb/gabion/actors"
@@ -25,7 +26,8 @@ func (k *Kit) Restart() {
 }
 
 // Crash is what a power loss does: Gabion ends without an orderly stop, all that was not fsynced is lost, and
-// Gabion starts again on the rest. Requests that wait are answered UNAVAILABLE. Faults stay in force.
+// Gabion starts again on the rest. Requests that wait are answered UNAVAILABLE. Faults stay in force. The Gabion that
+// ends logs nothing from then on, as a process without power does not.
 func (k *Kit) Crash() {
 	k.helper()
 	k.crash(k.Disk.Crash)
@@ -46,6 +48,7 @@ func (k *Kit) CrashPartly(percent int, seed uint64) {
 
 func (k *Kit) crash(loss func()) {
 	k.helper()
+	k.silent.Load().Store(true)
 	loss()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -63,6 +66,9 @@ func (k *Kit) start() error {
 	defer cancel()
 	config := k.config
 	config.FS = k.FS()
+	silent := new(atomic.Bool)
+	config.Logger = muted(config.Logger, silent)
+	k.silent.Store(silent)
 	g, err := actors.Start(ctx, k.system, config)
 	if err != nil {
 		return err
