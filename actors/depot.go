@@ -164,6 +164,44 @@ func (d *depot) toWrite() (*backup.Directory, error) {
 	return d.get()
 }
 
+// Check returns an error when no backup can be made, or when it would not be made where the next start looks for it. If
+// the path names another backup directory of the same store, as after its disk was mounted again, Check locks that one and
+// closes the old one, unless an operation still uses the old one.
+func (d *depot) Check() error {
+	dir, err := d.toWrite()
+	if err != nil {
+		return err
+	}
+	if err = dir.CheckOwner(); !errors.Is(err, store.ErrReplaced) {
+		return err
+	}
+	if !d.giveUp(dir) {
+		return err
+	}
+	if dir, err = d.get(); err != nil {
+		return err
+	}
+	return dir.CheckOwner()
+}
+
+// giveUp closes dir if its path names a backup directory of the same store, and returns whether it did. The next get opens
+// what is there.
+func (d *depot) giveUp(dir *backup.Directory) bool {
+	if there, err := dir.InPlace(); err != nil || !there {
+		return false // an empty directory may be the mount point of a disk that is missing
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.dir != dir || d.closed || !dir.Idle() {
+		return false
+	}
+	if err := dir.Close(); err != nil {
+		d.logger.Warn("backup directory closed with an error", "error", err)
+	}
+	d.dir, d.at = nil, time.Time{}
+	return true
+}
+
 // ready returns the directory where it is open, and nil otherwise. It does not wait.
 func (d *depot) ready() *backup.Directory {
 	d.mu.Lock()

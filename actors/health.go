@@ -1,11 +1,13 @@
 package actors
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
 )
 
 const (
@@ -41,6 +43,7 @@ func (t *tree) health() *messages.HealthReport {
 	t.addOnDisk(report, &found, now)
 	t.addLacking(report, &found)
 	t.addLosses(report, &found)
+	t.addDangers(report, &found)
 	for i, m := range tables {
 		t.grade(report.GetTables()[i], known, m.suspected(), found.of(m.name), now)
 	}
@@ -65,7 +68,17 @@ func (c *cell) health() *messages.TableHealth {
 	row.Count, row.CountExact = record.GetCount(), record.GetAccounting() == messages.Accounting_ACCOUNTING_EXACT
 	row.LiveBytes = record.GetLiveBytes()
 	row.Pending = uint64(m.pendingOps())
-	usage, err := patient(&c.usage, usageTimeout, m.store.Usage)
+	usage, err := patient(&c.usage, usageTimeout, func() (store.Usage, error) {
+		if err := m.store.Check(); err != nil {
+			return store.Usage{}, err
+		}
+		return m.store.Usage()
+	})
+	if errors.Is(err, store.ErrReplaced) { // Check froze the store, which reopens
+		row.State, row.Reason, row.Hint = messages.TableState_TABLE_STATE_REOPENING, err.Error(), joinHints(err)
+		row.Unknown = []messages.Figure{messages.Figure_FIGURE_ROWS, messages.Figure_FIGURE_DISK}
+		return row
+	}
 	if err != nil {
 		row.Reason = fmt.Sprintf("statistics are unknown: %v", err)
 		row.Unknown = []messages.Figure{messages.Figure_FIGURE_DISK}

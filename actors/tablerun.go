@@ -48,7 +48,12 @@ func (r *run) failed(table string, err error) *messages.TableResult {
 // capture carries the newest backup forward when the table has not changed since, and cuts and publishes
 // otherwise.
 func (r *run) capture(ctx context.Context, table string, started time.Time) (*messages.TableResult, error) {
-	have, err := within(r.tree.config.CopyTimeout, func() (store.Content, error) { return r.newestContent(table) })
+	have, err := within(r.tree.config.CopyTimeout, func() (store.Content, error) {
+		if err := r.tree.backups.Check(); err != nil {
+			return store.Content{}, err
+		}
+		return r.newestContent(table)
+	})
 	if err != nil {
 		return nil, err
 	}

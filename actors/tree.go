@@ -54,6 +54,8 @@ type tree struct {
 	tables, sweeping       patiences
 	// losing is of the reads of losses.
 	losing patience
+	// place and backupPlace are of the checks whether DIR and BACKUPDIR are still the directories that were locked.
+	place, backupPlace patience
 	// supervisor is the supervisor's PID, once it was spawned.
 	supervisor atomic.Pointer[actor.PID]
 	// proving holds a token while a backup is verified that somebody asked for.

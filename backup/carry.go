@@ -16,6 +16,9 @@ import (
 // size. It reads no file but the manifest.
 func (d *Directory) CarryForward(table string, now store.Content) (*messages.TableResult, error) {
 	started := time.Now()
+	if err := d.CheckOwner(); err != nil {
+		return nil, fmt.Errorf("carry table %q forward: %w", table, err)
+	}
 	newest, ok, err := d.newest(table, func(Backup) bool { return true })
 	if err != nil {
 		return nil, fmt.Errorf("carry table %q forward: %w", table, err)

@@ -281,8 +281,52 @@ func (d *Directory) release() error {
 	return nil
 }
 
+// Check returns an error that matches store.ErrReplaced when the path of BACKUPDIR no longer names the directory that is
+// locked: a change there would be made in another directory, without a lock. Any other error says that this cannot be
+// known. It asks the disk.
+func (d *Directory) Check() error { return hintPlace(d.hold.Check(d.storeID)) }
+
+// CheckOwner is Check, and that gabion.json in BACKUPDIR still names the store.
+func (d *Directory) CheckOwner() error { return hintPlace(d.hold.CheckOwner(d.storeID)) }
+
+func hintPlace(err error) error {
+	return messages.WithHint(err, "put the backup directory back, or mount its disk; restart to use what is there now")
+}
+
+// InPlace reports whether the path of BACKUPDIR names a backup directory of the same store, even if it is not the locked one.
+func (d *Directory) InPlace() (bool, error) {
+	id, err := StoreIDAt(d.fs, d.path)
+	return id == d.storeID, err
+}
+
+// mkdir durably makes a directory in BACKUPDIR where it is missing. It never makes BACKUPDIR itself anew.
+func (d *Directory) mkdir(dir string) error {
+	if exists, err := store.Exists(d.fs, dir); err != nil || exists {
+		return errors.Join(err, store.SyncDir(d.fs, d.fs.PathDir(dir)))
+	}
+	if err := store.MkdirDurably(d.fs, dir); err != nil {
+		return err
+	}
+	err := d.Check()
+	if err != nil { // somebody replaced BACKUPDIR meanwhile: the new directory is in the wrong one, and empty
+		_ = d.fs.Remove(dir)
+	}
+	return err
+}
+
 // begin admits an operation that changes the disk. Each begin without error needs one end.
 func (d *Directory) begin() error {
+	if err := d.admit(); err != nil {
+		return err
+	}
+	err := d.CheckOwner()
+	if err != nil {
+		d.end()
+	}
+	return err
+}
+
+func (d *Directory) admit() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {

@@ -162,7 +162,7 @@ func (d *Directory) ids(table string) ([]string, error) {
 	if err := messages.CheckTableName(table); err != nil {
 		return nil, err
 	}
-	names, err := list(d.fs, d.fs.PathJoin(d.path, table))
+	names, err := d.listOwn(d.fs.PathJoin(d.path, table))
 	if err != nil {
 		return nil, err
 	}

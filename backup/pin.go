@@ -50,7 +50,7 @@ func (d *Directory) pin(name, id, reason string) error {
 	if err != nil {
 		return fmt.Errorf("marshal pin: %w", err)
 	}
-	if err := store.MkdirDurably(d.fs, d.fs.PathDir(path)); err != nil {
+	if err := d.mkdir(d.fs.PathDir(path)); err != nil {
 		return err
 	}
 	return store.WriteDurably(d.fs, path, data)

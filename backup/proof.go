@@ -81,7 +81,7 @@ func (d *Directory) record(proof *messages.Proof) error {
 	for len(kept)+len(line) >= proofsLimit && len(kept) > 0 {
 		kept = kept[bytes.IndexByte(kept, '\n')+1:]
 	}
-	if err := store.MkdirDurably(d.fs, d.fs.PathDir(path)); err != nil {
+	if err := d.mkdir(d.fs.PathDir(path)); err != nil {
 		return err
 	}
 	return store.WriteDurably(d.fs, path, append(append(kept, line...), '\n'))

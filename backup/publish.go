@@ -115,7 +115,7 @@ func (d *Directory) publish(ctx context.Context, cut Cut, progress func(int64)) 
 // directory, which a crash may leave empty.
 func (d *Directory) newPublication(cut Cut, progress func(int64)) (*publication, error) {
 	dir := d.fs.PathJoin(d.path, cut.Table)
-	if err := store.MkdirDurably(d.fs, dir); err != nil {
+	if err := d.mkdir(dir); err != nil {
 		return nil, err
 	}
 	names, err := list(d.fs, dir)
@@ -181,6 +181,10 @@ func (p *publication) run(ctx context.Context) (*messages.TableResult, error) {
 		return nil, fmt.Errorf("rename %s: %w", p.pending, err)
 	}
 	if err := store.SyncDir(p.fs, p.dir); err != nil {
+		return nil, err
+	}
+	// What the row speaks of must lie where the next one looks for it.
+	if err := p.d.Check(); err != nil {
 		return nil, err
 	}
 	return p.result(hash), nil

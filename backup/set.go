@@ -42,7 +42,7 @@ type UnreadSet struct {
 // ReadSets is Sets that returns what it leaves out, newest first, and logs nothing.
 func (d *Directory) ReadSets() (sets []*messages.BackupSet, unread []UnreadSet, err error) {
 	dir := d.fs.PathJoin(d.path, setsDir)
-	names, err := list(d.fs, dir)
+	names, err := d.listOwn(dir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list sets: %w", err)
 	}
@@ -68,7 +68,7 @@ func (d *Directory) ReadSets() (sets []*messages.BackupSet, unread []UnreadSet, 
 
 // NewestRun returns the highest run id that has a set, "" without one.
 func (d *Directory) NewestRun() (string, error) {
-	names, err := list(d.fs, d.fs.PathJoin(d.path, setsDir))
+	names, err := d.listOwn(d.fs.PathJoin(d.path, setsDir))
 	if err != nil {
 		return "", fmt.Errorf("list sets: %w", err)
 	}
@@ -137,7 +137,7 @@ func (d *Directory) writeSet(set *messages.BackupSet) error {
 	if len(data) > setLimit {
 		return fmt.Errorf("it would have %d B, maximum is %d B: %w", len(data), setLimit, messages.ErrExhausted)
 	}
-	if err := store.MkdirDurably(d.fs, d.fs.PathDir(path)); err != nil {
+	if err := d.mkdir(d.fs.PathDir(path)); err != nil {
 		return err
 	}
 	return store.WriteDurably(d.fs, path, data)

@@ -117,7 +117,7 @@ func (d *Directory) emptySets(decisions []*messages.RetentionDecision) ([]string
 	if err != nil {
 		return nil, err
 	}
-	names, err := list(d.fs, d.fs.PathJoin(d.path, setsDir))
+	names, err := d.listOwn(d.fs.PathJoin(d.path, setsDir))
 	if err != nil {
 		return nil, err
 	}

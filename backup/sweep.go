@@ -28,9 +28,19 @@ func list(fs vfs.FS, dir string) ([]string, error) {
 	return names, nil
 }
 
+// listOwn is list of a directory in BACKUPDIR. It returns an error where there is nothing because BACKUPDIR itself was
+// moved, replaced or emptied: its backups are elsewhere, not gone.
+func (d *Directory) listOwn(dir string) ([]string, error) {
+	names, err := list(d.fs, dir)
+	if err == nil && len(names) == 0 {
+		err = d.CheckOwner()
+	}
+	return names, err
+}
+
 // tableDirs returns the names of all tables that have a directory here, sorted.
 func (d *Directory) tableDirs() ([]string, error) {
-	names, err := list(d.fs, d.path)
+	names, err := d.listOwn(d.path)
 	if err != nil {
 		return nil, err
 	}

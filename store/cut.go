@@ -27,6 +27,9 @@ func (s *Store) Cut(dir string) (*messages.TableRecord, error) {
 	if s.Frozen() {
 		return nil, fmt.Errorf("cut: %w: %w", ErrFrozen, s.FrozenBy())
 	}
+	if err := s.Check(); err != nil {
+		return nil, fmt.Errorf("cut: %w", err)
+	}
 	real := s.dir.fs
 	// Another cut at dir is not this one's to remove.
 	if exists, err := Exists(real, dir); err != nil {

@@ -236,6 +236,17 @@ func makeIfMissing(fs vfs.FS, dir string) error {
 	return MkdirDurably(fs, dir)
 }
 
+// Check returns an error that matches ErrReplaced when the path of DIR no longer names the directory that is locked: a
+// change there would be a change of another directory. Any other error says that this cannot be known. It asks the disk.
+func (d *Directory) Check() error { return hintPlace(d.hold.Check(d.storeID)) }
+
+// CheckOwner is Check, and that gabion.json in DIR still names this store.
+func (d *Directory) CheckOwner() error { return hintPlace(d.hold.CheckOwner(d.storeID)) }
+
+func hintPlace(err error) error {
+	return messages.WithHint(err, "put the directory back, or mount its disk, then retry the tables: gabion tables retry; or restart")
+}
+
 // Path is DIR, absolute and without symbolic links.
 func (d *Directory) Path() string { return d.path }
 

@@ -31,6 +31,8 @@ type EventLog struct {
 	dir      string
 	readOnly bool
 	logger   *slog.Logger
+	// check returns an error when dir may lie in another directory than the locked one.
+	check func() error
 	// fileBytes is eventFileBytes, but in tests.
 	fileBytes int
 
@@ -48,7 +50,7 @@ type EventLog struct {
 // EventLog returns the directory's event log, and touches no file yet. There may be one that writes.
 func (d *Directory) EventLog() *EventLog {
 	return &EventLog{fs: d.fs, dir: d.fs.PathJoin(d.path, eventsDir), readOnly: d.readOnly, logger: d.logger,
-		fileBytes: eventFileBytes}
+		check: d.Check, fileBytes: eventFileBytes}
 }
 
 // Append writes an event, whose number must be above all before, and fsyncs nothing. After an error the event may
@@ -87,7 +89,8 @@ func (l *EventLog) Sync() error {
 	if l.file == nil {
 		return nil
 	}
-	if err := l.file.Sync(); err != nil {
+	// The check comes after the fsync: what was written before a replacement is safe in the old directory.
+	if err := errors.Join(l.file.Sync(), l.check()); err != nil {
 		return fmt.Errorf("sync event log: %w", l.forget(err))
 	}
 	return nil
@@ -111,6 +114,9 @@ func (l *EventLog) forget(err error) error {
 // resume opens the newest file, if there is one, and repairs its end: a line that a crash, or a write that failed,
 // cut short is blanked, and the next one begins behind it.
 func (l *EventLog) resume() error {
+	if err := l.check(); err != nil {
+		return err
+	}
 	if err := MkdirDurably(l.fs, l.dir); err != nil {
 		return err
 	}
@@ -155,6 +161,9 @@ func (l *EventLog) resume() error {
 // between two files.
 func (l *EventLog) rotate(first uint64) error {
 	if err := l.Close(); err != nil {
+		return err
+	}
+	if err := l.check(); err != nil {
 		return err
 	}
 	// What goes, goes first: a disk that refuses to remove must not be filled.

@@ -27,7 +27,9 @@ var ErrFrozen = errors.New("store is frozen")
 // returned and freeze nothing.
 type freezer struct {
 	vfs.FS
-	dir    string // the lineage's directory
+	dir string // the lineage's directory
+	// place is that directory as it was opened; nil while the database is made, when nobody else knows the directory.
+	place  *Place
 	frozen atomic.Bool
 	// fresh makes ReuseForWrite make new files. A recycled WAL keeps its old size and content behind what is
 	// written to it, and a cut copies all of it.
@@ -133,6 +135,23 @@ func (z *freezer) synced(path string) {
 	}
 }
 
+// elsewhere reports whether path lies in a directory that has replaced the lineage's, and freezes the store then: the other
+// directory may be a table's too.
+func (z *freezer) elsewhere(path string) bool {
+	return z.inside(path) && z.check() != nil
+}
+
+// check returns an error, and freezes, when somebody has moved, removed or replaced the lineage's directory. Where the disk
+// does not say, check returns nil: the next use of the disk meets its fault.
+func (z *freezer) check() error {
+	err := z.place.Check()
+	if !errors.Is(err, ErrReplaced) {
+		return nil
+	}
+	z.freeze(err)
+	return err
+}
+
 func (z *freezer) overlaid(path string) bool {
 	_, err := z.overlay.Stat(path)
 	return err == nil
@@ -146,7 +165,7 @@ func (z *freezer) createInMemory(path string, category vfs.DiskWriteCategory) (v
 }
 
 func (z *freezer) Create(path string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if z.frozen.Load() {
+	if z.frozen.Load() || z.elsewhere(path) {
 		return z.createInMemory(path, category)
 	}
 	err := z.beforeMarker(path)
@@ -177,7 +196,7 @@ func (z *freezer) beforeMarker(path string) error {
 }
 
 func (z *freezer) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if z.frozen.Load() {
+	if z.frozen.Load() || z.elsewhere(to) {
 		return z.createInMemory(to, category)
 	}
 	f, err := z.reuse(from, to, category)
@@ -201,7 +220,7 @@ func (z *freezer) reuse(from, to string, category vfs.DiskWriteCategory) (vfs.Fi
 }
 
 func (z *freezer) OpenReadWrite(path string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
-	if z.frozen.Load() {
+	if z.frozen.Load() || z.elsewhere(path) {
 		return z.createInMemory(path, category)
 	}
 	f, err := z.FS.OpenReadWrite(path, category, opts...)
@@ -214,6 +233,9 @@ func (z *freezer) OpenReadWrite(path string, category vfs.DiskWriteCategory, opt
 func (z *freezer) Open(path string, opts ...vfs.OpenOption) (vfs.File, error) {
 	if z.frozen.Load() && z.overlaid(path) {
 		return z.overlay.Open(path, opts...)
+	}
+	if z.elsewhere(path) {
+		return nil, &os.PathError{Op: "open", Path: path, Err: ErrReplaced}
 	}
 	return z.FS.Open(path, opts...)
 }
@@ -257,7 +279,7 @@ func (z *freezer) Link(from, to string) error {
 }
 
 func (z *freezer) Rename(from, to string) error {
-	if z.frozen.Load() {
+	if z.frozen.Load() || z.elsewhere(to) {
 		if z.overlaid(from) {
 			return z.overlay.Rename(from, to)
 		}
@@ -267,13 +289,13 @@ func (z *freezer) Rename(from, to string) error {
 }
 
 func (z *freezer) Remove(path string) error {
-	if z.frozen.Load() {
+	if z.frozen.Load() || z.elsewhere(path) {
 		if z.overlaid(path) {
 			return z.overlay.Remove(path)
 		}
 		return nil
 	}
-	if z.loans != nil && z.loans.keeps(path) {
+	if z.loans != nil && z.loans.keeps(path, z.place) {
 		return nil
 	}
 	if err := z.beforeMarker(path); err != nil {
@@ -283,7 +305,7 @@ func (z *freezer) Remove(path string) error {
 }
 
 func (z *freezer) RemoveAll(path string) error {
-	if z.frozen.Load() {
+	if z.frozen.Load() || z.elsewhere(path) {
 		return nil
 	}
 	return z.FS.RemoveAll(path)

@@ -48,6 +48,8 @@ type Hold struct {
 	// lock is that on LOCK, info that on gabion.json. Either may be nil, both only where nobody can write.
 	lock io.Closer
 	info vfs.File
+	// place is the directory that is locked.
+	place *Place
 	// noted is set where owner.json is ours; unnoted says why it is not.
 	noted   bool
 	unnoted error
@@ -93,6 +95,9 @@ func AcquireToRead(fs vfs.FS, dir string) (*Hold, error) { return acquire(fs, di
 
 func acquire(fs vfs.FS, dir string, toRead bool) (_ *Hold, err error) {
 	h := &Hold{fs: fs, path: dir}
+	if h.place, err = Occupy(fs, dir); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.unlock())
@@ -178,10 +183,33 @@ func (h *Hold) note() {
 // Unnoted says why there is no note of who holds the directory, nil where there is one, or none was to be left.
 func (h *Hold) Unnoted() error { return h.unnoted }
 
+// Check returns an error that matches ErrReplaced when the path no longer names the directory that is locked. Any other
+// error says that this cannot be known. Where the file system knows no identities, gabion.json decides. A nil Hold holds
+// any directory.
+func (h *Hold) Check(storeID string) error {
+	if h == nil {
+		return nil
+	}
+	if h.place.identity == nil {
+		return h.place.checkOwner(storeID)
+	}
+	return h.place.Check()
+}
+
+// CheckOwner is Check, and that gabion.json still names the store: somebody may have emptied the directory. It reads that
+// file, where Check only asks for the directory's identity.
+func (h *Hold) CheckOwner(storeID string) error {
+	if h == nil {
+		return nil
+	}
+	return h.place.checkOwner(storeID)
+}
+
 // Release gives the directory free. It may be called once.
 func (h *Hold) Release() error {
 	var err error
-	if h.noted {
+	// A note in another directory is another holder's.
+	if h.noted && !errors.Is(h.place.Check(), ErrReplaced) {
 		// The note goes first: without the lock it could already be the next holder's.
 		if err = h.fs.Remove(h.fs.PathJoin(h.path, holderFile)); errors.Is(err, os.ErrNotExist) {
 			err = nil
@@ -197,7 +225,7 @@ func (h *Hold) unlock() (err error) {
 	if h.info != nil {
 		err = errors.Join(err, h.info.Close())
 	}
-	return err
+	return errors.Join(err, h.place.Leave())
 }
 
 func describeHolder(fs vfs.FS, dir string) string {

@@ -22,8 +22,8 @@ type loans struct {
 	cuts map[string]map[string]string
 	// lent counts the cuts that use a path.
 	lent map[string]int
-	// removed are the lent paths that Pebble has removed since.
-	removed map[string]bool
+	// removed are the lent paths that Pebble has removed since, with the directory that holds each.
+	removed map[string]*Place
 	// closed lends nothing and removes nothing any more: the directory may be another process's by now.
 	closed bool
 	// always is set where a link may be a copy.
@@ -35,7 +35,7 @@ func (l *loans) lend(cut, name, path string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.cuts == nil {
-		l.cuts, l.lent, l.removed = map[string]map[string]string{}, map[string]int{}, map[string]bool{}
+		l.cuts, l.lent, l.removed = map[string]map[string]string{}, map[string]int{}, map[string]*Place{}
 	}
 	if l.cuts[cut] == nil {
 		l.cuts[cut] = map[string]string{}
@@ -51,14 +51,14 @@ func (l *loans) lends(cut string) bool {
 	return len(l.cuts[cut]) > 0
 }
 
-// keeps tells whether path is lent, and then notes that it is to be removed when it is given back.
-func (l *loans) keeps(path string) bool {
+// keeps tells whether path is lent, and then notes that it is to be removed from its directory when it is given back.
+func (l *loans) keeps(path string, in *Place) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lent[path] == 0 {
 		return false
 	}
-	l.removed[path] = true
+	l.removed[path] = in
 	return true
 }
 
@@ -72,10 +72,13 @@ func (l *loans) made(path string) {
 // giveBack ends the loans of the cuts at or below path, and removes from fs what waited for that.
 func (l *loans) giveBack(fs vfs.FS, path string) error {
 	var errs []error
-	for _, file := range l.end(fs, path) {
-		// Pebble called for this once a MANIFEST without the file was durable, so it is no part of any later state. No
-		// lock is held: a disk that hangs here must hold up no cut.
-		if err := fs.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+	for file, place := range l.end(fs, path) {
+		// Pebble called for this once a MANIFEST without the file was durable, so it is no part of any later state. In
+		// another directory at that path, such as an older copy, it may be. No lock is held: a disk that hangs here must
+		// hold up no cut.
+		if err := place.Check(); err != nil {
+			errs = append(errs, err)
+		} else if err := fs.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("remove %s: %w", file, err))
 		}
 	}
@@ -83,9 +86,10 @@ func (l *loans) giveBack(fs vfs.FS, path string) error {
 }
 
 // end forgets the loans of the cuts at or below path, and returns the files that are to be removed now.
-func (l *loans) end(fs vfs.FS, path string) (remove []string) {
+func (l *loans) end(fs vfs.FS, path string) (remove map[string]*Place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	remove = map[string]*Place{}
 	for cut, files := range l.cuts {
 		if !atOrBelow(fs, cut, path) {
 			continue
@@ -96,8 +100,8 @@ func (l *loans) end(fs vfs.FS, path string) (remove []string) {
 				continue
 			}
 			delete(l.lent, file)
-			if l.removed[file] && !l.closed {
-				remove = append(remove, file)
+			if place, ok := l.removed[file]; ok && !l.closed {
+				remove[file] = place
 			}
 			delete(l.removed, file)
 		}

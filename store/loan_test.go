@@ -357,7 +357,7 @@ func TestNewFileUnderALentNameStays(t *testing.T) {
 	if there, err := Exists(mem, "/dir/000005.sst"); !there || err != nil {
 		t.Errorf("the new file is there: %v, %v", there, err)
 	}
-	if l.keeps("/dir/000005.sst") {
+	if l.keeps("/dir/000005.sst", nil) {
 		t.Error("kept, and lent to nobody")
 	}
 }

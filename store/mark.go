@@ -113,6 +113,8 @@ type mark struct {
 	fs     vfs.FS
 	path   string
 	logger *slog.Logger
+	// synced, unless nil, is called after each fsync by the timer: about once a second while the table is written.
+	synced func()
 
 	mu      sync.Mutex
 	file    vfs.File
@@ -146,9 +148,8 @@ func (m *mark) advance(seq uint64) {
 	defer m.mu.Unlock()
 	if err := m.write(seq, false); err != nil {
 		m.warn(err)
-		return
 	}
-	if m.timer == nil {
+	if m.timer == nil { // also after an error: synced is called all the same
 		m.timer = time.AfterFunc(markSyncEvery, m.sync)
 	}
 }
@@ -191,6 +192,9 @@ func (m *mark) sync() {
 	m.mu.Unlock()
 	// Outside the mutex, so that a slow fsync does not hold up the acknowledgements.
 	err := file.Sync()
+	if m.synced != nil {
+		m.synced()
+	}
 	m.syncing.Done()
 	if err != nil {
 		m.mu.Lock()

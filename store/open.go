@@ -83,6 +83,9 @@ func (d *Directory) Open(table string, o OpenOptions) (*Store, error) {
 }
 
 func (d *Directory) open(table string, o OpenOptions) (*Store, error) {
+	if err := d.Check(); err != nil {
+		return nil, err
+	}
 	exists, err := Exists(d.fs, d.tablePath(table))
 	if err != nil {
 		return nil, err
@@ -127,6 +130,8 @@ type opening struct {
 	options OpenOptions
 	logger  *slog.Logger
 
+	// place is the lineage's directory, which the database holds open.
+	place     *Place
 	mark      markValue
 	markKnown bool
 	// newest is the seq of the lineage's newest backup, zero where there is none or it is unknown.
@@ -135,13 +140,23 @@ type opening struct {
 
 func (p *opening) run() (*Store, error) {
 	fs := p.dir.fs
-	if exists, err := Exists(fs, p.path); err != nil {
-		return nil, err
-	} else if !exists {
+	switch stat, err := fs.Stat(p.path); {
+	case WrongKind(err), err == nil && !stat.IsDir():
+		// Healing must not replace what somebody has put there, so this is no data loss.
+		return nil, messages.WithHint(fmt.Errorf("current names lineage %s, in whose place is no directory: %w", p.lineage, errors.Join(ErrMissing, err)),
+			"put back the directory, or restore the table")
+	case errors.Is(err, os.ErrNotExist):
 		return nil, messages.WithHint(
 			fmt.Errorf("current names lineage %s, which has no directory: %w", p.lineage, messages.ErrDataLoss),
 			"mount or put back the directory, or restore the table")
+	case err != nil:
+		return nil, fmt.Errorf("stat %s: %w", p.path, err)
 	}
+	place, err := placeOf(fs, p.path)
+	if err != nil {
+		return nil, err
+	}
+	p.place = place
 	if err := p.readMark(); err != nil {
 		return nil, err
 	}
@@ -173,6 +188,7 @@ func (p *opening) run() (*Store, error) {
 	frozen := newFreezer(fs, p.path, p.dir.freezeAfter, p.options.OnFreeze)
 	frozen.loans = &p.dir.loans
 	frozen.onRefusal = p.options.OnRefusal
+	frozen.place = p.place
 	release := p.heed(frozen)
 	db, record, err := p.openDB(frozen, false, frozen)
 	release()
@@ -198,6 +214,7 @@ func (p *opening) run() (*Store, error) {
 	if err != nil {
 		return fail(err)
 	}
+	m.synced = func() { _ = frozen.check() }
 	s := p.store(db, record, frozen, m)
 	mode := p.options.Accounting
 	if p.options.KeepAccounting {
@@ -239,7 +256,7 @@ func (p *opening) heed(z *freezer) (release func()) {
 
 func (p *opening) store(db *pebble.DB, record *messages.TableRecord, frozen *freezer, m *mark) *Store {
 	s := &Store{
-		dir: p.dir, table: p.table, path: p.path, logger: p.logger,
+		dir: p.dir, table: p.table, path: p.path, place: p.place, logger: p.logger,
 		db: db, fs: frozen, mark: m, handle: newHandle(),
 		incarnation: record.GetPosition().GetIncarnation() + 1,
 		// Anything but a mark that says clean is stamped by the first group; a clean one too.

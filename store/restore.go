@@ -55,6 +55,9 @@ func (d *Directory) startRestore(table string) (*Restoring, error) {
 	if d.readOnly {
 		return nil, fmt.Errorf("directory is open for reading only: %w", messages.ErrInvalid)
 	}
+	if err := d.Check(); err != nil {
+		return nil, err
+	}
 	r := &Restoring{d: d, table: table, lineage: ulid.Make().String()}
 	r.release, _ = d.making.claim(r.lineage) // nobody else knows it
 	if err := r.start(); err != nil {
@@ -102,6 +105,9 @@ func (r *Restoring) Finish(source *messages.TableRecord) (*messages.TableRecord,
 
 func (r *Restoring) finish(source *messages.TableRecord) (*messages.TableRecord, error) {
 	d := r.d
+	if err := d.Check(); err != nil {
+		return nil, err
+	}
 	record, err := d.rewriteRecord(r.table, r.Path(), func(have *messages.TableRecord) (*messages.TableRecord, error) {
 		return r.branch(have, source)
 	})
@@ -240,6 +246,9 @@ func (d *Directory) serve(table, lineage, reason string, until time.Time) error 
 	}
 	if _, err := ulid.ParseStrict(lineage); err != nil {
 		return fmt.Errorf("it is no lineage: %w: %w", err, messages.ErrInvalid)
+	}
+	if err := d.Check(); err != nil {
+		return err
 	}
 	if exists, err := Exists(d.fs, d.fs.PathJoin(d.tablePath(table), lineage)); err != nil {
 		return err

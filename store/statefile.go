@@ -44,6 +44,9 @@ func (d *Directory) writeState(name string, m state) error {
 	if d.readOnly {
 		return fmt.Errorf("write %s: directory is open for reading only: %w", name, messages.ErrInvalid)
 	}
+	if err := d.Check(); err != nil {
+		return err
+	}
 	data, err := protojson.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("marshal %s: %w", name, err)

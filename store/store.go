@@ -19,6 +19,7 @@ type Store struct {
 	dir    *Directory
 	table  string
 	path   string // of the lineage
+	place  *Place // of path; nil where the store does not lie in DIR
 	logger *slog.Logger
 	db     *pebble.DB
 	fs     *freezer // nil when read-only
@@ -69,6 +70,18 @@ func (s *Store) FrozenBy() error {
 		return nil
 	}
 	return s.fs.why()
+}
+
+// Check returns an error that matches ErrReplaced, and freezes the store, when somebody has moved, removed or replaced its
+// directory: no later start would find what is written there. Any other error says that this cannot be known. It asks the
+// disk.
+func (s *Store) Check() error {
+	err := s.place.Check()
+	if !errors.Is(err, ErrReplaced) {
+		return err
+	}
+	s.Freeze(err)
+	return messages.WithHint(err, "put the directory back, or restore the table from a backup")
 }
 
 // Freeze stops every change of the table's disk, as a crash would. It is called with what a

@@ -43,6 +43,9 @@ func (d *Directory) Drop(table string, until time.Time) error {
 }
 
 func (d *Directory) drop(table string, until time.Time) error {
+	if err := d.Check(); err != nil {
+		return err
+	}
 	if d.readOnly {
 		return fmt.Errorf("directory is open for reading only: %w", messages.ErrInvalid)
 	}
@@ -217,6 +220,9 @@ func (d *Directory) UndoBytes(table, lineage string) (uint64, error) {
 // did not come to their end have left is removed too. The lineage that serves is never one of them, nor one that a
 // restore is making.
 func (d *Directory) SweepUndo(table string, now time.Time) (removed int, err error) {
+	if err := d.Check(); err != nil {
+		return 0, fmt.Errorf("sweep undo of table %q: %w", table, err)
+	}
 	if err := d.sweepPending(table); err != nil {
 		return 0, fmt.Errorf("sweep undo of table %q: %w", table, err)
 	}
@@ -285,6 +291,9 @@ func (d *Directory) removeLineage(path string) (all bool, err error) {
 
 // removeUndo removes a lineage and its record, and returns whether nothing foreign is left. It removes the record last: a crash before leaves a lineage that is still undo, and is swept again.
 func (d *Directory) removeUndo(record *messages.UndoRecord) (all bool, err error) {
+	if err := d.Check(); err != nil {
+		return false, err
+	}
 	dir := d.tablePath(record.GetTable())
 	path := d.fs.PathJoin(dir, record.GetLineage())
 	if all, err := d.removeLineage(path); err != nil || !all {

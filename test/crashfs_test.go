@@ -118,7 +118,8 @@ func (f *crashFS) Lock(path string) (lock io.Closer, err error) {
 
 func (f *crashFS) Unwrap() vfs.FS { return f.FS }
 
-// Identity implements store.Identifier: in memory, two paths name one file when they share the bytes.
+// Identity implements store.Identifier: in memory, two paths name one file when they share the bytes, and one directory when
+// they share the node.
 func (f *crashFS) Identity(path string) (*messages.FileIdentity, error) {
 	if f.mem == nil {
 		return store.Identify(f.FS, path)
@@ -126,6 +127,14 @@ func (f *crashFS) Identity(path string) (*messages.FileIdentity, error) {
 	stat, err := f.Stat(path)
 	if err != nil {
 		return nil, err
+	}
+	if stat.IsDir() {
+		dir, err := f.mem.OpenDir(path)
+		if err != nil {
+			return nil, err
+		}
+		node := reflect.ValueOf(dir).Elem().FieldByName("n").Pointer()
+		return &messages.FileIdentity{Device: "memory", Inode: uint64(node)}, dir.Close()
 	}
 	data, err := f.mem.UnsafeGetFileDataBuffer(path)
 	if err != nil || len(data) == 0 {

@@ -31,7 +31,7 @@ var absences = []absence{
 	{nil, []string{optionsFile}, []string{commitPhase, flushPhase, compactionPhase, closePhase}, "an open writes it, and a cut copies it"},
 	{nil, []string{markerFile, lockFile}, but(phases, openPhase, createPhase), "an open alone touches it"},
 	{nil, []string{currentFile}, but(phases, openPhase, createPhase), "an open reads it, a creation writes it; lists of tables do not count"},
-	{nil, []string{holdFile}, but(phases, openPhase), "it is taken when the host starts"},
+	{nil, []string{holdFile}, []string{commitPhase, flushPhase, compactionPhase, closePhase}, "it is taken when the host starts; looks by timers do not count"},
 	{nil, []string{stagingFile}, but(phases, cutPhase, publishPhase), "a cut fills it, and the copy reads and removes it"},
 	{nil, []string{backupFile, manifestJSON}, []string{commitPhase, flushPhase, compactionPhase, closePhase}, "no backup is looked at"},
 	{nil, []string{manifestJSON}, []string{createPhase}, "a new table has no backup whose manifest could be read"},
@@ -40,6 +40,8 @@ var absences = []absence{
 
 	{spaceFaults, []string{sstableFile}, []string{commitPhase}, "a commit without a flush reads sstables alone"},
 	{spaceFaults, []string{optionsFile}, []string{cutPhase}, "a cut reads it; its copy is staging"},
+	{spaceFaults, []string{holdFile}, []string{cutPhase, publishPhase, prunePhase, createPhase}, "it is looked at before a change"},
+	{[]string{spaceFault}, []string{backupFile}, []string{cutPhase}, "the table's directory is there"},
 	{spaceFaults, []string{lockFile}, []string{openPhase, createPhase}, "it is empty and stays so"},
 	{spaceFaults, []string{stagingFile}, []string{publishPhase}, "the copy reads it and removes it"},
 	{spaceFaults, []string{backupFile, setFile}, []string{openPhase}, "an open reads them"},

@@ -19,7 +19,7 @@ const (
 	highWaterFile = "high-water"
 	lineageDir    = "directory" // the lineage's
 	lockFile      = "LOCK"      // Pebble's
-	holdFile      = "hold"      // the locks of both directories, who holds them, and whose they are
+	holdFile      = "hold"      // the locks of both directories, who holds them, whose they are, and where they are
 	stagingFile   = "staging"
 	backupFile    = "backup" // copies of the table's files, and their directories
 	manifestJSON  = "manifest.json"
@@ -101,7 +101,7 @@ func fileKind(table, name, op string) string {
 		return backupFile
 	}
 	for _, dir := range []string{matrixDir, matrixDir + "/backups"} {
-		if rest, _ := inside(dir); rest == "LOCK" || rest == "owner.json" || rest == "gabion.json" {
+		if rest, _ := inside(dir); rest == "LOCK" || rest == "owner.json" || rest == "gabion.json" || name == dir && op == readOp {
 			return holdFile
 		}
 	}

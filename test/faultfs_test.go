@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -127,9 +128,7 @@ func (f *faultFS) meet(op, name string, compacted *bool) (write string, where fl
 	f.move(file, op, name, compacted)
 	// Beside a compaction memtables are flushed; its own files are meant.
 	flushed := file == sstableFile && op != readOp && compacted != nil && !*compacted
-	// Whoever lists the tables reads current, at any time.
-	listed := file == currentFile && op == readOp && f.phase != openPhase && f.phase != createPhase
-	if file == "" || f.phase == "" || listed || f.phase == beforeCompaction || f.phase == compactionPhase && flushed {
+	if file == "" || f.phase == "" || op == readOp && anytime(file, f.phase) || f.phase == beforeCompaction || f.phase == compactionPhase && flushed {
 		f.mu.Unlock()
 		return "", 0, nil
 	}
@@ -166,6 +165,20 @@ func (f *faultFS) meet(op, name string, compacted *bool) (write string, where fl
 		return "", 0, nil
 	}
 	return fault.kind, fault.where, failed(syscall.EIO)
+}
+
+// anytime tells whether a file may be read in a phase that itself does not read it: whoever lists the tables reads current,
+// and timers look whether the directories are still in their places.
+func anytime(file, phase string) bool {
+	switch file {
+	case currentFile:
+		return phase != openPhase && phase != createPhase
+	case lineageDir:
+		return phase == commitPhase
+	case holdFile:
+		return slices.Contains([]string{commitPhase, flushPhase, compactionPhase, closePhase}, phase)
+	}
+	return false
 }
 
 // move goes to the next phase where a call begins one.

@@ -143,7 +143,7 @@ func (c cell) keepsHostDown() bool {
 
 // apart are the files whose faults are no fault of the table.
 func apart(file string) bool {
-	return slices.Contains([]string{stagingFile, backupFile, manifestJSON, setFile}, file)
+	return slices.Contains([]string{stagingFile, backupFile, manifestJSON, setFile, holdFile}, file)
 }
 
 // image is what lay on the disk, and what had been acknowledged by then.
