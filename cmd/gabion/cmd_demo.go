@@ -17,29 +17,42 @@ import (
 )
 
 func newDemo(out *output) *cobra.Command {
-	d := &demo{}
+	d := &demo{open: openInput}
+	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Fill nine tables, back them up four times, and show what happens",
 		Long: `Start the nine tables of an agents' hub, fill them with real input, and back them up four times with changes
-in between. One table is closed during the third run: the others are backed up all the same. Events are
-printed as they come, then what each run did, what retention kept and why, and how every table is.
+in between. One table is closed during the third run: the others are backed up nevertheless. Printed are what
+each run did, what was proven and restored, and how every table is; with --verbose every event and decision too.
 
-The input is ` + dpkgStatus + `, or a small example where there is none. The directory stays, to be
-looked into with the other commands. It must be new, empty, or one that an earlier demo made.`,
-		Example: "  gabion demo\n  gabion demo --dir /tmp/gabion-demo",
+The input is ` + dpkgStatus + `, or a small example where there is none. The directory stays, and the commands
+that are printed last serve it and restore a table. It must be new, empty, or one that an earlier demo made.`,
+		Example: "  gabion demo\n  gabion demo --dir /tmp/gabion-demo --verbose",
 		Args:    exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d.tell = textTeller{out}
-			if out.json {
+			switch {
+			case out.json:
 				d.tell = jsonTeller{out}
+			case verbose:
+				d.tell = textTeller{out}
+			default:
+				d.tell = &briefTeller{textTeller: textTeller{out}}
 			}
 			return d.run(cmd.Context())
 		},
 	}
 	cmd.Flags().StringVar(&d.dir, "dir", "", "fill `DIR` (default a new one among the temporary files)")
 	cmd.Flags().StringVar(&d.input, "input", "", "import `FILE`, in Debian's control format (default "+dpkgStatus+")")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "print every event, and what each run and retention did to each table")
 	return cmd
+}
+
+// begin says what a demo is about to read, before it does.
+type begin struct {
+	Input string `json:"input"`
+	// Again is set where an earlier demo filled the directory.
+	Again bool `json:"again"`
 }
 
 // demo is a host program with a story.
@@ -47,9 +60,11 @@ type demo struct {
 	dir   string
 	input string
 	tell  teller
+	open  func(path string) (io.ReadCloser, string, error)
 	// source is the input, opened, and what to call it.
 	source     io.ReadCloser
 	sourceName string
+	again      bool // an earlier demo filled the directory
 
 	system *actor.ActorSystem
 	gabion *actors.Gabion
@@ -61,6 +76,7 @@ type demo struct {
 
 // teller prints the story, as text or as JSON. Each call flushes.
 type teller interface {
+	reads(begin) error
 	started(dir, backupDir string) error
 	imported(imported) error
 	chapter(run int, title string) error
@@ -81,14 +97,14 @@ var chapters = []struct {
 	closed string
 }{
 	{"everything is new", (*demo).importAll, ""},
-	{"some tables have changed, the others are carried forward", (*demo).work, ""},
-	{threadReplies + " is closed, the others are backed up all the same", (*demo).closeOne, threadReplies},
+	{"some tables have changed", (*demo).work, ""},
+	{threadReplies + " is closed", (*demo).closeOne, threadReplies},
 	{threadReplies + " is open again", (*demo).openAgain, ""},
 }
 
 func (d *demo) run(ctx context.Context) (err error) {
 	// First of all: a demo without input must leave no directory.
-	d.source, d.sourceName, err = openInput(d.input)
+	d.source, d.sourceName, err = d.open(d.input)
 	if err != nil {
 		return err
 	}
@@ -101,7 +117,14 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err := ops.CheckUser(d.dir); err != nil {
 		return err
 	}
-	if err := patiently(ctx, func() error { return checkDemoDir(d.dir) }); err != nil {
+	err = patiently(ctx, func() (err error) {
+		d.again, err = checkDemoDir(d.dir)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.tell.reads(begin{d.sourceName, d.again}); err != nil {
 		return err
 	}
 	d.system = quietSystem()
@@ -139,7 +162,11 @@ func (d *demo) story(ctx context.Context) error {
 	}
 	var last *messages.BackupReport
 	for i, c := range chapters {
-		if err := d.tell.chapter(i+1, c.title); err != nil {
+		title := c.title
+		if i == 0 && d.again {
+			title = "the same input once more"
+		}
+		if err := d.tell.chapter(i+1, title); err != nil {
 			return err
 		}
 		if err := c.before(d, ctx); err != nil {

@@ -34,7 +34,7 @@ func TestDemoInterrupted(t *testing.T) {
 	if err := os.WriteFile(input, bundled, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"demo", "--dir", dir, "--input", input}
+	args := []string{"demo", "--dir", dir, "--input", input, "--verbose"}
 	for _, text := range []string{"9 tables", "imported", "backup started", "Run 2", "Run 3", "table closed", "Run 4", "Health"} {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -55,6 +55,70 @@ func TestDemoInterrupted(t *testing.T) {
 	var stderr bytes.Buffer
 	if code := execute(t.Context(), args, nil, io.Discard, &stderr); code != exitOK {
 		t.Errorf("the demo after them: exit code is %d: %s", code, stderr.String())
+	}
+}
+
+// The demo fits into a screen and a half, also when it is run again on its directory.
+func TestDemoFits(t *testing.T) {
+	dir, input := t.TempDir(), t.TempDir()+"/input"
+	if err := os.WriteFile(input, bundled, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for run := range 2 {
+		var stdout, stderr bytes.Buffer
+		if code := execute(t.Context(), []string{"demo", "--dir", dir, "--input", input}, nil, &stdout, &stderr); code != exitOK || stderr.Len() > 0 {
+			t.Fatalf("exit code is %d: %s", code, stderr.String())
+		}
+		// As long as the name of a directory that the demo makes itself.
+		text := strings.NewReplacer(dir, "/tmp/gabion-demo-1234567890", input, dpkgStatus, program(), "go run ./cmd/gabion").Replace(stdout.String())
+		if lines := strings.Count(text, "\n"); lines > 36 {
+			t.Errorf("run %d prints %d lines, want 36 at most:\n%s", run, lines, text)
+		}
+		for line := range strings.Lines(text) {
+			if n := len(strings.TrimSuffix(line, "\n")); n > 100 {
+				t.Errorf("run %d prints a line of %d columns, want 100 at most: %s", run, n, line)
+			}
+		}
+		if again := strings.Contains(text, "An earlier demo filled the directory."); again != (run > 0) {
+			t.Errorf("run %d says that it is not the first: %v", run, again)
+		}
+	}
+}
+
+// stops is an input that fails the test unless what is about to be read was said before.
+type stops struct {
+	io.Reader
+	check func()
+}
+
+func (s stops) Read(p []byte) (int, error) {
+	s.check()
+	return s.Reader.Read(p)
+}
+
+func (s stops) Close() error { return nil }
+
+// The demo names its input before it reads a byte of it.
+func TestDemoSaysWhatItReads(t *testing.T) {
+	tellers := map[string]func(*output) teller{
+		"brief":   func(o *output) teller { return &briefTeller{textTeller: textTeller{o}} },
+		"verbose": func(o *output) teller { return textTeller{o} },
+		"JSON":    func(o *output) teller { return jsonTeller{o} },
+	}
+	for name, tell := range tellers {
+		var stdout bytes.Buffer
+		reads := 0
+		open := func(string) (io.ReadCloser, string, error) {
+			return stops{bytes.NewReader(bundled), func() {
+				if reads++; !strings.Contains(stdout.String(), "the input of the test") {
+					t.Errorf("%s: read before it was said; stdout is %q", name, stdout.String())
+				}
+			}}, "the input of the test", nil
+		}
+		d := &demo{dir: t.TempDir(), open: open, tell: tell(newOutput(&stdout))}
+		if err := d.run(t.Context()); err != nil || reads == 0 {
+			t.Errorf("%s: read %d times: %v", name, reads, err)
+		}
 	}
 }
 

@@ -15,36 +15,37 @@ const (
 	inputKey  = "demo/input"
 )
 
-// checkDemoDir refuses a directory whose tables hold rows that no demo wrote. It changes nothing.
-func checkDemoDir(dir string) (err error) {
+// checkDemoDir refuses a directory whose tables hold rows that no demo wrote, and tells whether an earlier demo wrote there.
+// It changes nothing.
+func checkDemoDir(dir string) (again bool, err error) {
 	d, err := store.OpenDirectory(store.DirectoryOptions{FS: store.RealFS(), Path: dir, ReadOnly: true})
 	if errors.Is(err, messages.ErrNotFound) {
-		return nil // it is still to be made
+		return false, nil // it is still to be made
 	}
 	if err != nil {
-		return fmt.Errorf("look into %s: %w", dir, err)
+		return false, fmt.Errorf("look into %s: %w", dir, err)
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	tables, err := d.Tables()
 	if err != nil {
-		return err
+		return false, err
 	}
 	rows := false
 	for _, table := range tables {
 		filled, mine, err := lookAt(d, table)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if mine {
-			return nil
+			return true, nil
 		}
 		rows = rows || filled
 	}
 	if rows {
-		return messages.WithHint(fmt.Errorf("directory %s holds tables that no demo made", dir),
+		return false, messages.WithHint(fmt.Errorf("directory %s holds tables that no demo made", dir),
 			"name an empty directory, or one that an earlier demo made")
 	}
-	return nil
+	return false, nil
 }
 
 // lookAt tells whether a table was ever written to, and whether it holds the demo's own row.

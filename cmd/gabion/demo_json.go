@@ -18,6 +18,7 @@ type jsonLine struct {
 	Title     string    `json:"title,omitempty"`
 	Dir       string    `json:"dir,omitempty"`
 	BackupDir string    `json:"backup_dir,omitempty"`
+	Reads     *begin    `json:"reads,omitempty"`
 	Imported  *imported `json:"imported,omitempty"`
 	// Message is the protobuf message of the type.
 	Message any `json:"message,omitempty"`
@@ -36,6 +37,8 @@ func (t jsonTeller) say(l jsonLine) error {
 	}
 	return t.out.flush()
 }
+
+func (t jsonTeller) reads(b begin) error { return t.say(jsonLine{Type: "reads", Reads: &b}) }
 
 func (t jsonTeller) started(dir, backupDir string) error {
 	return t.say(jsonLine{Type: "started", Dir: dir, BackupDir: backupDir})

@@ -2,9 +2,6 @@ package main
 
 import (
 	"cmp"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +13,7 @@ import (
 	"github.com/gabiondb/gabion/ops/show"
 )
 
-// textTeller tells the demo to people.
+// textTeller tells the demo to people who want every event and decision.
 type textTeller struct{ out *output }
 
 var _ teller = textTeller{}
@@ -26,6 +23,18 @@ func (t textTeller) say(format string, args ...any) error {
 		return err
 	}
 	return t.out.flush()
+}
+
+func (t textTeller) reads(b begin) error {
+	what := ""
+	if b.Input == dpkgStatus {
+		what = ", the list of this machine's packages"
+	}
+	again := ""
+	if b.Again {
+		again = "An earlier demo filled the directory. Its rows stay, and this run adds to them.\n"
+	}
+	return t.say("Reads %s%s. Writes nothing outside of the directory below.\n%s", b.Input, what, again)
 }
 
 func (t textTeller) started(dir, backupDir string) error {
@@ -98,17 +107,6 @@ func (t textTeller) health(report *messages.HealthReport) error {
 }
 
 func (t textTeller) done(dir string) error {
-	program := "gabion"
-	if path, err := os.Executable(); err == nil && strings.Contains(filepath.ToSlash(path), "/go-build") {
-		program = "go run ./cmd/gabion"
-	}
-	var commands strings.Builder
-	for _, command := range []string{
-		"serve --http 127.0.0.1:7070",
-		"health",
-		"restore " + channelHistory,
-	} {
-		fmt.Fprintf(&commands, "  %s %s --dir %s\n", program, command, dir)
-	}
-	return t.say("\nThe directory stays. Serve it, with a dashboard at http://127.0.0.1:7070/; ask how it is; restore a table:\n%s", commands.String())
+	return t.say("\nThe directory stays. These commands serve it, with a dashboard at http://%s/,\n"+
+		"show how the tables are, and restore one:\n%s", dashboardAddress, nextCommands(dir))
 }
