@@ -24,7 +24,7 @@ func (d *Directory) CarryForward(table string, now store.Content) (*messages.Tab
 		return nil, fmt.Errorf("carry table %q forward: %w", table, err)
 	}
 	record := newest.Manifest.GetRecord()
-	if !ok || !newest.usable() || !newest.Content().Same(now) {
+	if !ok || !newest.usable() || newest.OtherCopy || !newest.Content().Same(now) {
 		return nil, nil
 	}
 	if newest.ahead(started) {

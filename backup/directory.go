@@ -37,6 +37,8 @@ type Options struct {
 	Path string
 	// StoreID is the id of the store whose backups lie here.
 	StoreID string
+	// Memory is what DIR knows of its backup directories. Nil takes all backups for those of one DIR that was never copied.
+	Memory Memory
 	// ReadOnly writes nothing: no directory is made, nothing is swept, and Publish, WriteSet and
 	// Retain return ErrReadOnly. The lock is taken all the same, as far as that needs no write (store.AcquireToRead). A
 	// directory that is missing, or empty, is one without backups: see Missing.
@@ -73,6 +75,11 @@ type Directory struct {
 	readOnly bool
 	minFree  uint64
 	log      *slog.Logger
+
+	memory Memory // nil without
+	// exchange is held while tokens are read or replaced, found is what was read last.
+	exchange turn
+	found    atomic.Pointer[standing]
 
 	// missing: read-only, there is nothing to read.
 	missing bool
@@ -113,7 +120,7 @@ func open(o Options) (*Directory, error) {
 	d := &Directory{
 		fs: o.FS, path: o.Path, storeID: o.StoreID, readOnly: o.ReadOnly,
 		minFree: o.MinFree, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
-		tables: map[string]*table{}, sets: newTurn(), foreign: map[string]bool{},
+		tables: map[string]*table{}, sets: newTurn(), exchange: newTurn(), memory: o.Memory, foreign: map[string]bool{},
 	}
 	// Looked at before the lock too: a directory that is refused must not get our lock file.
 	if _, err := inspect(o); errors.Is(err, os.ErrNotExist) {

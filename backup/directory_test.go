@@ -18,7 +18,7 @@ import (
 const otherStore = "01J9000000000000000000THER"
 
 // snapshot lists everything below path, with contents.
-func snapshot(t *testing.T, fs vfs.FS, path string) []string {
+func snapshot(t testing.TB, fs vfs.FS, path string) []string {
 	t.Helper()
 	var lines []string
 	names, err := fs.List(path)

@@ -11,6 +11,8 @@ const (
 	setLimit = 64 << 20
 	// proofsLimit is for all proofs of one backup: older ones go before they would be more.
 	proofsLimit = 4 << 20
+	// lastRunLimit is for last_run.json, which has some 250 bytes.
+	lastRunLimit = 4 << 10
 	// pinLimit is for one pin.
 	pinLimit = 64 << 10
 )

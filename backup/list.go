@@ -29,6 +29,9 @@ type Backup struct {
 	// hash or its place, or is of a newer format (store.ErrNewer). Nil says nothing about the
 	// other files; only a proof does.
 	Fault error
+	// OtherCopy is set when another copy of DIR made the backup, or it cannot be told that none did: its position is no word
+	// on this copy's rows. Only who names it means it.
+	OtherCopy bool
 	// Pinned says why retention must keep the backup, "" when it has no pin.
 	Pinned string
 	// Proof is the last one of a verify, nil when there is none.
@@ -131,16 +134,19 @@ func (d *Directory) Find(table, id string) (Backup, error) {
 		id, table, len(found), messages.ErrInvalid), "give its whole name, such as "+found[0].ID)
 }
 
-// Newest returns the newest backup without Fault of one lineage; false when there is none. It may be
-// red: a red backup still tells how far the lineage had come.
+// Newest returns the newest backup without Fault that this copy of DIR made of one lineage; false when there is none. It may
+// be red: a red backup still tells how far the lineage had come. Where it cannot be told who made them, that is an error.
 func (d *Directory) Newest(table, lineage string) (Backup, bool, error) {
-	return d.newest(table, func(b Backup) bool { return b.Fault == nil && b.Lineage() == lineage })
+	if s := d.standing(); s.unknown {
+		return Backup{}, false, s.refused
+	}
+	return d.newest(table, func(b Backup) bool { return b.Fault == nil && !b.OtherCopy && b.Lineage() == lineage })
 }
 
-// NewestUsable returns a table's newest backup that is neither faulty nor red, of whatever lineage; false when
-// there is none.
+// NewestUsable returns the newest backup of a table that this copy of DIR made and that is neither faulty nor red, of
+// whatever lineage; false when there is none.
 func (d *Directory) NewestUsable(table string) (Backup, bool, error) {
-	return d.newest(table, Backup.usable)
+	return d.newest(table, func(b Backup) bool { return b.usable() && !b.OtherCopy })
 }
 
 // newest returns the newest backup that matches, reading no more manifests than it takes.
@@ -195,6 +201,7 @@ func (d *Directory) read(table, id string) Backup {
 	if err != nil {
 		d.log.Warn("proofs cannot be read: backup counts as red", "table", table, "backup_id", id, "error", err)
 	}
+	b.OtherCopy = !d.standing().owns(b)
 	b.Proof, b.Red = proof, err != nil || proof.GetVerdict() == messages.Verdict_VERDICT_RED
 	return b
 }

@@ -93,6 +93,9 @@ func (d *Directory) publish(ctx context.Context, cut Cut, progress func(int64)) 
 		return nil, err
 	}
 	defer d.end()
+	if err := d.standing().refused; err != nil { // the directory that the run has found may have been replaced since
+		return nil, err
+	}
 	t := d.table(cut.Table)
 	if err := t.startPublish(ctx); err != nil {
 		return nil, err
@@ -123,7 +126,7 @@ func (d *Directory) newPublication(cut Cut, progress func(int64)) (*publication,
 		return nil, err
 	}
 	base, _, err := d.newest(cut.Table, func(b Backup) bool {
-		return !cut.Independent && b.usable() && cut.Content.Follows(b.Content())
+		return !cut.Independent && b.usable() && !b.OtherCopy && cut.Content.Follows(b.Content())
 	})
 	if err != nil {
 		return nil, err
@@ -203,6 +206,7 @@ func (p *publication) manifest() *messages.Manifest {
 		Finished:      timestamppb.Now(),
 		Files:         p.files,
 		Sstables:      p.cut.Content.SSTables,
+		CopyId:        p.d.CopyID(),
 	}
 	stampEngine(m)
 	return m

@@ -83,7 +83,7 @@ func (d *Directory) Mend(r *store.Remains, progress func() error) (id string, re
 		return "", nil, fmt.Errorf("look for a backup to mend with: %w", err)
 	}
 	for _, b := range backups {
-		if b.mayRestore(false) != nil {
+		if b.OtherCopy || b.mayRestore(false) != nil {
 			continue
 		}
 		free := d.Use(b.Table, b.ID)

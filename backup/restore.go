@@ -56,6 +56,8 @@ func (d *Directory) Choose(table string, c Choice) (b Backup, passedOver []strin
 		switch err := b.mayRestore(false); {
 		case err != nil:
 			passedOver = append(passedOver, err.Error())
+		case b.OtherCopy:
+			passedOver = append(passedOver, fmt.Sprintf("backup %s of table %q: another copy of this directory made it", b.ID, table))
 		case !c.At.IsZero() && b.CutAt().After(c.At):
 			passedOver = append(passedOver, fmt.Sprintf("backup %s of table %q: its cut was at %s", b.ID, table,
 				b.CutAt().Format(time.RFC3339)))
@@ -76,6 +78,9 @@ func (d *Directory) Choose(table string, c Choice) (b Backup, passedOver []strin
 	if len(backups) > 0 {
 		what = fmt.Errorf("table %q has no backup to restore among %d: %w", table, len(backups), messages.ErrNotFound)
 		hint = "the newest: " + passedOver[0]
+		if backups[0].OtherCopy {
+			hint += "; name it to restore it all the same"
+		}
 	}
 	return Backup{}, passedOver, messages.WithHint(fmt.Errorf("choose backup: %w", what), hint)
 }

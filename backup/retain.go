@@ -173,6 +173,7 @@ func (t *table) candidate(b Backup) Candidate {
 		ID:      b.ID,
 		Number:  b.Number,
 		Lineage: b.Lineage(),
+		CopyID:  b.Manifest.GetCopyId(), OtherCopy: b.OtherCopy,
 		Started: b.Manifest.GetStarted().AsTime(),
 		Faulty:  b.Fault != nil,
 		Red:     b.Red,

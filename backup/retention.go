@@ -26,7 +26,7 @@ type Policy struct {
 	// jumped. Zero keeps none.
 	KeepWithin time.Duration
 	// Lineages are all lineages that lie in DIR/tables/NAME, and the parent of the current one. The
-	// newest usable and the newest proven backup of each stay.
+	// newest usable and the newest proven backup of each stay, of each copy of DIR that made any.
 	Lineages []string
 	// Hold, unless empty, is why nothing is to be removed now.
 	Hold string
@@ -61,7 +61,10 @@ type Candidate struct {
 	Number uint64
 	// Lineage is "" when the manifest does not say.
 	Lineage string
-	Started time.Time
+	// CopyID is the manifest's, and OtherCopy that of Backup.
+	CopyID    string
+	OtherCopy bool
+	Started   time.Time
 	// Faulty: its manifest must not be trusted. Red: a verify found it wrong. Either makes it unusable.
 	Faulty, Red bool
 	// Proven: a verify proved it. Unread: its proofs cannot be read now. It is Red as long, but may be the newest proven.
@@ -119,6 +122,9 @@ func Decide(list []Candidate, policy Policy, now time.Time) ([]Decision, error) 
 		keep := len(reasons) > 0
 		if !keep && !c.usable() {
 			reasons = append(reasons, flaw(c))
+		}
+		if c.OtherCopy {
+			reasons = append(reasons, "made by another copy of the directory")
 		}
 		if !keep {
 			reasons = append(append(reasons, count(newer)), judged[i].leaves...)

@@ -117,6 +117,9 @@ func (d *Directory) writeSet(set *messages.BackupSet) error {
 		return err
 	}
 	defer d.end()
+	if err := d.standing().refused; err != nil {
+		return err
+	}
 	d.sets.Lock()
 	defer d.sets.Unlock()
 	path := d.setPath(set.GetRunId())

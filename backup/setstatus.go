@@ -59,6 +59,7 @@ func (d *Directory) SetStatuses(sets []*messages.BackupSet) ([]*messages.SetStat
 			}
 		}
 		statuses[i] = SetStatus(set, onDisk)
+		statuses[i].OtherCopy = len(d.OwnSets([]*messages.BackupSet{set})) == 0
 	}
 	return statuses, nil
 }

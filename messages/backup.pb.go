@@ -154,7 +154,10 @@ type BackupAll struct {
 	// label is kept in the set and in each manifest, up to 256 bytes.
 	Label string `protobuf:"bytes,2,opt,name=label,proto3" json:"label,omitempty"`
 	// pin keeps the backups of the run, those carried forward too, until somebody removes their pins.
-	Pin           bool `protobuf:"varint,3,opt,name=pin,proto3" json:"pin,omitempty"`
+	Pin bool `protobuf:"varint,3,opt,name=pin,proto3" json:"pin,omitempty"`
+	// adopt makes the backup directory that of this directory: one that is empty though there were backups before, or
+	// whose backups are of another copy of this directory. Without need it does nothing.
+	Adopt         bool `protobuf:"varint,4,opt,name=adopt,proto3" json:"adopt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -206,6 +209,13 @@ func (x *BackupAll) GetLabel() string {
 func (x *BackupAll) GetPin() bool {
 	if x != nil {
 		return x.Pin
+	}
+	return false
+}
+
+func (x *BackupAll) GetAdopt() bool {
+	if x != nil {
+		return x.Adopt
 	}
 	return false
 }
@@ -445,7 +455,9 @@ type BackupInfo struct {
 	OwnBytes    *int64 `protobuf:"varint,22,opt,name=own_bytes,json=ownBytes,proto3,oneof" json:"own_bytes,omitempty"`
 	SharedBytes *int64 `protobuf:"varint,23,opt,name=shared_bytes,json=sharedBytes,proto3,oneof" json:"shared_bytes,omitempty"`
 	// unknown lists what could not be read: the manifest, or the proofs. fault says why.
-	Unknown       []Figure `protobuf:"varint,24,rep,packed,name=unknown,proto3,enum=gabion.v1.Figure" json:"unknown,omitempty"`
+	Unknown []Figure `protobuf:"varint,24,rep,packed,name=unknown,proto3,enum=gabion.v1.Figure" json:"unknown,omitempty"`
+	// other_copy: another copy of this directory made the backup, or may have made it. It is restored by its name alone.
+	OtherCopy     bool `protobuf:"varint,25,opt,name=other_copy,json=otherCopy,proto3" json:"other_copy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -597,6 +609,13 @@ func (x *BackupInfo) GetUnknown() []Figure {
 		return x.Unknown
 	}
 	return nil
+}
+
+func (x *BackupInfo) GetOtherCopy() bool {
+	if x != nil {
+		return x.OtherCopy
+	}
+	return false
 }
 
 // ShowBackup asks for all that is known of one complete backup. Answered by BackupDetail.
@@ -2043,7 +2062,9 @@ type SetStatus struct {
 	// gone are the tables whose backup does not lie on disk any more, or has another manifest than the set says.
 	Gone []string `protobuf:"bytes,4,rep,name=gone,proto3" json:"gone,omitempty"`
 	// unread are the tables whose backup is there and whose manifest cannot be read: it may be another one.
-	Unread        []string `protobuf:"bytes,5,rep,name=unread,proto3" json:"unread,omitempty"`
+	Unread []string `protobuf:"bytes,5,rep,name=unread,proto3" json:"unread,omitempty"`
+	// other_copy: another copy of this directory made the set, or may have made it.
+	OtherCopy     bool `protobuf:"varint,6,opt,name=other_copy,json=otherCopy,proto3" json:"other_copy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2111,6 +2132,13 @@ func (x *SetStatus) GetUnread() []string {
 		return x.Unread
 	}
 	return nil
+}
+
+func (x *SetStatus) GetOtherCopy() bool {
+	if x != nil {
+		return x.OtherCopy
+	}
+	return false
 }
 
 // PruneBackups asks for retention now, of all tables that have backups, or those named. It goes in turn with the runs.
@@ -2327,11 +2355,12 @@ var File_gabion_v1_backup_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\n" +
-	"\x16gabion/v1/backup.proto\x12\tgabion.v1\x1a\x15gabion/v1/admin.proto\x1a\x14gabion/v1/disk.proto\x1a\x17gabion/v1/failure.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Q\n" +
+	"\x16gabion/v1/backup.proto\x12\tgabion.v1\x1a\x15gabion/v1/admin.proto\x1a\x14gabion/v1/disk.proto\x1a\x17gabion/v1/failure.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"g\n" +
 	"\tBackupAll\x12\x16\n" +
 	"\x06tables\x18\x01 \x03(\tR\x06tables\x12\x14\n" +
 	"\x05label\x18\x02 \x01(\tR\x05label\x12\x10\n" +
-	"\x03pin\x18\x03 \x01(\bR\x03pinJ\x04\b\n" +
+	"\x03pin\x18\x03 \x01(\bR\x03pin\x12\x14\n" +
+	"\x05adopt\x18\x04 \x01(\bR\x05adoptJ\x04\b\n" +
 	"\x10\x0f\"\xa7\x01\n" +
 	"\fBackupReport\x12&\n" +
 	"\x03set\x18\x01 \x01(\v2\x14.gabion.v1.BackupSetR\x03set\x12\x1d\n" +
@@ -2347,7 +2376,7 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\aoutcome\x18\x05 \x01(\x0e2\x1b.gabion.v1.RetentionOutcomeR\aoutcome\x12\x14\n" +
 	"\x05fault\x18\x06 \x01(\tR\x05fault\"%\n" +
 	"\vListBackups\x12\x16\n" +
-	"\x06tables\x18\x01 \x03(\tR\x06tables\"\xd1\x04\n" +
+	"\x06tables\x18\x01 \x03(\tR\x06tables\"\xf0\x04\n" +
 	"\n" +
 	"BackupInfo\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1b\n" +
@@ -2367,7 +2396,9 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\x04goes\x18\x15 \x01(\bR\x04goes\x12 \n" +
 	"\town_bytes\x18\x16 \x01(\x03H\x00R\bownBytes\x88\x01\x01\x12&\n" +
 	"\fshared_bytes\x18\x17 \x01(\x03H\x01R\vsharedBytes\x88\x01\x01\x12+\n" +
-	"\aunknown\x18\x18 \x03(\x0e2\x11.gabion.v1.FigureR\aunknownB\f\n" +
+	"\aunknown\x18\x18 \x03(\x0e2\x11.gabion.v1.FigureR\aunknown\x12\x1d\n" +
+	"\n" +
+	"other_copy\x18\x19 \x01(\bR\totherCopyB\f\n" +
 	"\n" +
 	"_own_bytesB\x0f\n" +
 	"\r_shared_bytes\"?\n" +
@@ -2483,13 +2514,15 @@ const file_gabion_v1_backup_proto_rawDesc = "" +
 	"\x04sets\x18\x02 \x03(\v2\x14.gabion.v1.BackupSetR\x04sets\x123\n" +
 	"\n" +
 	"set_status\x18\x14 \x03(\v2\x14.gabion.v1.SetStatusR\tsetStatus\x12*\n" +
-	"\x06faults\x18\x15 \x03(\v2\x12.gabion.v1.FailureR\x06faults\"\x91\x01\n" +
+	"\x06faults\x18\x15 \x03(\v2\x12.gabion.v1.FailureR\x06faults\"\xb0\x01\n" +
 	"\tSetStatus\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12)\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x13.gabion.v1.SetStateR\x05state\x12\x16\n" +
 	"\x06failed\x18\x03 \x03(\tR\x06failed\x12\x12\n" +
 	"\x04gone\x18\x04 \x03(\tR\x04gone\x12\x16\n" +
-	"\x06unread\x18\x05 \x03(\tR\x06unread\"?\n" +
+	"\x06unread\x18\x05 \x03(\tR\x06unread\x12\x1d\n" +
+	"\n" +
+	"other_copy\x18\x06 \x01(\bR\totherCopy\"?\n" +
 	"\fPruneBackups\x12\x16\n" +
 	"\x06tables\x18\x01 \x03(\tR\x06tables\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"\xbe\x01\n" +

@@ -388,6 +388,8 @@ type StoreInfo struct {
 	StoreId       string                 `protobuf:"bytes,1,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
 	FormatVersion uint32                 `protobuf:"varint,2,opt,name=format_version,json=formatVersion,proto3" json:"format_version,omitempty"`
 	Created       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created,proto3" json:"created,omitempty"`
+	// taken_over is what BACKUPDIR/last_run.json said when DIR was made anew for backups that were there. Unset elsewhere.
+	TakenOver     *LastRun `protobuf:"bytes,4,opt,name=taken_over,json=takenOver,proto3" json:"taken_over,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -443,6 +445,245 @@ func (x *StoreInfo) GetCreated() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *StoreInfo) GetTakenOver() *LastRun {
+	if x != nil {
+		return x.TakenOver
+	}
+	return nil
+}
+
+// LastRun is BACKUPDIR/last_run.json: the run that used the backup directory last. It is written before that run makes
+// anything else.
+type LastRun struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FormatVersion uint32                 `protobuf:"varint,1,opt,name=format_version,json=formatVersion,proto3" json:"format_version,omitempty"`
+	// directory_id is a ULID minted by the first run that used the backup directory.
+	DirectoryId string `protobuf:"bytes,2,opt,name=directory_id,json=directoryId,proto3" json:"directory_id,omitempty"`
+	// token is random. DIR knows it if the run was of DIR, or of the directory that DIR was copied from.
+	Token string `protobuf:"bytes,3,opt,name=token,proto3" json:"token,omitempty"`
+	// copy_id is that of the directory whose run it was: see BackedUp.
+	CopyId        string                 `protobuf:"bytes,4,opt,name=copy_id,json=copyId,proto3" json:"copy_id,omitempty"`
+	RunId         string                 `protobuf:"bytes,5,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	Started       *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=started,proto3" json:"started,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LastRun) Reset() {
+	*x = LastRun{}
+	mi := &file_gabion_v1_disk_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LastRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LastRun) ProtoMessage() {}
+
+func (x *LastRun) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_disk_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LastRun.ProtoReflect.Descriptor instead.
+func (*LastRun) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *LastRun) GetFormatVersion() uint32 {
+	if x != nil {
+		return x.FormatVersion
+	}
+	return 0
+}
+
+func (x *LastRun) GetDirectoryId() string {
+	if x != nil {
+		return x.DirectoryId
+	}
+	return ""
+}
+
+func (x *LastRun) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *LastRun) GetCopyId() string {
+	if x != nil {
+		return x.CopyId
+	}
+	return ""
+}
+
+func (x *LastRun) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *LastRun) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+// BackupDirs is DIR/backup_dirs.json: the backup directories that runs of DIR have used, at most 16, the latest first.
+type BackupDirs struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FormatVersion uint32                 `protobuf:"varint,1,opt,name=format_version,json=formatVersion,proto3" json:"format_version,omitempty"`
+	Dirs          []*BackedUp            `protobuf:"bytes,2,rep,name=dirs,proto3" json:"dirs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupDirs) Reset() {
+	*x = BackupDirs{}
+	mi := &file_gabion_v1_disk_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupDirs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupDirs) ProtoMessage() {}
+
+func (x *BackupDirs) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_disk_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupDirs.ProtoReflect.Descriptor instead.
+func (*BackupDirs) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BackupDirs) GetFormatVersion() uint32 {
+	if x != nil {
+		return x.FormatVersion
+	}
+	return 0
+}
+
+func (x *BackupDirs) GetDirs() []*BackedUp {
+	if x != nil {
+		return x.Dirs
+	}
+	return nil
+}
+
+// BackedUp is one backup directory that runs of DIR have used.
+type BackedUp struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// directory_id is that of its last_run.json.
+	DirectoryId string `protobuf:"bytes,1,opt,name=directory_id,json=directoryId,proto3" json:"directory_id,omitempty"`
+	// token is that of the last run that began there, empty before the first one has.
+	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	// next is that of a run that may have begun there: a crash came between the two files. Empty otherwise.
+	Next string `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
+	// copy_id tells the backups of DIR from those of its copies. Empty until DIR adopts a backup directory.
+	CopyId string `protobuf:"bytes,4,opt,name=copy_id,json=copyId,proto3" json:"copy_id,omitempty"`
+	// path is where the backup directory was, for people.
+	Path          string                 `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"`
+	Used          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=used,proto3" json:"used,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackedUp) Reset() {
+	*x = BackedUp{}
+	mi := &file_gabion_v1_disk_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackedUp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackedUp) ProtoMessage() {}
+
+func (x *BackedUp) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_disk_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackedUp.ProtoReflect.Descriptor instead.
+func (*BackedUp) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *BackedUp) GetDirectoryId() string {
+	if x != nil {
+		return x.DirectoryId
+	}
+	return ""
+}
+
+func (x *BackedUp) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *BackedUp) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *BackedUp) GetCopyId() string {
+	if x != nil {
+		return x.CopyId
+	}
+	return ""
+}
+
+func (x *BackedUp) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *BackedUp) GetUsed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Used
+	}
+	return nil
+}
+
 // Holder is DIR/owner.json: who holds the directory's lock, for the error that another
 // one gets. The lock itself is DIR/LOCK; this file may be stale.
 type Holder struct {
@@ -457,7 +698,7 @@ type Holder struct {
 
 func (x *Holder) Reset() {
 	*x = Holder{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[3]
+	mi := &file_gabion_v1_disk_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -469,7 +710,7 @@ func (x *Holder) String() string {
 func (*Holder) ProtoMessage() {}
 
 func (x *Holder) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[3]
+	mi := &file_gabion_v1_disk_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -482,7 +723,7 @@ func (x *Holder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Holder.ProtoReflect.Descriptor instead.
 func (*Holder) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{3}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Holder) GetPid() int64 {
@@ -533,7 +774,7 @@ type ScheduleState struct {
 
 func (x *ScheduleState) Reset() {
 	*x = ScheduleState{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[4]
+	mi := &file_gabion_v1_disk_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -545,7 +786,7 @@ func (x *ScheduleState) String() string {
 func (*ScheduleState) ProtoMessage() {}
 
 func (x *ScheduleState) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[4]
+	mi := &file_gabion_v1_disk_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -558,7 +799,7 @@ func (x *ScheduleState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleState.ProtoReflect.Descriptor instead.
 func (*ScheduleState) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{4}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ScheduleState) GetFormatVersion() uint32 {
@@ -610,7 +851,7 @@ type TableRetry struct {
 
 func (x *TableRetry) Reset() {
 	*x = TableRetry{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[5]
+	mi := &file_gabion_v1_disk_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -622,7 +863,7 @@ func (x *TableRetry) String() string {
 func (*TableRetry) ProtoMessage() {}
 
 func (x *TableRetry) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[5]
+	mi := &file_gabion_v1_disk_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -635,7 +876,7 @@ func (x *TableRetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableRetry.ProtoReflect.Descriptor instead.
 func (*TableRetry) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{5}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TableRetry) GetTable() string {
@@ -680,7 +921,7 @@ type UndoRecord struct {
 
 func (x *UndoRecord) Reset() {
 	*x = UndoRecord{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[6]
+	mi := &file_gabion_v1_disk_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -692,7 +933,7 @@ func (x *UndoRecord) String() string {
 func (*UndoRecord) ProtoMessage() {}
 
 func (x *UndoRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[6]
+	mi := &file_gabion_v1_disk_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -705,7 +946,7 @@ func (x *UndoRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndoRecord.ProtoReflect.Descriptor instead.
 func (*UndoRecord) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{6}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *UndoRecord) GetFormatVersion() uint32 {
@@ -779,7 +1020,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[7]
+	mi := &file_gabion_v1_disk_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -791,7 +1032,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[7]
+	mi := &file_gabion_v1_disk_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -804,7 +1045,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{7}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Pin) GetFormatVersion() uint32 {
@@ -856,7 +1097,7 @@ type FileIdentity struct {
 
 func (x *FileIdentity) Reset() {
 	*x = FileIdentity{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[8]
+	mi := &file_gabion_v1_disk_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -868,7 +1109,7 @@ func (x *FileIdentity) String() string {
 func (*FileIdentity) ProtoMessage() {}
 
 func (x *FileIdentity) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[8]
+	mi := &file_gabion_v1_disk_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -881,7 +1122,7 @@ func (x *FileIdentity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileIdentity.ProtoReflect.Descriptor instead.
 func (*FileIdentity) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{8}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *FileIdentity) GetDevice() string {
@@ -929,7 +1170,7 @@ type FileEntry struct {
 
 func (x *FileEntry) Reset() {
 	*x = FileEntry{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[9]
+	mi := &file_gabion_v1_disk_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -941,7 +1182,7 @@ func (x *FileEntry) String() string {
 func (*FileEntry) ProtoMessage() {}
 
 func (x *FileEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[9]
+	mi := &file_gabion_v1_disk_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -954,7 +1195,7 @@ func (x *FileEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileEntry.ProtoReflect.Descriptor instead.
 func (*FileEntry) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{9}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FileEntry) GetName() string {
@@ -1003,6 +1244,8 @@ type Manifest struct {
 	PebbleFormat  uint64                 `protobuf:"varint,11,opt,name=pebble_format,json=pebbleFormat,proto3" json:"pebble_format,omitempty"`
 	Comparer      string                 `protobuf:"bytes,12,opt,name=comparer,proto3" json:"comparer,omitempty"`
 	Files         []*FileEntry           `protobuf:"bytes,13,rep,name=files,proto3" json:"files,omitempty"`
+	// copy_id is that of the directory that was backed up: see BackedUp.
+	CopyId string `protobuf:"bytes,14,opt,name=copy_id,json=copyId,proto3" json:"copy_id,omitempty"`
 	// sstables is the hash of the list of the table's sstables at the cut, of a table at cut. Lower-case hex.
 	Sstables      string `protobuf:"bytes,15,opt,name=sstables,proto3" json:"sstables,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1011,7 +1254,7 @@ type Manifest struct {
 
 func (x *Manifest) Reset() {
 	*x = Manifest{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[10]
+	mi := &file_gabion_v1_disk_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1266,7 @@ func (x *Manifest) String() string {
 func (*Manifest) ProtoMessage() {}
 
 func (x *Manifest) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[10]
+	mi := &file_gabion_v1_disk_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1279,7 @@ func (x *Manifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
 func (*Manifest) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{10}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Manifest) GetFormatVersion() uint32 {
@@ -1130,6 +1373,13 @@ func (x *Manifest) GetFiles() []*FileEntry {
 	return nil
 }
 
+func (x *Manifest) GetCopyId() string {
+	if x != nil {
+		return x.CopyId
+	}
+	return ""
+}
+
 func (x *Manifest) GetSstables() string {
 	if x != nil {
 		return x.Sstables
@@ -1162,7 +1412,7 @@ type TableResult struct {
 
 func (x *TableResult) Reset() {
 	*x = TableResult{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[11]
+	mi := &file_gabion_v1_disk_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1424,7 @@ func (x *TableResult) String() string {
 func (*TableResult) ProtoMessage() {}
 
 func (x *TableResult) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[11]
+	mi := &file_gabion_v1_disk_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1187,7 +1437,7 @@ func (x *TableResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableResult.ProtoReflect.Descriptor instead.
 func (*TableResult) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{11}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TableResult) GetTable() string {
@@ -1277,13 +1527,15 @@ type BackupSet struct {
 	Started       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=started,proto3" json:"started,omitempty"`
 	Finished      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=finished,proto3" json:"finished,omitempty"`
 	Results       []*TableResult         `protobuf:"bytes,7,rep,name=results,proto3" json:"results,omitempty"`
+	// copy_id is that of the directory that was backed up: see BackedUp.
+	CopyId        string `protobuf:"bytes,8,opt,name=copy_id,json=copyId,proto3" json:"copy_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BackupSet) Reset() {
 	*x = BackupSet{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[12]
+	mi := &file_gabion_v1_disk_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1547,7 @@ func (x *BackupSet) String() string {
 func (*BackupSet) ProtoMessage() {}
 
 func (x *BackupSet) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[12]
+	mi := &file_gabion_v1_disk_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1560,7 @@ func (x *BackupSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupSet.ProtoReflect.Descriptor instead.
 func (*BackupSet) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{12}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BackupSet) GetFormatVersion() uint32 {
@@ -1360,6 +1612,13 @@ func (x *BackupSet) GetResults() []*TableResult {
 	return nil
 }
 
+func (x *BackupSet) GetCopyId() string {
+	if x != nil {
+		return x.CopyId
+	}
+	return ""
+}
+
 // Proof is a line of BACKUPDIR/NAME/proofs/ID.jsonl: the outcome of one verify of a backup. The last line that is bound to
 // the backup's manifest counts.
 type Proof struct {
@@ -1389,7 +1648,7 @@ type Proof struct {
 
 func (x *Proof) Reset() {
 	*x = Proof{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[13]
+	mi := &file_gabion_v1_disk_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1401,7 +1660,7 @@ func (x *Proof) String() string {
 func (*Proof) ProtoMessage() {}
 
 func (x *Proof) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[13]
+	mi := &file_gabion_v1_disk_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1414,7 +1673,7 @@ func (x *Proof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proof.ProtoReflect.Descriptor instead.
 func (*Proof) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{13}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Proof) GetFormatVersion() uint32 {
@@ -1523,7 +1782,7 @@ type History struct {
 
 func (x *History) Reset() {
 	*x = History{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[14]
+	mi := &file_gabion_v1_disk_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1794,7 @@ func (x *History) String() string {
 func (*History) ProtoMessage() {}
 
 func (x *History) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[14]
+	mi := &file_gabion_v1_disk_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1807,7 @@ func (x *History) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use History.ProtoReflect.Descriptor instead.
 func (*History) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{14}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *History) GetFormatVersion() uint32 {
@@ -1583,7 +1842,7 @@ type TableHistory struct {
 
 func (x *TableHistory) Reset() {
 	*x = TableHistory{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[15]
+	mi := &file_gabion_v1_disk_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1595,7 +1854,7 @@ func (x *TableHistory) String() string {
 func (*TableHistory) ProtoMessage() {}
 
 func (x *TableHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[15]
+	mi := &file_gabion_v1_disk_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1608,7 +1867,7 @@ func (x *TableHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableHistory.ProtoReflect.Descriptor instead.
 func (*TableHistory) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{15}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TableHistory) GetTable() string {
@@ -1638,7 +1897,7 @@ type SizePoint struct {
 
 func (x *SizePoint) Reset() {
 	*x = SizePoint{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[16]
+	mi := &file_gabion_v1_disk_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +1909,7 @@ func (x *SizePoint) String() string {
 func (*SizePoint) ProtoMessage() {}
 
 func (x *SizePoint) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[16]
+	mi := &file_gabion_v1_disk_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +1922,7 @@ func (x *SizePoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SizePoint.ProtoReflect.Descriptor instead.
 func (*SizePoint) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{16}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SizePoint) GetTime() *timestamppb.Timestamp {
@@ -1714,7 +1973,7 @@ type RunHistory struct {
 
 func (x *RunHistory) Reset() {
 	*x = RunHistory{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[17]
+	mi := &file_gabion_v1_disk_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +1985,7 @@ func (x *RunHistory) String() string {
 func (*RunHistory) ProtoMessage() {}
 
 func (x *RunHistory) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[17]
+	mi := &file_gabion_v1_disk_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +1998,7 @@ func (x *RunHistory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunHistory.ProtoReflect.Descriptor instead.
 func (*RunHistory) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{17}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RunHistory) GetRunId() string {
@@ -1819,7 +2078,7 @@ type DamagedRange struct {
 
 func (x *DamagedRange) Reset() {
 	*x = DamagedRange{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[18]
+	mi := &file_gabion_v1_disk_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1831,7 +2090,7 @@ func (x *DamagedRange) String() string {
 func (*DamagedRange) ProtoMessage() {}
 
 func (x *DamagedRange) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[18]
+	mi := &file_gabion_v1_disk_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1844,7 +2103,7 @@ func (x *DamagedRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DamagedRange.ProtoReflect.Descriptor instead.
 func (*DamagedRange) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{18}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DamagedRange) GetStart() []byte {
@@ -1904,7 +2163,7 @@ type Loss struct {
 
 func (x *Loss) Reset() {
 	*x = Loss{}
-	mi := &file_gabion_v1_disk_proto_msgTypes[19]
+	mi := &file_gabion_v1_disk_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1916,7 +2175,7 @@ func (x *Loss) String() string {
 func (*Loss) ProtoMessage() {}
 
 func (x *Loss) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_disk_proto_msgTypes[19]
+	mi := &file_gabion_v1_disk_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1929,7 +2188,7 @@ func (x *Loss) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Loss.ProtoReflect.Descriptor instead.
 func (*Loss) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{19}
+	return file_gabion_v1_disk_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Loss) GetFormatVersion() uint32 {
@@ -2082,11 +2341,31 @@ const file_gabion_v1_disk_proto_rawDesc = "" +
 	"\acreated\x18\t \x01(\x03R\acreated\x12\x1c\n" +
 	"\tcommitted\x18\n" +
 	" \x01(\x03R\tcommitted\x12%\n" +
-	"\x0eschema_version\x18\v \x01(\x04R\rschemaVersion\"\x83\x01\n" +
+	"\x0eschema_version\x18\v \x01(\x04R\rschemaVersion\"\xb6\x01\n" +
 	"\tStoreInfo\x12\x19\n" +
 	"\bstore_id\x18\x01 \x01(\tR\astoreId\x12%\n" +
 	"\x0eformat_version\x18\x02 \x01(\rR\rformatVersion\x124\n" +
-	"\acreated\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\"z\n" +
+	"\acreated\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x121\n" +
+	"\n" +
+	"taken_over\x18\x04 \x01(\v2\x12.gabion.v1.LastRunR\ttakenOver\"\xcf\x01\n" +
+	"\aLastRun\x12%\n" +
+	"\x0eformat_version\x18\x01 \x01(\rR\rformatVersion\x12!\n" +
+	"\fdirectory_id\x18\x02 \x01(\tR\vdirectoryId\x12\x14\n" +
+	"\x05token\x18\x03 \x01(\tR\x05token\x12\x17\n" +
+	"\acopy_id\x18\x04 \x01(\tR\x06copyId\x12\x15\n" +
+	"\x06run_id\x18\x05 \x01(\tR\x05runId\x124\n" +
+	"\astarted\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\"\\\n" +
+	"\n" +
+	"BackupDirs\x12%\n" +
+	"\x0eformat_version\x18\x01 \x01(\rR\rformatVersion\x12'\n" +
+	"\x04dirs\x18\x02 \x03(\v2\x13.gabion.v1.BackedUpR\x04dirs\"\xb4\x01\n" +
+	"\bBackedUp\x12!\n" +
+	"\fdirectory_id\x18\x01 \x01(\tR\vdirectoryId\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\tR\x04next\x12\x17\n" +
+	"\acopy_id\x18\x04 \x01(\tR\x06copyId\x12\x12\n" +
+	"\x04path\x18\x05 \x01(\tR\x04path\x12.\n" +
+	"\x04used\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04used\"z\n" +
 	"\x06Holder\x12\x10\n" +
 	"\x03pid\x18\x01 \x01(\x03R\x03pid\x12\x18\n" +
 	"\aprogram\x18\x02 \x01(\tR\aprogram\x12\x12\n" +
@@ -2130,7 +2409,7 @@ const file_gabion_v1_disk_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x16\n" +
 	"\x06sha256\x18\x03 \x01(\tR\x06sha256\x12+\n" +
-	"\x04live\x18\x04 \x01(\v2\x17.gabion.v1.FileIdentityR\x04live\"\xf5\x03\n" +
+	"\x04live\x18\x04 \x01(\v2\x17.gabion.v1.FileIdentityR\x04live\"\x8e\x04\n" +
 	"\bManifest\x12%\n" +
 	"\x0eformat_version\x18\x01 \x01(\rR\rformatVersion\x12\x19\n" +
 	"\bstore_id\x18\x02 \x01(\tR\astoreId\x12\x15\n" +
@@ -2145,7 +2424,8 @@ const file_gabion_v1_disk_proto_rawDesc = "" +
 	" \x01(\tR\rpebbleVersion\x12#\n" +
 	"\rpebble_format\x18\v \x01(\x04R\fpebbleFormat\x12\x1a\n" +
 	"\bcomparer\x18\f \x01(\tR\bcomparer\x12*\n" +
-	"\x05files\x18\r \x03(\v2\x14.gabion.v1.FileEntryR\x05files\x12\x1a\n" +
+	"\x05files\x18\r \x03(\v2\x14.gabion.v1.FileEntryR\x05files\x12\x17\n" +
+	"\acopy_id\x18\x0e \x01(\tR\x06copyId\x12\x1a\n" +
 	"\bsstables\x18\x0f \x01(\tR\bsstables\"\xb3\x03\n" +
 	"\vTableResult\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12,\n" +
@@ -2159,7 +2439,7 @@ const file_gabion_v1_disk_proto_rawDesc = "" +
 	"\astarted\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\bfinished\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12,\n" +
-	"\afailure\x18\v \x01(\v2\x12.gabion.v1.FailureR\afailure\"\x9a\x02\n" +
+	"\afailure\x18\v \x01(\v2\x12.gabion.v1.FailureR\afailure\"\xb3\x02\n" +
 	"\tBackupSet\x12%\n" +
 	"\x0eformat_version\x18\x01 \x01(\rR\rformatVersion\x12\x19\n" +
 	"\bstore_id\x18\x02 \x01(\tR\astoreId\x12\x15\n" +
@@ -2167,7 +2447,8 @@ const file_gabion_v1_disk_proto_rawDesc = "" +
 	"\x05label\x18\x04 \x01(\tR\x05label\x124\n" +
 	"\astarted\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\bfinished\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x120\n" +
-	"\aresults\x18\a \x03(\v2\x16.gabion.v1.TableResultR\aresults\"\xad\x03\n" +
+	"\aresults\x18\a \x03(\v2\x16.gabion.v1.TableResultR\aresults\x12\x17\n" +
+	"\acopy_id\x18\b \x01(\tR\x06copyId\"\xad\x03\n" +
 	"\x05Proof\x12%\n" +
 	"\x0eformat_version\x18\x01 \x01(\rR\rformatVersion\x12\x14\n" +
 	"\x05table\x18\x02 \x01(\tR\x05table\x12\x1b\n" +
@@ -2262,7 +2543,7 @@ func file_gabion_v1_disk_proto_rawDescGZIP() []byte {
 }
 
 var file_gabion_v1_disk_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_gabion_v1_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_gabion_v1_disk_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_gabion_v1_disk_proto_goTypes = []any{
 	(Accounting)(0),               // 0: gabion.v1.Accounting
 	(Outcome)(0),                  // 1: gabion.v1.Outcome
@@ -2270,72 +2551,79 @@ var file_gabion_v1_disk_proto_goTypes = []any{
 	(*Position)(nil),              // 3: gabion.v1.Position
 	(*TableRecord)(nil),           // 4: gabion.v1.TableRecord
 	(*StoreInfo)(nil),             // 5: gabion.v1.StoreInfo
-	(*Holder)(nil),                // 6: gabion.v1.Holder
-	(*ScheduleState)(nil),         // 7: gabion.v1.ScheduleState
-	(*TableRetry)(nil),            // 8: gabion.v1.TableRetry
-	(*UndoRecord)(nil),            // 9: gabion.v1.UndoRecord
-	(*Pin)(nil),                   // 10: gabion.v1.Pin
-	(*FileIdentity)(nil),          // 11: gabion.v1.FileIdentity
-	(*FileEntry)(nil),             // 12: gabion.v1.FileEntry
-	(*Manifest)(nil),              // 13: gabion.v1.Manifest
-	(*TableResult)(nil),           // 14: gabion.v1.TableResult
-	(*BackupSet)(nil),             // 15: gabion.v1.BackupSet
-	(*Proof)(nil),                 // 16: gabion.v1.Proof
-	(*History)(nil),               // 17: gabion.v1.History
-	(*TableHistory)(nil),          // 18: gabion.v1.TableHistory
-	(*SizePoint)(nil),             // 19: gabion.v1.SizePoint
-	(*RunHistory)(nil),            // 20: gabion.v1.RunHistory
-	(*DamagedRange)(nil),          // 21: gabion.v1.DamagedRange
-	(*Loss)(nil),                  // 22: gabion.v1.Loss
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
-	(*Failure)(nil),               // 25: gabion.v1.Failure
+	(*LastRun)(nil),               // 6: gabion.v1.LastRun
+	(*BackupDirs)(nil),            // 7: gabion.v1.BackupDirs
+	(*BackedUp)(nil),              // 8: gabion.v1.BackedUp
+	(*Holder)(nil),                // 9: gabion.v1.Holder
+	(*ScheduleState)(nil),         // 10: gabion.v1.ScheduleState
+	(*TableRetry)(nil),            // 11: gabion.v1.TableRetry
+	(*UndoRecord)(nil),            // 12: gabion.v1.UndoRecord
+	(*Pin)(nil),                   // 13: gabion.v1.Pin
+	(*FileIdentity)(nil),          // 14: gabion.v1.FileIdentity
+	(*FileEntry)(nil),             // 15: gabion.v1.FileEntry
+	(*Manifest)(nil),              // 16: gabion.v1.Manifest
+	(*TableResult)(nil),           // 17: gabion.v1.TableResult
+	(*BackupSet)(nil),             // 18: gabion.v1.BackupSet
+	(*Proof)(nil),                 // 19: gabion.v1.Proof
+	(*History)(nil),               // 20: gabion.v1.History
+	(*TableHistory)(nil),          // 21: gabion.v1.TableHistory
+	(*SizePoint)(nil),             // 22: gabion.v1.SizePoint
+	(*RunHistory)(nil),            // 23: gabion.v1.RunHistory
+	(*DamagedRange)(nil),          // 24: gabion.v1.DamagedRange
+	(*Loss)(nil),                  // 25: gabion.v1.Loss
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
+	(*Failure)(nil),               // 28: gabion.v1.Failure
 }
 var file_gabion_v1_disk_proto_depIdxs = []int32{
 	3,  // 0: gabion.v1.TableRecord.position:type_name -> gabion.v1.Position
 	3,  // 1: gabion.v1.TableRecord.parent:type_name -> gabion.v1.Position
 	0,  // 2: gabion.v1.TableRecord.accounting:type_name -> gabion.v1.Accounting
-	23, // 3: gabion.v1.StoreInfo.created:type_name -> google.protobuf.Timestamp
-	23, // 4: gabion.v1.Holder.since:type_name -> google.protobuf.Timestamp
-	23, // 5: gabion.v1.ScheduleState.last_attempt:type_name -> google.protobuf.Timestamp
-	23, // 6: gabion.v1.ScheduleState.last_success:type_name -> google.protobuf.Timestamp
-	8,  // 7: gabion.v1.ScheduleState.retries:type_name -> gabion.v1.TableRetry
-	23, // 8: gabion.v1.TableRetry.last_attempt:type_name -> google.protobuf.Timestamp
-	23, // 9: gabion.v1.UndoRecord.since:type_name -> google.protobuf.Timestamp
-	23, // 10: gabion.v1.UndoRecord.until:type_name -> google.protobuf.Timestamp
-	23, // 11: gabion.v1.UndoRecord.counted:type_name -> google.protobuf.Timestamp
-	24, // 12: gabion.v1.UndoRecord.life:type_name -> google.protobuf.Duration
-	23, // 13: gabion.v1.Pin.since:type_name -> google.protobuf.Timestamp
-	11, // 14: gabion.v1.FileEntry.live:type_name -> gabion.v1.FileIdentity
-	4,  // 15: gabion.v1.Manifest.record:type_name -> gabion.v1.TableRecord
-	23, // 16: gabion.v1.Manifest.started:type_name -> google.protobuf.Timestamp
-	23, // 17: gabion.v1.Manifest.finished:type_name -> google.protobuf.Timestamp
-	12, // 18: gabion.v1.Manifest.files:type_name -> gabion.v1.FileEntry
-	1,  // 19: gabion.v1.TableResult.outcome:type_name -> gabion.v1.Outcome
-	3,  // 20: gabion.v1.TableResult.position:type_name -> gabion.v1.Position
-	23, // 21: gabion.v1.TableResult.started:type_name -> google.protobuf.Timestamp
-	23, // 22: gabion.v1.TableResult.finished:type_name -> google.protobuf.Timestamp
-	25, // 23: gabion.v1.TableResult.failure:type_name -> gabion.v1.Failure
-	23, // 24: gabion.v1.BackupSet.started:type_name -> google.protobuf.Timestamp
-	23, // 25: gabion.v1.BackupSet.finished:type_name -> google.protobuf.Timestamp
-	14, // 26: gabion.v1.BackupSet.results:type_name -> gabion.v1.TableResult
-	2,  // 27: gabion.v1.Proof.verdict:type_name -> gabion.v1.Verdict
-	23, // 28: gabion.v1.Proof.started:type_name -> google.protobuf.Timestamp
-	23, // 29: gabion.v1.Proof.finished:type_name -> google.protobuf.Timestamp
-	18, // 30: gabion.v1.History.tables:type_name -> gabion.v1.TableHistory
-	20, // 31: gabion.v1.History.runs:type_name -> gabion.v1.RunHistory
-	19, // 32: gabion.v1.TableHistory.points:type_name -> gabion.v1.SizePoint
-	23, // 33: gabion.v1.SizePoint.time:type_name -> google.protobuf.Timestamp
-	23, // 34: gabion.v1.RunHistory.started:type_name -> google.protobuf.Timestamp
-	23, // 35: gabion.v1.RunHistory.finished:type_name -> google.protobuf.Timestamp
-	23, // 36: gabion.v1.Loss.at:type_name -> google.protobuf.Timestamp
-	21, // 37: gabion.v1.Loss.damaged:type_name -> gabion.v1.DamagedRange
-	23, // 38: gabion.v1.Loss.acknowledged:type_name -> google.protobuf.Timestamp
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	26, // 3: gabion.v1.StoreInfo.created:type_name -> google.protobuf.Timestamp
+	6,  // 4: gabion.v1.StoreInfo.taken_over:type_name -> gabion.v1.LastRun
+	26, // 5: gabion.v1.LastRun.started:type_name -> google.protobuf.Timestamp
+	8,  // 6: gabion.v1.BackupDirs.dirs:type_name -> gabion.v1.BackedUp
+	26, // 7: gabion.v1.BackedUp.used:type_name -> google.protobuf.Timestamp
+	26, // 8: gabion.v1.Holder.since:type_name -> google.protobuf.Timestamp
+	26, // 9: gabion.v1.ScheduleState.last_attempt:type_name -> google.protobuf.Timestamp
+	26, // 10: gabion.v1.ScheduleState.last_success:type_name -> google.protobuf.Timestamp
+	11, // 11: gabion.v1.ScheduleState.retries:type_name -> gabion.v1.TableRetry
+	26, // 12: gabion.v1.TableRetry.last_attempt:type_name -> google.protobuf.Timestamp
+	26, // 13: gabion.v1.UndoRecord.since:type_name -> google.protobuf.Timestamp
+	26, // 14: gabion.v1.UndoRecord.until:type_name -> google.protobuf.Timestamp
+	26, // 15: gabion.v1.UndoRecord.counted:type_name -> google.protobuf.Timestamp
+	27, // 16: gabion.v1.UndoRecord.life:type_name -> google.protobuf.Duration
+	26, // 17: gabion.v1.Pin.since:type_name -> google.protobuf.Timestamp
+	14, // 18: gabion.v1.FileEntry.live:type_name -> gabion.v1.FileIdentity
+	4,  // 19: gabion.v1.Manifest.record:type_name -> gabion.v1.TableRecord
+	26, // 20: gabion.v1.Manifest.started:type_name -> google.protobuf.Timestamp
+	26, // 21: gabion.v1.Manifest.finished:type_name -> google.protobuf.Timestamp
+	15, // 22: gabion.v1.Manifest.files:type_name -> gabion.v1.FileEntry
+	1,  // 23: gabion.v1.TableResult.outcome:type_name -> gabion.v1.Outcome
+	3,  // 24: gabion.v1.TableResult.position:type_name -> gabion.v1.Position
+	26, // 25: gabion.v1.TableResult.started:type_name -> google.protobuf.Timestamp
+	26, // 26: gabion.v1.TableResult.finished:type_name -> google.protobuf.Timestamp
+	28, // 27: gabion.v1.TableResult.failure:type_name -> gabion.v1.Failure
+	26, // 28: gabion.v1.BackupSet.started:type_name -> google.protobuf.Timestamp
+	26, // 29: gabion.v1.BackupSet.finished:type_name -> google.protobuf.Timestamp
+	17, // 30: gabion.v1.BackupSet.results:type_name -> gabion.v1.TableResult
+	2,  // 31: gabion.v1.Proof.verdict:type_name -> gabion.v1.Verdict
+	26, // 32: gabion.v1.Proof.started:type_name -> google.protobuf.Timestamp
+	26, // 33: gabion.v1.Proof.finished:type_name -> google.protobuf.Timestamp
+	21, // 34: gabion.v1.History.tables:type_name -> gabion.v1.TableHistory
+	23, // 35: gabion.v1.History.runs:type_name -> gabion.v1.RunHistory
+	22, // 36: gabion.v1.TableHistory.points:type_name -> gabion.v1.SizePoint
+	26, // 37: gabion.v1.SizePoint.time:type_name -> google.protobuf.Timestamp
+	26, // 38: gabion.v1.RunHistory.started:type_name -> google.protobuf.Timestamp
+	26, // 39: gabion.v1.RunHistory.finished:type_name -> google.protobuf.Timestamp
+	26, // 40: gabion.v1.Loss.at:type_name -> google.protobuf.Timestamp
+	24, // 41: gabion.v1.Loss.damaged:type_name -> gabion.v1.DamagedRange
+	26, // 42: gabion.v1.Loss.acknowledged:type_name -> google.protobuf.Timestamp
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_disk_proto_init() }
@@ -2350,7 +2638,7 @@ func file_gabion_v1_disk_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_disk_proto_rawDesc), len(file_gabion_v1_disk_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   20,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -37,6 +37,10 @@ var (
 	ErrUnimplemented = errors.New("not understood")
 	// ErrInternal: the receiver panicked on the request, or was answered with nonsense; nothing was written.
 	ErrInternal = errors.New("internal failure")
+	// ErrNotAdopted: a run was refused, because the backup directory is not known to be that of this directory: its
+	// backups are of another copy of it, or it is empty though there were backups. Nothing was written there. BackupAll
+	// with adopt makes it so. It matches beside the error of the code.
+	ErrNotAdopted = errors.New("backup directory is not adopted")
 	// ErrOutcomeUnknown: the write was applied but never confirmed durable; it may be
 	// there after the table reopens. It matches beside the error of the code.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
@@ -63,10 +67,13 @@ func (f *Failure) Error() string {
 	return fmt.Sprintf("table %q: %s", f.GetTable(), f.GetMessage())
 }
 
-// Is matches the sentinel of the Failure's code, and ErrOutcomeUnknown when it is set.
+// Is matches the sentinel of the Failure's code, and ErrOutcomeUnknown and ErrNotAdopted where they are set.
 func (f *Failure) Is(target error) bool {
-	if target == ErrOutcomeUnknown {
+	switch target {
+	case ErrOutcomeUnknown:
 		return f.GetOutcomeUnknown()
+	case ErrNotAdopted:
+		return f.GetNotAdopted()
 	}
 	sentinel := sentinels[f.GetCode()]
 	return sentinel != nil && target == sentinel
@@ -115,7 +122,7 @@ func FailureOf(err error) *Failure {
 	case errors.As(err, &inner):
 		failure.Code = inner.Code
 		failure.RetryAfter = inner.RetryAfter
-		failure.OutcomeUnknown = inner.OutcomeUnknown
+		failure.OutcomeUnknown, failure.NotAdopted = inner.OutcomeUnknown, inner.NotAdopted
 	case errors.Is(err, context.Canceled):
 		failure.Code = Code_CODE_CANCELLED
 	case errors.Is(err, context.DeadlineExceeded):

@@ -130,7 +130,10 @@ type Failure struct {
 	// confirmed: it may or may not be there after the table reopens.
 	OutcomeUnknown bool `protobuf:"varint,5,opt,name=outcome_unknown,json=outcomeUnknown,proto3" json:"outcome_unknown,omitempty"`
 	// hint says what to do about it, for a person.
-	Hint          string `protobuf:"bytes,6,opt,name=hint,proto3" json:"hint,omitempty"`
+	Hint string `protobuf:"bytes,6,opt,name=hint,proto3" json:"hint,omitempty"`
+	// not_adopted is set when a run was refused because the backup directory is not known to be that of this directory:
+	// BackupAll with adopt makes it so.
+	NotAdopted    bool `protobuf:"varint,7,opt,name=not_adopted,json=notAdopted,proto3" json:"not_adopted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -207,11 +210,18 @@ func (x *Failure) GetHint() string {
 	return ""
 }
 
+func (x *Failure) GetNotAdopted() bool {
+	if x != nil {
+		return x.NotAdopted
+	}
+	return false
+}
+
 var File_gabion_v1_failure_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_failure_proto_rawDesc = "" +
 	"\n" +
-	"\x17gabion/v1/failure.proto\x12\tgabion.v1\x1a\x1egoogle/protobuf/duration.proto\"\xd7\x01\n" +
+	"\x17gabion/v1/failure.proto\x12\tgabion.v1\x1a\x1egoogle/protobuf/duration.proto\"\xf8\x01\n" +
 	"\aFailure\x12#\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x0f.gabion.v1.CodeR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x14\n" +
@@ -219,7 +229,9 @@ const file_gabion_v1_failure_proto_rawDesc = "" +
 	"\vretry_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"retryAfter\x12'\n" +
 	"\x0foutcome_unknown\x18\x05 \x01(\bR\x0eoutcomeUnknown\x12\x12\n" +
-	"\x04hint\x18\x06 \x01(\tR\x04hint*\x95\x03\n" +
+	"\x04hint\x18\x06 \x01(\tR\x04hint\x12\x1f\n" +
+	"\vnot_adopted\x18\a \x01(\bR\n" +
+	"notAdopted*\x95\x03\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eCODE_CANCELLED\x10\x01\x12\x10\n" +

@@ -49,14 +49,19 @@ func TestFailureOfTwoSentinelsHasOneCode(t *testing.T) {
 
 func TestFailureOfKeepsWhatTheInnerOneSaid(t *testing.T) {
 	inner := messages.Failf(messages.Code_CODE_UNAVAILABLE, "busy").After(time.Second).Advise("wait")
-	inner.OutcomeUnknown = true
+	inner.OutcomeUnknown, inner.NotAdopted = true, true
 	got := messages.FailureOf(messages.WithHint(fmt.Errorf("put: %w", inner), "look at the log"))
 	if got.GetCode() != inner.GetCode() || got.GetRetryAfter().AsDuration() != time.Second ||
 		got.GetHint() != "look at the log; wait" || got.GetMessage() != "put: busy" {
 		t.Errorf("got %v", got)
 	}
-	if !errors.Is(got, messages.ErrOutcomeUnknown) || !errors.Is(got, messages.ErrUnavailable) {
-		t.Errorf("%v matches neither", got)
+	for _, target := range []error{messages.ErrOutcomeUnknown, messages.ErrNotAdopted, messages.ErrUnavailable} {
+		if !errors.Is(got, target) {
+			t.Errorf("%v does not match %v", got, target)
+		}
+	}
+	if other := messages.Failf(messages.Code_CODE_FAILED_PRECONDITION, "no"); errors.Is(other, messages.ErrNotAdopted) {
+		t.Errorf("%v matches ErrNotAdopted", other)
 	}
 	if messages.FailureOf(nil) != nil {
 		t.Error("a nil error is a Failure")

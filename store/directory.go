@@ -34,6 +34,8 @@ type DirectoryOptions struct {
 	Path string
 	// StoreID is the id a new directory gets. Empty mints one.
 	StoreID string
+	// TakenOver is what a new directory remembers of the backups that it is made for. Nil is nothing.
+	TakenOver *messages.LastRun
 	// ReadOnly opens without writing anything; the lock is taken all the same, as far as that needs no write
 	// (AcquireToRead). Stores opened from the directory refuse to commit.
 	ReadOnly bool
@@ -52,13 +54,15 @@ type DirectoryOptions struct {
 
 // Directory is one Gabion's DIR, locked, with what its tables share. It is safe for concurrent use.
 type Directory struct {
-	fs       vfs.FS
-	path     string
-	storeID  string
-	readOnly bool
-	logger   *slog.Logger
-	hold     *Hold
-	shared   *shared
+	fs      vfs.FS
+	path    string
+	storeID string
+	// takenOver is that of gabion.json.
+	takenOver *messages.LastRun
+	readOnly  bool
+	logger    *slog.Logger
+	hold      *Hold
+	shared    *shared
 	// freezeAfter is DirectoryOptions.FreezeAfter.
 	freezeAfter time.Duration
 	// making are the lineages that restores are making.
@@ -190,14 +194,15 @@ func OpenDirectory(o DirectoryOptions) (_ *Directory, err error) {
 		if d.storeID == "" {
 			d.storeID = ulid.Make().String()
 		}
-		if err := WriteInfo(o.FS, path, d.storeID); err != nil {
+		d.takenOver = o.TakenOver
+		if err := writeInfo(o.FS, path, &messages.StoreInfo{StoreId: d.storeID, TakenOver: o.TakenOver}); err != nil {
 			return nil, err
 		}
 		if err := hold.LockInfo(); err != nil {
 			return nil, err
 		}
 	} else {
-		d.storeID = info.GetStoreId()
+		d.storeID, d.takenOver = info.GetStoreId(), info.GetTakenOver()
 	}
 	if !o.ReadOnly {
 		if err := d.prepare(); err != nil {

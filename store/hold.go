@@ -264,11 +264,13 @@ func ReadInfo(fs vfs.FS, dir string) (*messages.StoreInfo, error) {
 
 // WriteInfo durably writes dir's gabion.json for the given store.
 func WriteInfo(fs vfs.FS, dir, storeID string) error {
-	data, err := protojson.Marshal(&messages.StoreInfo{
-		StoreId:       storeID,
-		FormatVersion: FormatVersion,
-		Created:       timestamppb.New(time.Now()),
-	})
+	return writeInfo(fs, dir, &messages.StoreInfo{StoreId: storeID})
+}
+
+// writeInfo is WriteInfo with all that info says, beside format version and time.
+func writeInfo(fs vfs.FS, dir string, info *messages.StoreInfo) error {
+	info.FormatVersion, info.Created = FormatVersion, timestamppb.New(time.Now())
+	data, err := protojson.Marshal(info)
 	if err != nil {
 		return fmt.Errorf("marshal %s: %w", infoFile, err)
 	}

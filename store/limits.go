@@ -8,7 +8,7 @@ import (
 
 // What a file of DIR may have at most, in bytes. A longer one is not Gabion's writing, and is not read. See docs/format.md.
 const (
-	// noteLimit is for gabion.json, owner.json and LINEAGE.undo.
+	// noteLimit is for gabion.json, owner.json, backup_dirs.json and LINEAGE.undo.
 	noteLimit = 64 << 10
 	// currentLimit is for current, which has 27 bytes.
 	currentLimit = 1 << 10

@@ -21,8 +21,13 @@ type state interface {
 
 // readState reads the file name of DIR into m. It returns false where there is no such file.
 func (d *Directory) readState(name string, m state) (bool, error) {
+	return d.readStateOf(name, m, stateLimit)
+}
+
+// readStateOf is readState of a file that may have limit bytes.
+func (d *Directory) readStateOf(name string, m state, limit int64) (bool, error) {
 	path := d.fs.PathJoin(d.path, name)
-	data, err := disk.ReadFile(d.fs, path, stateLimit)
+	data, err := disk.ReadFile(d.fs, path, limit)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
@@ -41,6 +46,11 @@ func (d *Directory) readState(name string, m state) (bool, error) {
 
 // writeState durably replaces the file name of DIR: a crash leaves the old one or the new one.
 func (d *Directory) writeState(name string, m state) error {
+	return d.writeStateOf(name, m, stateLimit)
+}
+
+// writeStateOf is writeState of a file that may have limit bytes.
+func (d *Directory) writeStateOf(name string, m state, limit int) error {
 	if d.readOnly {
 		return fmt.Errorf("write %s: directory is open for reading only: %w", name, messages.ErrInvalid)
 	}
@@ -51,8 +61,8 @@ func (d *Directory) writeState(name string, m state) error {
 	if err != nil {
 		return fmt.Errorf("marshal %s: %w", name, err)
 	}
-	if len(data) > stateLimit {
-		return fmt.Errorf("write %s: it would have %d B, maximum is %d B: %w", name, len(data), stateLimit, messages.ErrExhausted)
+	if len(data) > limit {
+		return fmt.Errorf("write %s: it would have %d B, maximum is %d B: %w", name, len(data), limit, messages.ErrExhausted)
 	}
 	return WriteDurably(d.fs, d.fs.PathJoin(d.path, name), data)
 }
