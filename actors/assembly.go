@@ -30,12 +30,12 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 		stopped:   make(chan struct{}),
 	}
 	t.graves.system, t.graves.out = system, t.outbox
-	adopted, made, err := config.adopted()
+	id, last, made, err := config.takenOver()
 	if err != nil {
 		return nil, err
 	}
 	t.directory, err = store.OpenDirectory(store.DirectoryOptions{
-		FS: config.FS, Path: config.Dir, StoreID: adopted, ReadOnly: config.ReadOnly, Logger: config.Logger,
+		FS: config.FS, Path: config.Dir, StoreID: id, TakenOver: last, ReadOnly: config.ReadOnly, Logger: config.Logger,
 		CacheBytes: config.CacheBytes, MemTableBytes: config.MemTableBytes, FreezeAfter: config.FreezeAfter,
 	})
 	if err != nil {

@@ -370,18 +370,29 @@ func (c Config) checkStore(dir, backups string) []error {
 		"name the backup directory of this store, or an empty one")}
 }
 
-// adopted returns the store id that a new DIR takes from the backups that are there, and whether DIR is still to be made.
-func (c Config) adopted() (id string, made bool, err error) {
+// takenOver returns the store id that a new DIR takes from the backups that are there, what they say of their last run, and
+// whether DIR is still to be made.
+func (c Config) takenOver() (id string, last *messages.LastRun, made bool, err error) {
 	dir, err := store.RealPath(c.FS, c.Dir)
 	if err != nil || c.exists(dir) {
-		return "", false, err
+		return "", nil, false, err
 	}
-	id, err = within(newestTimeout, func() (string, error) {
+	type found struct {
+		id   string
+		last *messages.LastRun
+	}
+	f, err := within(newestTimeout, func() (f found, err error) {
 		path, err := store.RealPath(c.FS, c.BackupDir)
 		if err != nil {
-			return "", err
+			return f, err
 		}
-		return backup.StoreIDAt(c.FS, path)
+		if f.id, err = backup.StoreIDAt(c.FS, path); err != nil || f.id == "" {
+			return f, err
+		}
+		if f.last, err = backup.LastRunAt(c.FS, path); err != nil { // the runs say so, until somebody adopts the backups
+			c.Logger.Warn("it cannot be told which run used the backups last", "backup_dir", path, "error", err)
+		}
+		return f, nil
 	})
-	return id, true, err
+	return f.id, f.last, true, err
 }

@@ -22,6 +22,9 @@ func (t *tree) dangers() []*messages.Failure {
 		return dangers // the list of backups names the fault
 	}
 	_, err = patient(&t.backupPlace, listTimeout, func() (any, error) { return nil, t.backups.Check() })
+	if err == nil {
+		_, err = patient(&t.backupPlace, listTimeout, func() (any, error) { return nil, t.backups.Whose() })
+	}
 	add("no backup can be made", err)
 	return dangers
 }

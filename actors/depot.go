@@ -48,7 +48,7 @@ func newDepot(config Config, directory *store.Directory) *depot {
 		d.path = real
 		d.mu.Unlock()
 		o := backup.Options{
-			FS: directory.FS(), Path: real, StoreID: directory.StoreID(),
+			FS: directory.FS(), Path: real, StoreID: directory.StoreID(), Memory: directory,
 			ReadOnly: config.ReadOnly, MinFree: config.MinFreeBytes, Logger: config.Logger,
 		}
 		dir, err := backup.Open(o)

@@ -104,6 +104,10 @@ func (d *depot) ReadSets() ([]*messages.BackupSet, []backup.UnreadSet, error) {
 	return pair(d.get, func(b *backup.Directory) ([]*messages.BackupSet, []backup.UnreadSet, error) { return b.ReadSets() })
 }
 
+func (d *depot) OwnSets(sets []*messages.BackupSet) ([]*messages.BackupSet, error) {
+	return one(d.get, func(b *backup.Directory) ([]*messages.BackupSet, error) { return b.OwnSets(sets), nil })
+}
+
 func (d *depot) SetStatuses(sets []*messages.BackupSet) ([]*messages.SetStatus, error) {
 	return one(d.get, func(b *backup.Directory) ([]*messages.SetStatus, error) { return b.SetStatuses(sets) })
 }
@@ -144,7 +148,31 @@ func (d *depot) Mend(left *store.Remains, progress func() error) (id string, rel
 	return b.Mend(left, progress)
 }
 
+func (d *depot) CopyID() (string, error) {
+	return one(d.get, func(b *backup.Directory) (string, error) { return b.CopyID(), nil })
+}
+
+// Whose is that of backup.Directory: why no run may be made, nil where one may.
+func (d *depot) Whose() error {
+	b, err := d.get()
+	if err != nil {
+		return err
+	}
+	return b.Whose()
+}
+
 // What changes the directory.
+
+func (d *depot) BeginRun(runID string, adopt bool) (unmarked, err error) {
+	if err := d.Check(); err != nil { // which finds one that is back
+		return nil, err
+	}
+	b, err := d.get()
+	if err != nil {
+		return nil, err
+	}
+	return b.BeginRun(runID, adopt)
+}
 
 func (d *depot) Verify(ctx context.Context, table, id string, o backup.VerifyOptions) (backup.Verified, error) {
 	return one(d.toWrite, func(b *backup.Directory) (backup.Verified, error) { return b.Verify(ctx, table, id, o) })

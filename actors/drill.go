@@ -208,6 +208,12 @@ func (d *drill) turnedRed(proof *messages.Proof) {
 		return
 	}
 	d.tree.aside("backup anew", func() {
+		red, err := patient(&d.tree.listing, listTimeout, func() (backup.Backup, error) {
+			return d.tree.backups.Find(c.name, proof.GetBackupId())
+		})
+		if err == nil && red.OtherCopy {
+			return // it says nothing of this table, which may have no backup here at all
+		}
 		newest, ok, err := d.tree.newestBackup(c.name)
 		if err == nil && ok && newest.NewerThan(proof.GetBackupId()) {
 			return // the table has a younger one that nothing is known against

@@ -203,7 +203,8 @@ func (g *Gabion) BackupAll(ctx context.Context, tables ...string) (*messages.Bac
 	return g.Backup(ctx, &messages.BackupAll{Tables: tables})
 }
 
-// Backup is BackupAll with a label.
+// Backup is BackupAll with a label, or one that adopts the backup directory. The error matches messages.ErrNotAdopted where that is
+// not known to be the one of this directory.
 func (g *Gabion) Backup(ctx context.Context, m *messages.BackupAll) (*messages.BackupReport, error) {
 	return ask[*messages.BackupReport](ctx, g.tree.repliers, g.Coordinator(), m)
 }

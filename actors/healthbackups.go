@@ -2,6 +2,7 @@ package actors
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -39,9 +40,13 @@ func (t *tree) lookAtBackups(tables []string) (knownBackups, error) {
 			k.faults[table] = err
 			continue
 		}
+		// What another copy of the directory has backed up is no backup of this one's tables.
+		backups = slices.DeleteFunc(backups, func(b backup.Backup) bool { return b.OtherCopy })
 		k.of[table] = briefly(table, backups)
 	}
-	k.sets, k.unread, k.setsFault = t.backups.ReadSets()
+	if k.sets, k.unread, k.setsFault = t.backups.ReadSets(); k.setsFault == nil {
+		k.sets, k.setsFault = t.backups.OwnSets(k.sets)
+	}
 	return k, nil
 }
 

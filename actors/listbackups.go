@@ -69,7 +69,7 @@ func briefly(_ string, backups []backup.Backup) []*messages.BackupInfo {
 }
 
 func backupInfo(b backup.Backup) *messages.BackupInfo {
-	info := &messages.BackupInfo{Table: b.Table, BackupId: b.ID, Pinned: messages.Text(b.Pinned), Proof: b.Proof}
+	info := &messages.BackupInfo{Table: b.Table, BackupId: b.ID, Pinned: messages.Text(b.Pinned), Proof: b.Proof, OtherCopy: b.OtherCopy}
 	if b.Manifest == nil {
 		info.Unknown = append(info.Unknown, messages.Figure_FIGURE_MANIFEST)
 	}

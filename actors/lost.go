@@ -47,7 +47,10 @@ func (s *source) lost(before, record *messages.TableRecord) (from, to uint64) {
 	if undo {
 		now = record.GetPosition()
 	}
-	from, found := parted(s.history(at, before), s.history(now, s.record))
+	var found bool
+	if !s.backup.OtherCopy { // which is not known to have anything in common: it may have gone its own way at any seq
+		from, found = parted(s.history(at, before), s.history(now, s.record))
+	}
 	if !found && undo && before == nil {
 		return 0, 0
 	}

@@ -122,7 +122,7 @@ func (t *tree) newestSeq(table, lineage string) (seq uint64) {
 		return 0
 	}
 	for _, b := range backups {
-		if at := b.Manifest.GetRecord().GetPosition(); b.Fault == nil && at.GetLineage() == lineage {
+		if at := b.Manifest.GetRecord().GetPosition(); b.Fault == nil && !b.OtherCopy && at.GetLineage() == lineage {
 			seq = max(seq, at.GetSeq())
 		}
 	}

@@ -21,6 +21,8 @@ type run struct {
 	id    string
 	label string
 	pin   bool
+	// adopt makes the backup directory that of this directory, where it is not.
+	adopt bool
 	// keepsAll leaves retention out.
 	keepsAll bool
 	// independent backups share no file with those that lie there.
@@ -32,6 +34,8 @@ type run struct {
 	// cut captures a table that no longer is what have says.
 	cut func(ctx context.Context, table string, have store.Content) (*messages.CutDone, error)
 	set *messages.BackupSet
+	// refused says why no table can be backed up.
+	refused error
 }
 
 func newRun(t *tree, q *queuedRun) *run {
@@ -41,6 +45,7 @@ func newRun(t *tree, q *queuedRun) *run {
 		id:    id,
 		label: q.label,
 		pin:   q.pin,
+		adopt: q.adopt,
 
 		independent: q.anew != nil,
 		tables:      q.tables,
@@ -67,22 +72,14 @@ func (r *run) do(ctx context.Context) (report *messages.BackupReport) {
 	ctx, span := r.tree.span(ctx, "gabion.run", attribute.String("gabion.run_id", r.id), attribute.String("gabion.label", r.label),
 		attribute.Int("gabion.tables", len(r.tables)))
 	defer func() { span.end(r.spanError(report)) }()
+	report = &messages.BackupReport{Set: r.set, BackupDir: messages.Text(r.tree.backups.Path())}
+	r.begin(report)
 	r.set.Results = r.backUp(ctx)
 	r.set.Finished = now()
 	r.sweep()
-
-	report = &messages.BackupReport{Set: r.set, BackupDir: messages.Text(r.tree.backups.Path())}
 	limit := r.tree.config.CopyTimeout
-	if _, err := within(limit, func() (any, error) { return nil, r.tree.backups.WriteSet(r.set) }); err != nil {
-		report.Faults = append(report.Faults, messages.Text(err.Error()))
-		r.logger.Error("set not written: the backups of the run are complete without it", "error", err)
-	}
-	if !r.keepsAll && !r.tree.config.Visit {
-		r.retain(report)
-		if _, err := within(limit, func() ([]string, error) { return r.tree.backups.RetainSets() }); err != nil {
-			report.Faults = append(report.Faults, messages.Text(err.Error()))
-			r.logger.Error("sets without backups not removed", "error", err)
-		}
+	if !r.isRefused() {
+		r.keep(report, limit)
 	}
 	if err := r.tree.sweep(limit); err != nil {
 		report.Faults = append(report.Faults, messages.Text(fmt.Sprintf("remove undo whose life has ended: %v", err)))
@@ -93,6 +90,49 @@ func (r *run) do(ctx context.Context) (report *messages.BackupReport) {
 		"took", r.set.GetFinished().AsTime().Sub(r.set.GetStarted().AsTime()))
 	r.tree.publisher.publish(complete)
 	return report
+}
+
+// keep writes the set, and lets retention remove what is old.
+func (r *run) keep(report *messages.BackupReport, limit time.Duration) {
+	if _, err := within(limit, func() (any, error) { return nil, r.tree.backups.WriteSet(r.set) }); err != nil {
+		report.Faults = append(report.Faults, messages.Text(err.Error()))
+		r.logger.Error("set not written: the backups of the run are complete without it", "error", err)
+	}
+	if r.keepsAll || r.tree.config.Visit {
+		return
+	}
+	r.retain(report)
+	if _, err := within(limit, func() ([]string, error) { return r.tree.backups.RetainSets() }); err != nil {
+		report.Faults = append(report.Faults, messages.Text(err.Error()))
+		r.logger.Error("sets without backups not removed", "error", err)
+	}
+}
+
+// begin makes sure that the backup directory is that of this directory, before anything is written there.
+func (r *run) begin(report *messages.BackupReport) {
+	type begun struct {
+		copyID   string
+		unmarked error
+	}
+	b, err := within(r.tree.config.CopyTimeout, func() (b begun, err error) {
+		if b.unmarked, err = r.tree.backups.BeginRun(r.id, r.adopt); err == nil {
+			b.copyID, err = r.tree.backups.CopyID()
+		}
+		return b, err
+	})
+	r.set.CopyId = b.copyID
+	if b.unmarked != nil {
+		report.Faults = append(report.Faults, messages.Text(b.unmarked.Error()))
+		r.logger.Error("run goes on without a token of its own", "error", b.unmarked)
+	}
+	if r.refused = err; err != nil {
+		r.logger.Error("run makes no backup", "error", err, "hint", joinHints(err))
+	}
+}
+
+// isRefused tells whether nothing may be written in the backup directory, whoever it belongs to.
+func (r *run) isRefused() bool {
+	return errors.Is(r.refused, messages.ErrNotAdopted) || errors.Is(r.refused, store.ErrNewer)
 }
 
 // backUp returns one row for each table, in the order of the tables.

@@ -44,6 +44,7 @@ type queuedRun struct {
 	all    bool // no tables were named: they are all that were served
 	label  string
 	pin    bool
+	adopt  bool
 	// prune is set for what is no run: a PruneBackups.
 	prune  *messages.PruneBackups
 	askers []*request
@@ -111,8 +112,8 @@ func (r *runner) queueUp(m *messages.BackupAll, asker *request, last *lastRun, f
 	if all {
 		tables = r.tree.served()
 	}
-	key := fmt.Sprintf("%s\x00%s\x00%v", strings.Join(tables, ","), m.GetLabel(), m.GetPin())
-	next := &queuedRun{key: key, tables: tables, all: all, label: m.GetLabel(), pin: m.GetPin(), last: last}
+	key := fmt.Sprintf("%s\x00%s\x00%v\x00%v", strings.Join(tables, ","), m.GetLabel(), m.GetPin(), m.GetAdopt())
+	next := &queuedRun{key: key, tables: tables, all: all, label: m.GetLabel(), pin: m.GetPin(), adopt: m.GetAdopt(), last: last}
 	for _, a := range fresh {
 		next.anew = &a
 	}
@@ -174,8 +175,11 @@ func (r *runner) drain() {
 			reply = r.tree.guardedPrune(r.ctx, next.prune)
 		} else {
 			r.tree.scheduler.began(next)
-			reply = r.guarded(next)
-			r.tree.scheduler.ended(next, reply)
+			report, failure := r.guarded(next)
+			r.tree.scheduler.ended(next, report)
+			if reply = report; failure != nil {
+				reply = failure
+			}
 			r.tree.drill.wake()
 		}
 		if next.anew != nil {
@@ -187,19 +191,23 @@ func (r *runner) drain() {
 	}
 }
 
-// guarded does one run; a panic ends it as failed.
-func (r *runner) guarded(q *queuedRun) (reply proto.Message) {
+// guarded does one run; a panic ends it as failed, without a report. A run that was refused has both.
+func (r *runner) guarded(q *queuedRun) (report *messages.BackupReport, failure *messages.Failure) {
 	run := newRun(r.tree, q)
 	defer func() {
 		if reason := recover(); reason != nil {
 			r.tree.config.Logger.Error("run panicked", "run_id", run.id, "reason", reason, "stack", string(debug.Stack()))
-			reply = messages.Failf(messages.Code_CODE_INTERNAL, "run %s panicked: %v", run.id, reason).
+			failure = messages.Failf(messages.Code_CODE_INTERNAL, "run %s panicked: %v", run.id, reason).
 				Advise("the log has the stack; backups that the run had published are complete")
 			run.sweep()
 			r.tree.publisher.publish(run.broken(fmt.Sprintf("run panicked: %v", reason)))
 		}
 	}()
-	return run.do(r.ctx)
+	report = run.do(r.ctx)
+	if run.isRefused() {
+		failure = messages.FailureOf(run.refused)
+	}
+	return report, failure
 }
 
 // stop refuses new runs, cancels the one under way and answers those that wait.

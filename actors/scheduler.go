@@ -99,7 +99,13 @@ func (s *scheduler) load() *messages.ScheduleState {
 	if state != nil {
 		return state
 	}
-	sets, err := within(listTimeout, s.tree.backups.Sets)
+	sets, err := within(listTimeout, func() ([]*messages.BackupSet, error) {
+		sets, err := s.tree.backups.Sets()
+		if err != nil {
+			return nil, err
+		}
+		return s.tree.backups.OwnSets(sets)
+	})
 	if err != nil {
 		logger.Warn("sets cannot be listed: the next run comes soon", "error", err)
 		s.lost = true
@@ -220,11 +226,11 @@ func (s *scheduler) began(q *queuedRun) {
 
 // ended saves what a run did, and looks what is due now. A run that Stop cut short, or that panicked, has not
 // ended.
-func (s *scheduler) ended(q *queuedRun, reply proto.Message) {
+func (s *scheduler) ended(q *queuedRun, report *messages.BackupReport) {
 	if s == nil {
 		return
 	}
-	report, whole := reply.(*messages.BackupReport)
+	whole := report != nil
 	results := report.GetSet().GetResults()
 	s.mu.Lock()
 	s.running = false

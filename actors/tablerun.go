@@ -26,6 +26,9 @@ func (r *run) table(ctx context.Context, table string) (result *messages.TableRe
 		result.Started = started
 		result.Finished = now()
 	}()
+	if r.refused != nil {
+		return r.failed(table, r.refused)
+	}
 	result, err := r.capture(ctx, table, started.AsTime())
 	if err == nil && r.pin {
 		// Before retention, and before anybody is told of the backup.

@@ -37,6 +37,7 @@ var absences = []absence{
 	{nil, []string{manifestJSON}, []string{createPhase}, "a new table has no backup whose manifest could be read"},
 	{nil, []string{manifestJSON}, []string{prunePhase}, "it goes with its directory, by one call"},
 	{nil, []string{setFile}, but(phases, openPhase, publishPhase, prunePhase), "a start lists the sets, a run writes one, and retention removes some"},
+	{nil, []string{dirsFile, lastRunFile}, but(phases, openPhase, cutPhase), "a start reads it, and a run replaces it before its cuts"},
 
 	{spaceFaults, []string{sstableFile}, []string{commitPhase}, "a commit without a flush reads sstables alone"},
 	{spaceFaults, []string{optionsFile}, []string{cutPhase}, "a cut reads it; its copy is staging"},
@@ -44,7 +45,7 @@ var absences = []absence{
 	{[]string{spaceFault}, []string{backupFile}, []string{cutPhase}, "the table's directory is there"},
 	{spaceFaults, []string{lockFile}, []string{openPhase, createPhase}, "it is empty and stays so"},
 	{spaceFaults, []string{stagingFile}, []string{publishPhase}, "the copy reads it and removes it"},
-	{spaceFaults, []string{backupFile, setFile}, []string{openPhase}, "an open reads them"},
+	{spaceFaults, []string{backupFile, setFile, dirsFile, lastRunFile}, []string{openPhase}, "an open reads them"},
 	{spaceFaults, []string{backupFile}, []string{createPhase}, "a creation looks whether there are any"},
 	{spaceFaults, []string{manifestJSON}, []string{openPhase, cutPhase}, "those of older backups are read"},
 

@@ -24,10 +24,12 @@ const (
 	backupFile    = "backup" // copies of the table's files, and their directories
 	manifestJSON  = "manifest.json"
 	setFile       = "set"
+	dirsFile      = "backup dirs" // what the directory knows of its backup directories
+	lastRunFile   = "last run"    // what the backup directory says of who used it
 )
 
 var fileKinds = []string{walFile, manifestFile, sstableFile, optionsFile, markerFile, currentFile, highWaterFile, lineageDir,
-	lockFile, holdFile, stagingFile, backupFile, manifestJSON, setFile}
+	lockFile, holdFile, stagingFile, backupFile, manifestJSON, setFile, dirsFile, lastRunFile}
 
 // ofTable tells the files that an open store has.
 func ofTable(file string) bool {
@@ -93,6 +95,12 @@ func fileKind(table, name, op string) string {
 	}
 	if _, ok := inside(matrixDir + "/backups/sets"); ok {
 		return setFile
+	}
+	switch strings.TrimSuffix(name, ".aside") {
+	case matrixDir + "/backup_dirs.json":
+		return dirsFile
+	case matrixDir + "/backups/last_run.json":
+		return lastRunFile
 	}
 	if _, ok := inside(matrixDir + "/backups/" + table); ok {
 		if base := path.Base(name); base == "manifest.json" || base == "manifest.sha256" {

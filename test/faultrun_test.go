@@ -137,14 +137,17 @@ func (r *cellRun) checkCalls() {
 // keepsHostDown tells whether the host does not start with the fault: it needs its locks, and waits for the look at the
 // backups.
 func (c cell) keepsHostDown() bool {
-	waits := slices.Contains([]string{backupFile, setFile}, c.call.file) && c.fault == hangFault
+	waits := slices.Contains([]string{backupFile, setFile, dirsFile, lastRunFile}, c.call.file) && c.fault == hangFault
 	return c.call.phase == openPhase && (c.call.file == holdFile || waits)
 }
 
 // apart are the files whose faults are no fault of the table.
 func apart(file string) bool {
-	return slices.Contains([]string{stagingFile, backupFile, manifestJSON, setFile, holdFile}, file)
+	return slices.Contains([]string{stagingFile, backupFile, manifestJSON, setFile, holdFile, dirsFile, lastRunFile}, file)
 }
+
+// whose are the files that say whose the backups are.
+func whose(file string) bool { return file == dirsFile || file == lastRunFile }
 
 // image is what lay on the disk, and what had been acknowledged by then.
 type image struct {

@@ -16,15 +16,22 @@ import (
 func newBackup(out *output) *cobra.Command {
 	var at place
 	var label string
+	var adopt bool
 	cmd := &cobra.Command{
 		Use:   "backup [TABLE...]",
 		Short: "Back up all tables, or those named, now",
 		Long: `Back up all tables, or those named, now, and print what became of each. A table that has not changed is carried
-forward. The exit code is 3 when a table failed; it keeps its old backups.`,
-		Example: "  gabion backup --label before-upgrade --dir DIR",
-		Args:    cobra.ArbitraryArgs,
+forward. The exit code is 3 when a table failed; it keeps its old backups.
+
+A run is refused when the backup directory is not known to be that of this directory: its backups are of another copy of
+it, made by cp -a or a snapshot; or it is empty, though there were backups before, because its disk is not mounted, or is
+another one. Nothing is written there then. --adopt makes it the one of this directory from now on. The other copy is
+refused there in its turn. Backups that lie there are kept, are no base for new ones, and are restored by name alone.`,
+		Example: `  gabion backup --label before-upgrade --dir DIR
+  gabion backup --adopt --dir DIR`,
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m := &messages.BackupAll{Tables: args, Label: label}
+			m := &messages.BackupAll{Tables: args, Label: label, Adopt: adopt}
 			if bad := m.Check(); bad != nil {
 				return bad
 			}
@@ -45,6 +52,7 @@ forward. The exit code is 3 when a table failed; it keeps its old backups.`,
 	at.addFlags(cmd)
 	at.completeTables(cmd, math.MaxInt)
 	cmd.Flags().StringVar(&label, "label", "", "keep `LABEL` with the backups")
+	cmd.Flags().BoolVar(&adopt, "adopt", false, "make the backup directory that of this directory, where it is not")
 	return cmd
 }
 

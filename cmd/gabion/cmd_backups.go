@@ -22,7 +22,8 @@ func newBackups(out *output) *cobra.Command {
 		Long: `List the sets, newest first, each with what is left of it: complete, partial (a table failed), or thinned
 (a backup is gone since, or is another one). What cannot be read is unknown. Then the backups of each table, newest first: OWN is what the removal of
 one alone gives back, SHARED the size of its files that other backups hold too, RETENTION what keeps it, as far as the
-rules are known: a server knows its own. gabion backups show shows one.`,
+rules are known: a server knows its own. What another copy of the directory has made says so, and is restored by its
+name alone. gabion backups show shows one.`,
 		Example: `  gabion backups --dir DIR
   gabion backups show tasks/42 --dir DIR`,
 		Args: cobra.ArbitraryArgs,
@@ -82,10 +83,21 @@ func printBackups(out *output, list *messages.BackupList, now time.Time) error {
 		backups = append(backups, []string{
 			b.GetTable(), b.GetBackupId(), show.Known(read, strconv.FormatUint(b.GetCount(), 10)),
 			show.Known(read, show.Size(b.GetBytes())), optionalSize(b.OwnBytes), optionalSize(b.SharedBytes),
-			show.Known(read, show.Past(now, b.GetFinished())), show.Known(read, b.GetRunId()), b.GetLabel(), b.GetPinned(), proofText(b, now), retention(b), b.GetFault(),
+			show.Known(read, show.Past(now, b.GetFinished())), show.Known(read, b.GetRunId()), b.GetLabel(), b.GetPinned(), proofText(b, now), retention(b), faultText(b),
 		})
 	}
 	return out.table("", []string{"TABLE", "BACKUP", "ROWS", "SIZE", "OWN", "SHARED", "AGE", "RUN", "LABEL", "PIN", "PROOF", "RETENTION", "FAULT"}, backups)
+}
+
+// otherCopy is said of what another copy of the directory has made, or may have made.
+const otherCopy = "made by another copy of this directory"
+
+// faultText is why a backup must not be used, or must be meant by whoever names it. Empty otherwise.
+func faultText(b *messages.BackupInfo) string {
+	if b.GetOtherCopy() && b.GetFault() == "" {
+		return otherCopy
+	}
+	return b.GetFault()
 }
 
 // retention is what retention makes of a backup, empty where the rules are not known.
@@ -119,6 +131,9 @@ func ranStatus(set *messages.BackupSet) *messages.SetStatus {
 // setStatus says what is left of a set with so many tables.
 func setStatus(status *messages.SetStatus, tables int) string {
 	var texts []string
+	if status.GetOtherCopy() {
+		texts = append(texts, otherCopy)
+	}
 	if failed := status.GetFailed(); len(failed) > 0 {
 		texts = append(texts, "partial: failed "+strings.Join(failed, ", "))
 	}

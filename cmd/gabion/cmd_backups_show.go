@@ -47,7 +47,7 @@ func printBackup(out *output, detail *messages.BackupDetail, now time.Time) erro
 	lines := [][2]string{
 		{"backup", b.GetTable() + "/" + b.GetBackupId()},
 		{"path", detail.GetPath()},
-		{"fault", b.GetFault()},
+		{"fault", faultText(b)},
 		{"pinned", b.GetPinned()},
 		{"retention", retention(b)},
 		{"proof", proofText(b, now)},

@@ -112,6 +112,8 @@ func describeRun(set *messages.BackupSet, status *messages.SetStatus, report *me
 		})
 	}
 	switch {
+	case status.GetOtherCopy():
+		r.Grade, r.Text = "yellow", "of another copy of the directory"
 	case failed == len(set.GetResults()) && failed > 0:
 		r.Grade, r.Text = "red", "failed"
 	case failed > 0:
