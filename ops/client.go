@@ -83,7 +83,7 @@ func (c *Client) CheckBackupDir(dir string) error {
 		}
 	}
 	return messages.WithHint(fmt.Errorf("the server that holds %s has its backups in %s, not in %s: %w", c.info.GetDir(), theirs, dir, messages.ErrInvalid),
-		"leave --backup-dir, GABION_BACKUP_DIR and backup_dir out to work on the server's backups; to work on others, stop the server first, or copy the tables' directory too")
+		"leave --backup-dir, GABION_BACKUP_DIR and backup_dir out to work on the server's backups; gabion verify, backups, diff of two backups, and get, scan and export --backup read others beside the server")
 }
 
 // ListTables returns the state of every table, by name.

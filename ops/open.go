@@ -104,6 +104,9 @@ type OpenOptions struct {
 	// Backups opens in place for work on the backups: for changes, and no table is served but those that are restored. Where
 	// the disk of Dir is mounted for reading only, it opens without changes: backups are verified there, and no proof is kept.
 	Backups bool
+	// Alone says that the backups are enough. Where Dir is empty, or a server holds Dir and has other backups, BackupDir is
+	// opened by itself: beside that server, in place, without a table.
+	Alone bool
 	// Rules are those of retention, as the host of the directory has them: Keep and what stands beside it. Without
 	// Keep they are not known, and nothing is pruned. A server has its own.
 	Rules *actors.Config
@@ -115,6 +118,8 @@ type Session struct {
 	client *Client
 	local  *actors.Gabion
 	system *actor.ActorSystem
+	// scratch stands in for the directory of the tables, empty where there is one.
+	scratch string
 }
 
 // Open gives access to a directory: through DIR/gabion.sock where a server holds it, else in place, without a
@@ -122,10 +127,17 @@ type Session struct {
 // host without a socket is an error that matches store.ErrHeld and names the holder.
 func Open(ctx context.Context, o OpenOptions) (s *Session, err error) {
 	err = whileHeld(ctx, func() error {
+		if o.Alone && o.Dir == "" {
+			s, err = openAlone(ctx, o)
+			return err
+		}
 		client, err := Dial(ctx, o.Dir)
 		if err == nil {
 			if err = client.CheckBackupDir(o.BackupDir); err != nil {
 				client.Close()
+				if o.Alone {
+					s, err = openAlone(ctx, o)
+				}
 				return err
 			}
 			s = &Session{Access: client, client: client}
@@ -318,6 +330,9 @@ func (s *Session) Close(ctx context.Context) error {
 		return err
 	}
 	s.system.Shutdown()
+	if s.scratch != "" {
+		return store.RealFS().RemoveAll(s.scratch)
+	}
 	return nil
 }
 

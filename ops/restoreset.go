@@ -91,19 +91,11 @@ func planSet(o SetOptions) (plans []*messages.RestorePlan, err error) {
 	if err := checkTarget(o.Dir); err != nil {
 		return nil, err
 	}
-	fs := store.RealFS()
-	path, err := store.RealPath(fs, o.BackupDir)
+	path, id, err := backupsAt(o.BackupDir)
 	if err != nil {
 		return nil, err
 	}
-	id, err := backup.StoreIDAt(fs, path)
-	if err != nil {
-		return nil, err
-	}
-	if id == "" {
-		return nil, messages.WithHint(fmt.Errorf("backup directory %s: %w", o.BackupDir, messages.ErrNotFound), "name the directory that holds the backups")
-	}
-	d, err := backup.Open(backup.Options{FS: fs, Path: path, StoreID: id, ReadOnly: true})
+	d, err := backup.Open(backup.Options{FS: store.RealFS(), Path: path, StoreID: id, ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}

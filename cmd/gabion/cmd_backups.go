@@ -31,7 +31,7 @@ name alone. gabion backups show shows one.`,
 			if len(args) > 0 {
 				return unknownCommand(cmd, args[0])
 			}
-			return at.read(cmd.Context(), nil, func(g *ops.Session) error {
+			return at.open(cmd.Context(), ops.OpenOptions{Alone: true}, func(g *ops.Session) error {
 				list, err := g.ListBackups(cmd.Context())
 				if err != nil {
 					return err

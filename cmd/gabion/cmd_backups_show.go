@@ -25,7 +25,7 @@ is the name that gabion backups prints, or the number before its underscore.`,
 			if err != nil {
 				return err
 			}
-			return at.read(cmd.Context(), nil, func(s *ops.Session) error {
+			return at.open(cmd.Context(), ops.OpenOptions{Alone: true}, func(s *ops.Session) error {
 				detail, err := s.ShowBackup(cmd.Context(), table, id)
 				if err != nil {
 					return err

@@ -44,7 +44,7 @@ now, or TABLE/BACKUP.`,
 			if red && !strings.Contains(args[0]+args[1], "/") {
 				return usagef("name a backup, as in tasks/42, or leave --red out", "--red is about a backup, and none is named")
 			}
-			return at.read(cmd.Context(), live, func(s *ops.Session) error {
+			return at.open(cmd.Context(), ops.OpenOptions{Tables: live, Alone: len(live) == 0}, func(s *ops.Session) error {
 				return diff(cmd.Context(), s, args[0], args[1], summary, red, out)
 			})
 		},

@@ -25,12 +25,16 @@ func newVerify(out *output) *cobra.Command {
 		Long: `Prove that backups restore, by the code that restores them: every file is hashed, every block and every row is read,
 and count, fingerprint and position are compared with the manifest. Without an argument the newest backup of every table is
 verified. The outcome is kept as a proof beside the backup. The exit code is 3 when a backup is red: it is not what its
-manifest says.`,
+manifest says.
+
+With --backup-dir, other backups than those of the server that holds --dir are verified beside it, such as a copy on another
+disk. Without any --dir the backups of --backup-dir are verified by themselves.`,
 		Example: `  gabion verify --dir DIR
   gabion verify tasks/42 --dir DIR
   gabion verify 01J5Z6T1QZ4C6N1GB3W5Y8X2KD --dir DIR
   gabion verify --table tasks --all --rate 50MiB --dir DIR
-  gabion verify --table tasks --newest --dir DIR`,
+  gabion verify --table tasks --newest --dir DIR
+  gabion verify --all --backup-dir /mnt/usb/backups`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := nonEmpty(cmd, "set", "table"); err != nil {
@@ -78,7 +82,7 @@ manifest says.`,
 			if bad := m.Check(); bad != nil {
 				return bad
 			}
-			return at.open(cmd.Context(), ops.OpenOptions{Backups: true}, func(s *ops.Session) error {
+			return at.open(cmd.Context(), ops.OpenOptions{Backups: true, Alone: true}, func(s *ops.Session) error {
 				return verify(cmd, s, &m, out)
 			})
 		},

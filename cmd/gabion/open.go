@@ -65,7 +65,7 @@ func (p *place) readFrom(ctx context.Context, name string, from fromBackup, use 
 	if err := messages.CheckTableName(name); err != nil {
 		return err
 	}
-	return p.read(ctx, nil, func(s *ops.Session) error {
+	return p.open(ctx, ops.OpenOptions{Alone: true}, func(s *ops.Session) error {
 		b, closeBackup, err := s.OpenBackup(ctx, name, from.id, from.red)
 		if err != nil {
 			return err
@@ -84,7 +84,11 @@ func (p *place) writeTable(ctx context.Context, name string, use func(ops.TableA
 }
 
 func (p *place) open(ctx context.Context, o ops.OpenOptions, use func(*ops.Session) error) error {
-	if err := p.named(); err != nil {
+	named := p.named
+	if o.Alone {
+		named = p.backupsNamed
+	}
+	if err := named(); err != nil {
 		return err
 	}
 	o.Dir, o.BackupDir = p.dir, p.backupDir

@@ -30,9 +30,28 @@ func (p *place) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&p.file, "config", "", "read dir and backup_dir from `FILE`, the one of gabion serve (default $"+configVariable+")")
 }
 
-// named settles the directories, as gabion serve does: a flag beats the variable, which beats the file. It returns an
-// error unless a directory is given. The file must be valid as a whole.
+// named settles the directories. It returns an error unless a directory is given.
 func (p *place) named() error {
+	if err := p.settle(); err != nil {
+		return err
+	}
+	if p.dir == "" {
+		return usagef("add --dir DIR, set "+dirVariable+", or name the file of gabion serve with --config", "no directory given")
+	}
+	return nil
+}
+
+// backupsNamed is named for a command to which a backup directory is enough.
+func (p *place) backupsNamed() error {
+	if err := p.settle(); err != nil || p.dir != "" || p.backupDir != "" {
+		return err
+	}
+	return usagef("add --dir DIR, set "+dirVariable+", or name the file of gabion serve with --config; or --backup-dir DIR alone, for backups by themselves", "no directory given")
+}
+
+// settle settles the directories, as gabion serve does: a flag beats the variable, which beats the file. The file must be valid
+// as a whole.
+func (p *place) settle() error {
 	s := ops.Sources{Flags: make(map[string]string), File: p.file, Environment: func(name string) (string, bool) {
 		// The other settings are those of a server.
 		return os.Getenv(name), slices.Contains([]string{dirVariable, backupDirVariable}, name)
@@ -50,9 +69,6 @@ func (p *place) named() error {
 		return err
 	}
 	dir, backupDir := config.Gabion.Dir, config.Gabion.BackupDir
-	if dir == "" {
-		return usagef("add --dir DIR, set "+dirVariable+", or name the file of gabion serve with --config", "no directory given")
-	}
 	if s.File != "" && p.backupDir == "" && os.Getenv(backupDirVariable) == "" {
 		// The file's backups are those of the file's directory.
 		file, err := ops.LoadConfig(ops.Sources{File: s.File})
