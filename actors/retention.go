@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	"github.com/gabiondb/gabion/backup"
 	"github.com/gabiondb/gabion/messages"
 )
@@ -20,6 +22,20 @@ func (c Config) policy() backup.Policy {
 		KeepWithin: c.KeepWithin,
 	}
 }
+
+// Rules are the rules of retention, nil where they are not known: with Visit and without Keep.
+func (c Config) Rules() *messages.RetentionRules {
+	if !c.knowsRules() {
+		return nil
+	}
+	return &messages.RetentionRules{
+		Keep: uint64(c.Keep), KeepHourly: uint64(c.KeepHourly), KeepDaily: uint64(c.KeepDaily), KeepWeekly: uint64(c.KeepWeekly),
+		KeepMonthly: uint64(c.KeepMonthly), KeepWithin: durationpb.New(c.KeepWithin),
+	}
+}
+
+// Rules are the rules of retention that runs and PruneBackups go by.
+func (g *Gabion) Rules() *messages.RetentionRules { return g.tree.config.Rules() }
 
 // policy protects the newest backup of every lineage that the table has on disk, and of the one it branched from. Of a
 // table that is not served only its store would know which that is, so it protects every lineage that has a backup; and

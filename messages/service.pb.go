@@ -9,6 +9,7 @@ package messages
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -71,7 +72,9 @@ type InfoResponse struct {
 	Dir       string `protobuf:"bytes,4,opt,name=dir,proto3" json:"dir,omitempty"`
 	BackupDir string `protobuf:"bytes,5,opt,name=backup_dir,json=backupDir,proto3" json:"backup_dir,omitempty"`
 	// started is when the service began to listen.
-	Started       *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=started,proto3" json:"started,omitempty"`
+	Started *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=started,proto3" json:"started,omitempty"`
+	// rules are those that the server's retention goes by. Unset by a server older than protocol 1.6.
+	Rules         *RetentionRules `protobuf:"bytes,7,opt,name=rules,proto3" json:"rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -148,6 +151,101 @@ func (x *InfoResponse) GetStarted() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *InfoResponse) GetRules() *RetentionRules {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+// RetentionRules say which backups retention keeps. A rule that is 0 keeps nothing. The names are those of the configuration.
+type RetentionRules struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// keep is how many of the newest backups of each table are kept.
+	Keep uint64 `protobuf:"varint,1,opt,name=keep,proto3" json:"keep,omitempty"`
+	// keep_hourly to keep_monthly are for how many hours, days, weeks and months the newest backup is kept.
+	KeepHourly  uint64 `protobuf:"varint,2,opt,name=keep_hourly,json=keepHourly,proto3" json:"keep_hourly,omitempty"`
+	KeepDaily   uint64 `protobuf:"varint,3,opt,name=keep_daily,json=keepDaily,proto3" json:"keep_daily,omitempty"`
+	KeepWeekly  uint64 `protobuf:"varint,4,opt,name=keep_weekly,json=keepWeekly,proto3" json:"keep_weekly,omitempty"`
+	KeepMonthly uint64 `protobuf:"varint,5,opt,name=keep_monthly,json=keepMonthly,proto3" json:"keep_monthly,omitempty"`
+	// keep_within keeps every backup that is no older than the newest by more than this.
+	KeepWithin    *durationpb.Duration `protobuf:"bytes,6,opt,name=keep_within,json=keepWithin,proto3" json:"keep_within,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetentionRules) Reset() {
+	*x = RetentionRules{}
+	mi := &file_gabion_v1_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetentionRules) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetentionRules) ProtoMessage() {}
+
+func (x *RetentionRules) ProtoReflect() protoreflect.Message {
+	mi := &file_gabion_v1_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetentionRules.ProtoReflect.Descriptor instead.
+func (*RetentionRules) Descriptor() ([]byte, []int) {
+	return file_gabion_v1_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RetentionRules) GetKeep() uint64 {
+	if x != nil {
+		return x.Keep
+	}
+	return 0
+}
+
+func (x *RetentionRules) GetKeepHourly() uint64 {
+	if x != nil {
+		return x.KeepHourly
+	}
+	return 0
+}
+
+func (x *RetentionRules) GetKeepDaily() uint64 {
+	if x != nil {
+		return x.KeepDaily
+	}
+	return 0
+}
+
+func (x *RetentionRules) GetKeepWeekly() uint64 {
+	if x != nil {
+		return x.KeepWeekly
+	}
+	return 0
+}
+
+func (x *RetentionRules) GetKeepMonthly() uint64 {
+	if x != nil {
+		return x.KeepMonthly
+	}
+	return 0
+}
+
+func (x *RetentionRules) GetKeepWithin() *durationpb.Duration {
+	if x != nil {
+		return x.KeepWithin
+	}
+	return nil
+}
+
 // PutRequest is a Put to a table.
 type PutRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -159,7 +257,7 @@ type PutRequest struct {
 
 func (x *PutRequest) Reset() {
 	*x = PutRequest{}
-	mi := &file_gabion_v1_service_proto_msgTypes[2]
+	mi := &file_gabion_v1_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -171,7 +269,7 @@ func (x *PutRequest) String() string {
 func (*PutRequest) ProtoMessage() {}
 
 func (x *PutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_service_proto_msgTypes[2]
+	mi := &file_gabion_v1_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -184,7 +282,7 @@ func (x *PutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
 func (*PutRequest) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_service_proto_rawDescGZIP(), []int{2}
+	return file_gabion_v1_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PutRequest) GetTable() string {
@@ -212,7 +310,7 @@ type DeleteRequest struct {
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_gabion_v1_service_proto_msgTypes[3]
+	mi := &file_gabion_v1_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -224,7 +322,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_service_proto_msgTypes[3]
+	mi := &file_gabion_v1_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -237,7 +335,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_service_proto_rawDescGZIP(), []int{3}
+	return file_gabion_v1_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DeleteRequest) GetTable() string {
@@ -265,7 +363,7 @@ type DeleteRangeRequest struct {
 
 func (x *DeleteRangeRequest) Reset() {
 	*x = DeleteRangeRequest{}
-	mi := &file_gabion_v1_service_proto_msgTypes[4]
+	mi := &file_gabion_v1_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +375,7 @@ func (x *DeleteRangeRequest) String() string {
 func (*DeleteRangeRequest) ProtoMessage() {}
 
 func (x *DeleteRangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_service_proto_msgTypes[4]
+	mi := &file_gabion_v1_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +388,7 @@ func (x *DeleteRangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRangeRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRangeRequest) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_service_proto_rawDescGZIP(), []int{4}
+	return file_gabion_v1_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DeleteRangeRequest) GetTable() string {
@@ -318,7 +416,7 @@ type WriteRequest struct {
 
 func (x *WriteRequest) Reset() {
 	*x = WriteRequest{}
-	mi := &file_gabion_v1_service_proto_msgTypes[5]
+	mi := &file_gabion_v1_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -330,7 +428,7 @@ func (x *WriteRequest) String() string {
 func (*WriteRequest) ProtoMessage() {}
 
 func (x *WriteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_service_proto_msgTypes[5]
+	mi := &file_gabion_v1_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -343,7 +441,7 @@ func (x *WriteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteRequest.ProtoReflect.Descriptor instead.
 func (*WriteRequest) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_service_proto_rawDescGZIP(), []int{5}
+	return file_gabion_v1_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *WriteRequest) GetTable() string {
@@ -373,7 +471,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_gabion_v1_service_proto_msgTypes[6]
+	mi := &file_gabion_v1_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -385,7 +483,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_service_proto_msgTypes[6]
+	mi := &file_gabion_v1_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -398,7 +496,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_service_proto_rawDescGZIP(), []int{6}
+	return file_gabion_v1_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetRequest) GetTable() string {
@@ -435,7 +533,7 @@ type FromBackup struct {
 
 func (x *FromBackup) Reset() {
 	*x = FromBackup{}
-	mi := &file_gabion_v1_service_proto_msgTypes[7]
+	mi := &file_gabion_v1_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -447,7 +545,7 @@ func (x *FromBackup) String() string {
 func (*FromBackup) ProtoMessage() {}
 
 func (x *FromBackup) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_service_proto_msgTypes[7]
+	mi := &file_gabion_v1_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,7 +558,7 @@ func (x *FromBackup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromBackup.ProtoReflect.Descriptor instead.
 func (*FromBackup) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_service_proto_rawDescGZIP(), []int{7}
+	return file_gabion_v1_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FromBackup) GetBackupId() string {
@@ -490,7 +588,7 @@ type ScanRequest struct {
 
 func (x *ScanRequest) Reset() {
 	*x = ScanRequest{}
-	mi := &file_gabion_v1_service_proto_msgTypes[8]
+	mi := &file_gabion_v1_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -502,7 +600,7 @@ func (x *ScanRequest) String() string {
 func (*ScanRequest) ProtoMessage() {}
 
 func (x *ScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_service_proto_msgTypes[8]
+	mi := &file_gabion_v1_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -515,7 +613,7 @@ func (x *ScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRequest.ProtoReflect.Descriptor instead.
 func (*ScanRequest) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_service_proto_rawDescGZIP(), []int{8}
+	return file_gabion_v1_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ScanRequest) GetTable() string {
@@ -552,7 +650,7 @@ type WalkRequest struct {
 
 func (x *WalkRequest) Reset() {
 	*x = WalkRequest{}
-	mi := &file_gabion_v1_service_proto_msgTypes[9]
+	mi := &file_gabion_v1_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +662,7 @@ func (x *WalkRequest) String() string {
 func (*WalkRequest) ProtoMessage() {}
 
 func (x *WalkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_service_proto_msgTypes[9]
+	mi := &file_gabion_v1_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +675,7 @@ func (x *WalkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WalkRequest.ProtoReflect.Descriptor instead.
 func (*WalkRequest) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_service_proto_rawDescGZIP(), []int{9}
+	return file_gabion_v1_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *WalkRequest) GetTable() string {
@@ -619,7 +717,7 @@ type EventsRequest struct {
 
 func (x *EventsRequest) Reset() {
 	*x = EventsRequest{}
-	mi := &file_gabion_v1_service_proto_msgTypes[10]
+	mi := &file_gabion_v1_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +729,7 @@ func (x *EventsRequest) String() string {
 func (*EventsRequest) ProtoMessage() {}
 
 func (x *EventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gabion_v1_service_proto_msgTypes[10]
+	mi := &file_gabion_v1_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +742,7 @@ func (x *EventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsRequest.ProtoReflect.Descriptor instead.
 func (*EventsRequest) Descriptor() ([]byte, []int) {
-	return file_gabion_v1_service_proto_rawDescGZIP(), []int{10}
+	return file_gabion_v1_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EventsRequest) GetAfter() uint64 {
@@ -679,8 +777,8 @@ var File_gabion_v1_service_proto protoreflect.FileDescriptor
 
 const file_gabion_v1_service_proto_rawDesc = "" +
 	"\n" +
-	"\x17gabion/v1/service.proto\x12\tgabion.v1\x1a\x15gabion/v1/admin.proto\x1a\x16gabion/v1/backup.proto\x1a\x14gabion/v1/disk.proto\x1a\x15gabion/v1/event.proto\x1a\x15gabion/v1/table.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\r\n" +
-	"\vInfoRequest\"\xdd\x01\n" +
+	"\x17gabion/v1/service.proto\x12\tgabion.v1\x1a\x15gabion/v1/admin.proto\x1a\x16gabion/v1/backup.proto\x1a\x14gabion/v1/disk.proto\x1a\x15gabion/v1/event.proto\x1a\x15gabion/v1/table.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\r\n" +
+	"\vInfoRequest\"\x8e\x02\n" +
 	"\fInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12%\n" +
 	"\x0eprotocol_major\x18\x02 \x01(\rR\rprotocolMajor\x12%\n" +
@@ -688,7 +786,19 @@ const file_gabion_v1_service_proto_rawDesc = "" +
 	"\x03dir\x18\x04 \x01(\tR\x03dir\x12\x1d\n" +
 	"\n" +
 	"backup_dir\x18\x05 \x01(\tR\tbackupDir\x124\n" +
-	"\astarted\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\"D\n" +
+	"\astarted\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12/\n" +
+	"\x05rules\x18\a \x01(\v2\x19.gabion.v1.RetentionRulesR\x05rules\"\xe4\x01\n" +
+	"\x0eRetentionRules\x12\x12\n" +
+	"\x04keep\x18\x01 \x01(\x04R\x04keep\x12\x1f\n" +
+	"\vkeep_hourly\x18\x02 \x01(\x04R\n" +
+	"keepHourly\x12\x1d\n" +
+	"\n" +
+	"keep_daily\x18\x03 \x01(\x04R\tkeepDaily\x12\x1f\n" +
+	"\vkeep_weekly\x18\x04 \x01(\x04R\n" +
+	"keepWeekly\x12!\n" +
+	"\fkeep_monthly\x18\x05 \x01(\x04R\vkeepMonthly\x12:\n" +
+	"\vkeep_within\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"keepWithin\"D\n" +
 	"\n" +
 	"PutRequest\x12\x14\n" +
 	"\x05table\x18\x01 \x01(\tR\x05table\x12 \n" +
@@ -770,132 +880,136 @@ func file_gabion_v1_service_proto_rawDescGZIP() []byte {
 	return file_gabion_v1_service_proto_rawDescData
 }
 
-var file_gabion_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_gabion_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_gabion_v1_service_proto_goTypes = []any{
 	(*InfoRequest)(nil),           // 0: gabion.v1.InfoRequest
 	(*InfoResponse)(nil),          // 1: gabion.v1.InfoResponse
-	(*PutRequest)(nil),            // 2: gabion.v1.PutRequest
-	(*DeleteRequest)(nil),         // 3: gabion.v1.DeleteRequest
-	(*DeleteRangeRequest)(nil),    // 4: gabion.v1.DeleteRangeRequest
-	(*WriteRequest)(nil),          // 5: gabion.v1.WriteRequest
-	(*GetRequest)(nil),            // 6: gabion.v1.GetRequest
-	(*FromBackup)(nil),            // 7: gabion.v1.FromBackup
-	(*ScanRequest)(nil),           // 8: gabion.v1.ScanRequest
-	(*WalkRequest)(nil),           // 9: gabion.v1.WalkRequest
-	(*EventsRequest)(nil),         // 10: gabion.v1.EventsRequest
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*Put)(nil),                   // 12: gabion.v1.Put
-	(*Delete)(nil),                // 13: gabion.v1.Delete
-	(*DeleteRange)(nil),           // 14: gabion.v1.DeleteRange
-	(*Write)(nil),                 // 15: gabion.v1.Write
-	(*Get)(nil),                   // 16: gabion.v1.Get
-	(*Scan)(nil),                  // 17: gabion.v1.Scan
-	(*ListTables)(nil),            // 18: gabion.v1.ListTables
-	(*OpenTable)(nil),             // 19: gabion.v1.OpenTable
-	(*CloseTable)(nil),            // 20: gabion.v1.CloseTable
-	(*CreateTable)(nil),           // 21: gabion.v1.CreateTable
-	(*RetryTable)(nil),            // 22: gabion.v1.RetryTable
-	(*DropTable)(nil),             // 23: gabion.v1.DropTable
-	(*BackupAll)(nil),             // 24: gabion.v1.BackupAll
-	(*ListBackups)(nil),           // 25: gabion.v1.ListBackups
-	(*ShowBackup)(nil),            // 26: gabion.v1.ShowBackup
-	(*VerifyBackup)(nil),          // 27: gabion.v1.VerifyBackup
-	(*RestoreTable)(nil),          // 28: gabion.v1.RestoreTable
-	(*HealthMetrics)(nil),         // 29: gabion.v1.HealthMetrics
-	(*PruneBackups)(nil),          // 30: gabion.v1.PruneBackups
-	(*PinBackup)(nil),             // 31: gabion.v1.PinBackup
-	(*AcknowledgeLoss)(nil),       // 32: gabion.v1.AcknowledgeLoss
-	(*ListLosses)(nil),            // 33: gabion.v1.ListLosses
-	(*ListHistory)(nil),           // 34: gabion.v1.ListHistory
-	(*Committed)(nil),             // 35: gabion.v1.Committed
-	(*Value)(nil),                 // 36: gabion.v1.Value
-	(*Page)(nil),                  // 37: gabion.v1.Page
-	(*TableList)(nil),             // 38: gabion.v1.TableList
-	(*BackupReport)(nil),          // 39: gabion.v1.BackupReport
-	(*BackupUpdate)(nil),          // 40: gabion.v1.BackupUpdate
-	(*BackupList)(nil),            // 41: gabion.v1.BackupList
-	(*BackupDetail)(nil),          // 42: gabion.v1.BackupDetail
-	(*VerifyUpdate)(nil),          // 43: gabion.v1.VerifyUpdate
-	(*RestoreUpdate)(nil),         // 44: gabion.v1.RestoreUpdate
-	(*HealthReport)(nil),          // 45: gabion.v1.HealthReport
-	(*LoggedEvent)(nil),           // 46: gabion.v1.LoggedEvent
-	(*PruneReport)(nil),           // 47: gabion.v1.PruneReport
-	(*BackupInfo)(nil),            // 48: gabion.v1.BackupInfo
-	(*LossList)(nil),              // 49: gabion.v1.LossList
-	(*History)(nil),               // 50: gabion.v1.History
+	(*RetentionRules)(nil),        // 2: gabion.v1.RetentionRules
+	(*PutRequest)(nil),            // 3: gabion.v1.PutRequest
+	(*DeleteRequest)(nil),         // 4: gabion.v1.DeleteRequest
+	(*DeleteRangeRequest)(nil),    // 5: gabion.v1.DeleteRangeRequest
+	(*WriteRequest)(nil),          // 6: gabion.v1.WriteRequest
+	(*GetRequest)(nil),            // 7: gabion.v1.GetRequest
+	(*FromBackup)(nil),            // 8: gabion.v1.FromBackup
+	(*ScanRequest)(nil),           // 9: gabion.v1.ScanRequest
+	(*WalkRequest)(nil),           // 10: gabion.v1.WalkRequest
+	(*EventsRequest)(nil),         // 11: gabion.v1.EventsRequest
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(*Put)(nil),                   // 14: gabion.v1.Put
+	(*Delete)(nil),                // 15: gabion.v1.Delete
+	(*DeleteRange)(nil),           // 16: gabion.v1.DeleteRange
+	(*Write)(nil),                 // 17: gabion.v1.Write
+	(*Get)(nil),                   // 18: gabion.v1.Get
+	(*Scan)(nil),                  // 19: gabion.v1.Scan
+	(*ListTables)(nil),            // 20: gabion.v1.ListTables
+	(*OpenTable)(nil),             // 21: gabion.v1.OpenTable
+	(*CloseTable)(nil),            // 22: gabion.v1.CloseTable
+	(*CreateTable)(nil),           // 23: gabion.v1.CreateTable
+	(*RetryTable)(nil),            // 24: gabion.v1.RetryTable
+	(*DropTable)(nil),             // 25: gabion.v1.DropTable
+	(*BackupAll)(nil),             // 26: gabion.v1.BackupAll
+	(*ListBackups)(nil),           // 27: gabion.v1.ListBackups
+	(*ShowBackup)(nil),            // 28: gabion.v1.ShowBackup
+	(*VerifyBackup)(nil),          // 29: gabion.v1.VerifyBackup
+	(*RestoreTable)(nil),          // 30: gabion.v1.RestoreTable
+	(*HealthMetrics)(nil),         // 31: gabion.v1.HealthMetrics
+	(*PruneBackups)(nil),          // 32: gabion.v1.PruneBackups
+	(*PinBackup)(nil),             // 33: gabion.v1.PinBackup
+	(*AcknowledgeLoss)(nil),       // 34: gabion.v1.AcknowledgeLoss
+	(*ListLosses)(nil),            // 35: gabion.v1.ListLosses
+	(*ListHistory)(nil),           // 36: gabion.v1.ListHistory
+	(*Committed)(nil),             // 37: gabion.v1.Committed
+	(*Value)(nil),                 // 38: gabion.v1.Value
+	(*Page)(nil),                  // 39: gabion.v1.Page
+	(*TableList)(nil),             // 40: gabion.v1.TableList
+	(*BackupReport)(nil),          // 41: gabion.v1.BackupReport
+	(*BackupUpdate)(nil),          // 42: gabion.v1.BackupUpdate
+	(*BackupList)(nil),            // 43: gabion.v1.BackupList
+	(*BackupDetail)(nil),          // 44: gabion.v1.BackupDetail
+	(*VerifyUpdate)(nil),          // 45: gabion.v1.VerifyUpdate
+	(*RestoreUpdate)(nil),         // 46: gabion.v1.RestoreUpdate
+	(*HealthReport)(nil),          // 47: gabion.v1.HealthReport
+	(*LoggedEvent)(nil),           // 48: gabion.v1.LoggedEvent
+	(*PruneReport)(nil),           // 49: gabion.v1.PruneReport
+	(*BackupInfo)(nil),            // 50: gabion.v1.BackupInfo
+	(*LossList)(nil),              // 51: gabion.v1.LossList
+	(*History)(nil),               // 52: gabion.v1.History
 }
 var file_gabion_v1_service_proto_depIdxs = []int32{
-	11, // 0: gabion.v1.InfoResponse.started:type_name -> google.protobuf.Timestamp
-	12, // 1: gabion.v1.PutRequest.put:type_name -> gabion.v1.Put
-	13, // 2: gabion.v1.DeleteRequest.delete:type_name -> gabion.v1.Delete
-	14, // 3: gabion.v1.DeleteRangeRequest.delete_range:type_name -> gabion.v1.DeleteRange
-	15, // 4: gabion.v1.WriteRequest.write:type_name -> gabion.v1.Write
-	16, // 5: gabion.v1.GetRequest.get:type_name -> gabion.v1.Get
-	7,  // 6: gabion.v1.GetRequest.backup:type_name -> gabion.v1.FromBackup
-	17, // 7: gabion.v1.ScanRequest.scan:type_name -> gabion.v1.Scan
-	7,  // 8: gabion.v1.ScanRequest.backup:type_name -> gabion.v1.FromBackup
-	17, // 9: gabion.v1.WalkRequest.scan:type_name -> gabion.v1.Scan
-	7,  // 10: gabion.v1.WalkRequest.backup:type_name -> gabion.v1.FromBackup
-	11, // 11: gabion.v1.EventsRequest.since:type_name -> google.protobuf.Timestamp
-	0,  // 12: gabion.v1.GabionService.Info:input_type -> gabion.v1.InfoRequest
-	2,  // 13: gabion.v1.GabionService.Put:input_type -> gabion.v1.PutRequest
-	3,  // 14: gabion.v1.GabionService.Delete:input_type -> gabion.v1.DeleteRequest
-	4,  // 15: gabion.v1.GabionService.DeleteRange:input_type -> gabion.v1.DeleteRangeRequest
-	5,  // 16: gabion.v1.GabionService.Write:input_type -> gabion.v1.WriteRequest
-	6,  // 17: gabion.v1.GabionService.Get:input_type -> gabion.v1.GetRequest
-	8,  // 18: gabion.v1.GabionService.Scan:input_type -> gabion.v1.ScanRequest
-	9,  // 19: gabion.v1.GabionService.Walk:input_type -> gabion.v1.WalkRequest
-	18, // 20: gabion.v1.GabionService.ListTables:input_type -> gabion.v1.ListTables
-	19, // 21: gabion.v1.GabionService.OpenTable:input_type -> gabion.v1.OpenTable
-	20, // 22: gabion.v1.GabionService.CloseTable:input_type -> gabion.v1.CloseTable
-	21, // 23: gabion.v1.GabionService.CreateTable:input_type -> gabion.v1.CreateTable
-	22, // 24: gabion.v1.GabionService.RetryTable:input_type -> gabion.v1.RetryTable
-	23, // 25: gabion.v1.GabionService.DropTable:input_type -> gabion.v1.DropTable
-	24, // 26: gabion.v1.GabionService.BackupAll:input_type -> gabion.v1.BackupAll
-	24, // 27: gabion.v1.GabionService.RunBackup:input_type -> gabion.v1.BackupAll
-	25, // 28: gabion.v1.GabionService.ListBackups:input_type -> gabion.v1.ListBackups
-	26, // 29: gabion.v1.GabionService.ShowBackup:input_type -> gabion.v1.ShowBackup
-	27, // 30: gabion.v1.GabionService.VerifyBackup:input_type -> gabion.v1.VerifyBackup
-	28, // 31: gabion.v1.GabionService.RestoreTable:input_type -> gabion.v1.RestoreTable
-	29, // 32: gabion.v1.GabionService.HealthMetrics:input_type -> gabion.v1.HealthMetrics
-	10, // 33: gabion.v1.GabionService.Events:input_type -> gabion.v1.EventsRequest
-	30, // 34: gabion.v1.GabionService.PruneBackups:input_type -> gabion.v1.PruneBackups
-	31, // 35: gabion.v1.GabionService.PinBackup:input_type -> gabion.v1.PinBackup
-	32, // 36: gabion.v1.GabionService.AcknowledgeLoss:input_type -> gabion.v1.AcknowledgeLoss
-	33, // 37: gabion.v1.GabionService.ListLosses:input_type -> gabion.v1.ListLosses
-	34, // 38: gabion.v1.GabionService.ListHistory:input_type -> gabion.v1.ListHistory
-	1,  // 39: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
-	35, // 40: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
-	35, // 41: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
-	35, // 42: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
-	35, // 43: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
-	36, // 44: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
-	37, // 45: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
-	37, // 46: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
-	38, // 47: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
-	38, // 48: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
-	38, // 49: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
-	38, // 50: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
-	38, // 51: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
-	38, // 52: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
-	39, // 53: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
-	40, // 54: gabion.v1.GabionService.RunBackup:output_type -> gabion.v1.BackupUpdate
-	41, // 55: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
-	42, // 56: gabion.v1.GabionService.ShowBackup:output_type -> gabion.v1.BackupDetail
-	43, // 57: gabion.v1.GabionService.VerifyBackup:output_type -> gabion.v1.VerifyUpdate
-	44, // 58: gabion.v1.GabionService.RestoreTable:output_type -> gabion.v1.RestoreUpdate
-	45, // 59: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
-	46, // 60: gabion.v1.GabionService.Events:output_type -> gabion.v1.LoggedEvent
-	47, // 61: gabion.v1.GabionService.PruneBackups:output_type -> gabion.v1.PruneReport
-	48, // 62: gabion.v1.GabionService.PinBackup:output_type -> gabion.v1.BackupInfo
-	49, // 63: gabion.v1.GabionService.AcknowledgeLoss:output_type -> gabion.v1.LossList
-	49, // 64: gabion.v1.GabionService.ListLosses:output_type -> gabion.v1.LossList
-	50, // 65: gabion.v1.GabionService.ListHistory:output_type -> gabion.v1.History
-	39, // [39:66] is the sub-list for method output_type
-	12, // [12:39] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	12, // 0: gabion.v1.InfoResponse.started:type_name -> google.protobuf.Timestamp
+	2,  // 1: gabion.v1.InfoResponse.rules:type_name -> gabion.v1.RetentionRules
+	13, // 2: gabion.v1.RetentionRules.keep_within:type_name -> google.protobuf.Duration
+	14, // 3: gabion.v1.PutRequest.put:type_name -> gabion.v1.Put
+	15, // 4: gabion.v1.DeleteRequest.delete:type_name -> gabion.v1.Delete
+	16, // 5: gabion.v1.DeleteRangeRequest.delete_range:type_name -> gabion.v1.DeleteRange
+	17, // 6: gabion.v1.WriteRequest.write:type_name -> gabion.v1.Write
+	18, // 7: gabion.v1.GetRequest.get:type_name -> gabion.v1.Get
+	8,  // 8: gabion.v1.GetRequest.backup:type_name -> gabion.v1.FromBackup
+	19, // 9: gabion.v1.ScanRequest.scan:type_name -> gabion.v1.Scan
+	8,  // 10: gabion.v1.ScanRequest.backup:type_name -> gabion.v1.FromBackup
+	19, // 11: gabion.v1.WalkRequest.scan:type_name -> gabion.v1.Scan
+	8,  // 12: gabion.v1.WalkRequest.backup:type_name -> gabion.v1.FromBackup
+	12, // 13: gabion.v1.EventsRequest.since:type_name -> google.protobuf.Timestamp
+	0,  // 14: gabion.v1.GabionService.Info:input_type -> gabion.v1.InfoRequest
+	3,  // 15: gabion.v1.GabionService.Put:input_type -> gabion.v1.PutRequest
+	4,  // 16: gabion.v1.GabionService.Delete:input_type -> gabion.v1.DeleteRequest
+	5,  // 17: gabion.v1.GabionService.DeleteRange:input_type -> gabion.v1.DeleteRangeRequest
+	6,  // 18: gabion.v1.GabionService.Write:input_type -> gabion.v1.WriteRequest
+	7,  // 19: gabion.v1.GabionService.Get:input_type -> gabion.v1.GetRequest
+	9,  // 20: gabion.v1.GabionService.Scan:input_type -> gabion.v1.ScanRequest
+	10, // 21: gabion.v1.GabionService.Walk:input_type -> gabion.v1.WalkRequest
+	20, // 22: gabion.v1.GabionService.ListTables:input_type -> gabion.v1.ListTables
+	21, // 23: gabion.v1.GabionService.OpenTable:input_type -> gabion.v1.OpenTable
+	22, // 24: gabion.v1.GabionService.CloseTable:input_type -> gabion.v1.CloseTable
+	23, // 25: gabion.v1.GabionService.CreateTable:input_type -> gabion.v1.CreateTable
+	24, // 26: gabion.v1.GabionService.RetryTable:input_type -> gabion.v1.RetryTable
+	25, // 27: gabion.v1.GabionService.DropTable:input_type -> gabion.v1.DropTable
+	26, // 28: gabion.v1.GabionService.BackupAll:input_type -> gabion.v1.BackupAll
+	26, // 29: gabion.v1.GabionService.RunBackup:input_type -> gabion.v1.BackupAll
+	27, // 30: gabion.v1.GabionService.ListBackups:input_type -> gabion.v1.ListBackups
+	28, // 31: gabion.v1.GabionService.ShowBackup:input_type -> gabion.v1.ShowBackup
+	29, // 32: gabion.v1.GabionService.VerifyBackup:input_type -> gabion.v1.VerifyBackup
+	30, // 33: gabion.v1.GabionService.RestoreTable:input_type -> gabion.v1.RestoreTable
+	31, // 34: gabion.v1.GabionService.HealthMetrics:input_type -> gabion.v1.HealthMetrics
+	11, // 35: gabion.v1.GabionService.Events:input_type -> gabion.v1.EventsRequest
+	32, // 36: gabion.v1.GabionService.PruneBackups:input_type -> gabion.v1.PruneBackups
+	33, // 37: gabion.v1.GabionService.PinBackup:input_type -> gabion.v1.PinBackup
+	34, // 38: gabion.v1.GabionService.AcknowledgeLoss:input_type -> gabion.v1.AcknowledgeLoss
+	35, // 39: gabion.v1.GabionService.ListLosses:input_type -> gabion.v1.ListLosses
+	36, // 40: gabion.v1.GabionService.ListHistory:input_type -> gabion.v1.ListHistory
+	1,  // 41: gabion.v1.GabionService.Info:output_type -> gabion.v1.InfoResponse
+	37, // 42: gabion.v1.GabionService.Put:output_type -> gabion.v1.Committed
+	37, // 43: gabion.v1.GabionService.Delete:output_type -> gabion.v1.Committed
+	37, // 44: gabion.v1.GabionService.DeleteRange:output_type -> gabion.v1.Committed
+	37, // 45: gabion.v1.GabionService.Write:output_type -> gabion.v1.Committed
+	38, // 46: gabion.v1.GabionService.Get:output_type -> gabion.v1.Value
+	39, // 47: gabion.v1.GabionService.Scan:output_type -> gabion.v1.Page
+	39, // 48: gabion.v1.GabionService.Walk:output_type -> gabion.v1.Page
+	40, // 49: gabion.v1.GabionService.ListTables:output_type -> gabion.v1.TableList
+	40, // 50: gabion.v1.GabionService.OpenTable:output_type -> gabion.v1.TableList
+	40, // 51: gabion.v1.GabionService.CloseTable:output_type -> gabion.v1.TableList
+	40, // 52: gabion.v1.GabionService.CreateTable:output_type -> gabion.v1.TableList
+	40, // 53: gabion.v1.GabionService.RetryTable:output_type -> gabion.v1.TableList
+	40, // 54: gabion.v1.GabionService.DropTable:output_type -> gabion.v1.TableList
+	41, // 55: gabion.v1.GabionService.BackupAll:output_type -> gabion.v1.BackupReport
+	42, // 56: gabion.v1.GabionService.RunBackup:output_type -> gabion.v1.BackupUpdate
+	43, // 57: gabion.v1.GabionService.ListBackups:output_type -> gabion.v1.BackupList
+	44, // 58: gabion.v1.GabionService.ShowBackup:output_type -> gabion.v1.BackupDetail
+	45, // 59: gabion.v1.GabionService.VerifyBackup:output_type -> gabion.v1.VerifyUpdate
+	46, // 60: gabion.v1.GabionService.RestoreTable:output_type -> gabion.v1.RestoreUpdate
+	47, // 61: gabion.v1.GabionService.HealthMetrics:output_type -> gabion.v1.HealthReport
+	48, // 62: gabion.v1.GabionService.Events:output_type -> gabion.v1.LoggedEvent
+	49, // 63: gabion.v1.GabionService.PruneBackups:output_type -> gabion.v1.PruneReport
+	50, // 64: gabion.v1.GabionService.PinBackup:output_type -> gabion.v1.BackupInfo
+	51, // 65: gabion.v1.GabionService.AcknowledgeLoss:output_type -> gabion.v1.LossList
+	51, // 66: gabion.v1.GabionService.ListLosses:output_type -> gabion.v1.LossList
+	52, // 67: gabion.v1.GabionService.ListHistory:output_type -> gabion.v1.History
+	41, // [41:68] is the sub-list for method output_type
+	14, // [14:41] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_gabion_v1_service_proto_init() }
@@ -914,7 +1028,7 @@ func file_gabion_v1_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gabion_v1_service_proto_rawDesc), len(file_gabion_v1_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -16,7 +16,7 @@ const (
 	// protocolMajor grows with a change of the service that an older client or server would get wrong.
 	protocolMajor = 1
 	// protocolMinor grows with every addition.
-	protocolMinor = 5
+	protocolMinor = 6
 	// protocolHeader is the header in which a client tells its protocolMajor.
 	protocolHeader = "Gabion-Protocol"
 

@@ -35,7 +35,7 @@ var _ messagesconnect.GabionServiceHandler = (*service)(nil)
 func newService(ending context.Context, g *actors.Gabion, logger *slog.Logger) *service {
 	return &service{gabion: g, logger: logger, ending: ending, info: &messages.InfoResponse{
 		Version: moduleVersion(), ProtocolMajor: protocolMajor, ProtocolMinor: protocolMinor,
-		Dir: messages.Text(g.Dir()), BackupDir: messages.Text(g.BackupDir()), Started: timestamppb.Now(),
+		Dir: messages.Text(g.Dir()), BackupDir: messages.Text(g.BackupDir()), Started: timestamppb.Now(), Rules: g.Rules(),
 	}}
 }
 

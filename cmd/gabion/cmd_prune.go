@@ -22,9 +22,10 @@ func newPrune(out *output) *cobra.Command {
 		Use:   "prune",
 		Short: "Remove the backups that retention does not keep",
 		Long: `Remove the backups that retention does not keep, as every run does, and print for each backup what keeps it, or why
-nothing does. A server goes by its own rules. In place they are not known: give those of the service with --config, or
-by flags. The newest usable and the newest proven backup of each lineage stay whatever the rules say, and so does
-what is pinned or being read. The exit code is 3 when something could not be removed.`,
+nothing does. A server goes by its own rules; others, by flags, $GABION_KEEP and the like or --config, are an error. In place
+they are not known: give those of the service the same way. The newest usable and the newest proven backup of each
+lineage stay whatever the rules say, and so does what is pinned or being read. The exit code is 3 when something could
+not be removed.`,
 		Example: `  gabion prune --dry-run --dir DIR
   gabion prune --table tasks --config /etc/gabion.yaml --dir DIR`,
 		Args: exactly(0),
@@ -36,17 +37,17 @@ what is pinned or being read. The exit code is 3 when something could not be rem
 				return bad
 			}
 			rules.file = at.file
-			known, err := rules.loadRules()
+			config, known, err := rules.loadRules()
 			if err != nil {
 				return err
 			}
 			o := ops.OpenOptions{Write: !m.GetDryRun(), Rules: known}
 			return at.open(cmd.Context(), o, func(s *ops.Session) error {
-				switch byFlag := rules.changed(); {
-				case s.Client() != nil && len(byFlag) > 0:
-					return usagef("leave them out; gabion backups shows what the server's rules keep",
-						"a server holds the directory and goes by its own rules, not by %s", strings.Join(byFlag, ", "))
-				case s.Client() == nil && known == nil:
+				if client := s.Client(); client != nil {
+					if err := client.CheckRules(config); err != nil {
+						return err
+					}
+				} else if known == nil {
 					return usagef("name the file of the service with --config, or give its rules: --keep 3 --keep-weekly 8",
 						"no server holds the directory, and no rules are given")
 				}
@@ -73,31 +74,20 @@ what is pinned or being read. The exit code is 3 when something could not be rem
 	return cmd
 }
 
-// loadRules returns the configuration that says what retention keeps, nil when nothing says anything of it.
-func (c *configFlags) loadRules() (*actors.Config, error) {
+// loadRules returns the configuration, and the part that says what retention keeps, nil when nothing says anything of it.
+func (c *configFlags) loadRules() (*ops.Config, *actors.Config, error) {
 	config, err := c.load()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	known := c.file != "" || os.Getenv(configVariable) != ""
 	for i, s := range ops.Settings() {
-		known = known || isRule(s) && config.Values()[i].Source != "default"
+		known = known || s.IsRule() && config.Values()[i].Source != "default"
 	}
 	if !known {
-		return nil, nil
+		return config, nil, nil
 	}
-	return &config.Gabion, nil
-}
-
-// changed names the flags of the rules that were given.
-func (c *configFlags) changed() []string {
-	var names []string
-	for _, s := range ops.Settings() {
-		if isRule(s) && c.flags.Changed(s.Flag()) {
-			names = append(names, "--"+s.Flag())
-		}
-	}
-	return names
+	return config, &config.Gabion, nil
 }
 
 func printPrune(out *output, report *messages.PruneReport) error {

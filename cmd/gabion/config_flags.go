@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -29,11 +28,8 @@ func (c *configFlags) addFlags(cmd *cobra.Command) {
 // addRules adds only the flags that say what retention keeps; the file is named by a flag of the command's own.
 func (c *configFlags) addRules(cmd *cobra.Command) {
 	c.flags = cmd.Flags()
-	c.add(isRule)
+	c.add(ops.Setting.IsRule)
 }
-
-// isRule tells the settings that say what retention keeps.
-func isRule(s ops.Setting) bool { return s.Key == "keep" || strings.HasPrefix(s.Key, "keep_") }
 
 func (c *configFlags) add(wanted func(ops.Setting) bool) {
 	for _, s := range ops.Settings() {
