@@ -184,10 +184,10 @@ func (g *Gabion) PID(table string) *actor.PID {
 	return pid
 }
 
-// Dir is the directory of the tables, and BackupDir that of the backups, as absolute paths without links.
+// Dir returns the directory of the tables, as an absolute path without links.
 func (g *Gabion) Dir() string { return g.tree.directory.Path() }
 
-// BackupDir is the directory of the backups.
+// BackupDir returns the directory of the backups, as an absolute path without links.
 func (g *Gabion) BackupDir() string { return g.tree.backups.Path() }
 
 // Supervisor is the PID that answers ListTables, CreateTable, OpenTable, CloseTable, RetryTable and DropTable.
@@ -209,7 +209,7 @@ func (g *Gabion) Backup(ctx context.Context, m *messages.BackupAll) (*messages.B
 	return ask[*messages.BackupReport](ctx, g.tree.repliers, g.Coordinator(), m)
 }
 
-// ShowBackup tells all that is known of one complete backup: its files, where it lies, and what is known against it. id
+// ShowBackup returns all that is known of one complete backup: its files, its path, and what is known against it. id
 // is what ListBackups names it, or its number alone. One that there is not is an error that matches messages.ErrNotFound.
 func (g *Gabion) ShowBackup(ctx context.Context, table, id string) (*messages.BackupDetail, error) {
 	return ask[*messages.BackupDetail](ctx, g.tree.repliers, g.Coordinator(), &messages.ShowBackup{Table: table, BackupId: id})
@@ -276,7 +276,7 @@ func (g *Gabion) DropTable(ctx context.Context, table string) error {
 	return g.Drop(ctx, &messages.DropTable{Table: table})
 }
 
-// Drop is DropTable, without the last backup where m says so. Behind other runs it waits for its turn, and the table takes
+// Drop drops a table as DropTable does, or without the last backup where m says so. Behind other runs it waits for its turn, and the table takes
 // writes; they are refused from its last backup on. When ctx ends before its turn the drop is given up, and the table stays
 // as it was; later the drop goes on, and the error matches messages.ErrOutcomeUnknown.
 func (g *Gabion) Drop(ctx context.Context, m *messages.DropTable) error {

@@ -34,7 +34,7 @@ func (StringKey[K]) AppendKey(buf []byte, key K) ([]byte, error) { return append
 // DecodeKey implements KeyCodec.
 func (StringKey[K]) DecodeKey(b []byte) (K, error) { return K(b), nil }
 
-// Prefix is the keys that begin with prefix. The empty prefix is all of them.
+// Prefix returns the span of the keys that begin with prefix. The empty prefix is all of them.
 func (StringKey[K]) Prefix(prefix K) Span[K] { return Span[K]{}.Prefix([]byte(prefix)) }
 
 // BytesKey stores bytes as they are, in bytewise order. No bytes are no key, as with StringKey.
@@ -46,7 +46,7 @@ func (BytesKey) AppendKey(buf []byte, key []byte) ([]byte, error) { return appen
 // DecodeKey implements KeyCodec.
 func (BytesKey) DecodeKey(b []byte) ([]byte, error) { return b, nil }
 
-// Prefix is the keys that begin with prefix. The empty prefix is all of them.
+// Prefix returns the span of the keys that begin with prefix. The empty prefix is all of them.
 func (BytesKey) Prefix(prefix []byte) Span[[]byte] { return Span[[]byte]{}.Prefix(prefix) }
 
 // UintKey stores an unsigned integer of any size in 8 bytes, big-endian: 258 is 00 00 00 00 00 00 01 02. K may be

@@ -42,7 +42,7 @@ func (p PairKey[A, B]) AppendKey(buf []byte, key Pair[A, B]) ([]byte, error) {
 	return buf, nil
 }
 
-// Prefix is the pairs whose first part is first, in the order of the second.
+// Prefix returns the span of the pairs whose first part is first, in the order of the second.
 func (p PairKey[A, B]) Prefix(first A) Span[Pair[A, B]] {
 	prefix, err := p.appendFirst(nil, first)
 	span := Span[Pair[A, B]]{}.Prefix(prefix)

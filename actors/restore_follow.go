@@ -16,7 +16,7 @@ func (g *Gabion) Restore(ctx context.Context, m *messages.RestoreTable) (*messag
 	return ask[*messages.RestoreReport](ctx, g.tree.repliers, g.Coordinator(), m)
 }
 
-// RestoreFollowed is Restore that tells its progress, on one goroutine at a time. It goes on when ctx ends.
+// RestoreFollowed restores as Restore does, and hands its progress to tell, on one goroutine at a time. It goes on when ctx ends.
 func (g *Gabion) RestoreFollowed(ctx context.Context, m *messages.RestoreTable, tell func(*messages.Progress)) (*messages.RestoreReport, error) {
 	if bad := m.Check(); bad != nil {
 		return nil, bad.Of(m.GetTable())

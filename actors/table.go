@@ -100,8 +100,8 @@ func (t *Table) Write(ctx context.Context, m *messages.Write) (seq uint64, err e
 	return committed.GetSeq(), err
 }
 
-// Commit carries out a Put, Delete, DeleteRange or Write and returns all of its answer: beside the seq also what each key held
-// before whose operation wants that. m must not be changed afterwards. A deadline of ctx stands in the place of m's, but
+// Commit carries out a Put, Delete, DeleteRange or Write and returns the whole answer: the seq, and what each key held before,
+// where its operation asks for that. m must not be changed afterwards. A deadline of ctx stands in the place of m's, but
 // in a Write that has one.
 func (t *Table) Commit(ctx context.Context, m proto.Message) (*messages.Committed, error) {
 	switch m := m.(type) {

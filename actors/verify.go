@@ -270,7 +270,7 @@ func (g *Gabion) Verify(ctx context.Context, m *messages.VerifyBackup) (*message
 	return ask[*messages.VerifyReport](ctx, g.tree.repliers, g.Coordinator(), m)
 }
 
-// VerifyEach is Verify that hands each result to each as it comes, and progress in between, on one goroutine at a time. It
+// VerifyEach verifies as Verify does, and hands each result to each as it comes, and progress in between, on one goroutine at a time. It
 // ends with ctx, and with an error that each returns.
 func (g *Gabion) VerifyEach(ctx context.Context, m *messages.VerifyBackup, each func(*messages.VerifyUpdate) error) error {
 	if bad := m.Check(); bad != nil {

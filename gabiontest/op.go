@@ -26,7 +26,7 @@ const (
 	OpLock   OpKind = "lock"
 )
 
-// Changes tells whether calls of the kind change the disk.
+// Changes reports whether calls of the kind change the disk.
 func (k OpKind) Changes() bool {
 	switch k {
 	case OpOpen, OpRead, OpList, OpStat:

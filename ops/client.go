@@ -62,7 +62,7 @@ func Dial(ctx context.Context, dir string) (*Client, error) {
 // Close closes the connections that no call uses.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// Info tells who answered Dial.
+// Info returns what the server said of itself when Dial asked.
 func (c *Client) Info() *messages.InfoResponse { return c.info }
 
 // CheckBackupDir returns an error that matches messages.ErrInvalid unless dir is the directory in which the server has its
@@ -134,7 +134,7 @@ func (c *Client) ListBackups(ctx context.Context, tables ...string) (*messages.B
 	return list, fromConnect(ctx, err, false)
 }
 
-// ShowBackup tells all that is known of one complete backup.
+// ShowBackup returns all that is known of one complete backup.
 func (c *Client) ShowBackup(ctx context.Context, table, id string) (*messages.BackupDetail, error) {
 	detail, err := c.service.ShowBackup(ctx, &messages.ShowBackup{Table: table, BackupId: id})
 	return detail, fromConnect(ctx, err, false)

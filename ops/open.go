@@ -27,7 +27,7 @@ type Access interface {
 	Backup(ctx context.Context, m *messages.BackupAll) (*messages.BackupReport, error)
 	// ListBackups lists the complete backups of all tables, or those named, and the sets.
 	ListBackups(ctx context.Context, tables ...string) (*messages.BackupList, error)
-	// ShowBackup tells all that is known of one complete backup.
+	// ShowBackup returns all that is known of one complete backup.
 	ShowBackup(ctx context.Context, table, id string) (*messages.BackupDetail, error)
 	// PruneBackups applies retention now; with DryRun it removes nothing.
 	PruneBackups(ctx context.Context, m *messages.PruneBackups) (*messages.PruneReport, error)

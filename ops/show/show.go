@@ -129,7 +129,7 @@ func Printable(s string) string {
 	return strconv.QuoteToGraphic(s)
 }
 
-// Graphic tells whether a terminal can show s.
+// Graphic reports whether a terminal can show s.
 func Graphic(s string) bool {
 	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) < 0
 }
