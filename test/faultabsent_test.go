@@ -35,7 +35,6 @@ var absences = []absence{
 	{nil, []string{stagingFile}, but(phases, cutPhase, publishPhase), "a cut fills it, and the copy reads and removes it"},
 	{nil, []string{backupFile, manifestJSON}, []string{commitPhase, flushPhase, compactionPhase, closePhase}, "no backup is looked at"},
 	{nil, []string{manifestJSON}, []string{createPhase}, "a new table has no backup whose manifest could be read"},
-	{nil, []string{manifestJSON}, []string{prunePhase}, "it goes with its directory, by one call"},
 	{nil, []string{setFile}, but(phases, openPhase, publishPhase, prunePhase), "a start lists the sets, a run writes one, and retention removes some"},
 	{nil, []string{dirsFile, lastRunFile}, but(phases, openPhase, cutPhase), "a start reads it, and a run replaces it before its cuts"},
 
@@ -47,7 +46,7 @@ var absences = []absence{
 	{spaceFaults, []string{stagingFile}, []string{publishPhase}, "the copy reads it and removes it"},
 	{spaceFaults, []string{backupFile, setFile, dirsFile, lastRunFile}, []string{openPhase}, "an open reads them"},
 	{spaceFaults, []string{backupFile}, []string{createPhase}, "a creation looks whether there are any"},
-	{spaceFaults, []string{manifestJSON}, []string{openPhase, cutPhase}, "those of older backups are read"},
+	{spaceFaults, []string{manifestJSON}, []string{openPhase, cutPhase, prunePhase}, "those of older backups are read, or removed"},
 
 	{writeFaults, []string{walFile, highWaterFile}, []string{openPhase}, "an open reads it, and makes a new one without content"},
 	{writeFaults, []string{currentFile}, []string{openPhase}, "an open reads it"},

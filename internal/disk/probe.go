@@ -3,12 +3,11 @@ package disk
 import (
 	"errors"
 	"io/fs"
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// probePrefix begins the names that Probe makes. What starts so in the directory is Probe's own, and removed.
+// probePrefix begins the names that Probe makes.
 const probePrefix = ".probe-"
 
 // Answer says whether a file system has something.
@@ -93,12 +92,9 @@ func (p *probe) dirSync() Answer {
 	return judge(err, NoDirSync)
 }
 
-// sweep removes what a probe made. A crash before leaves empty files, for the next one.
+// sweep removes what a probe made, and nothing else. A crash before leaves empty files, for the next one.
 func (p *probe) sweep() {
-	names, _ := p.fs.List(p.dir)
-	for _, name := range names {
-		if strings.HasPrefix(name, probePrefix) {
-			_ = p.fs.Remove(p.fs.PathJoin(p.dir, name))
-		}
+	for _, name := range []string{"a", "b", "link"} {
+		_ = p.fs.Remove(p.path(name))
 	}
 }

@@ -16,83 +16,84 @@ const (
 	Foreign Kind = iota
 	// File is the name of a file.
 	File
-	// Dir is the name of a directory that is removed like the one that it lies in.
+	// Dir is the name of a directory whose entries are known in the same way.
 	Dir
 )
 
 // RemoveKnown removes the directory at path with what Gabion makes in it: known gets the path of each entry from there, its
-// elements, and says what it stands for. What is foreign stays, with the directories that it lies in, and is returned. A
-// link is removed, and nothing that it leads to. A path that is missing is no error.
+// elements, and says what it stands for. What is foreign stays, with the directories around it, and is returned; a directory
+// by the name of a file is foreign too, unless it is empty. A link is removed, and nothing that it leads to. A path that is missing is no error.
 func RemoveKnown(fs vfs.FS, path string, known func(elements ...string) Kind) (foreign []string, err error) {
 	r := &removal{fs: fs, known: known}
-	if err := r.look(path, nil); err != nil {
+	all, err := r.look(path, nil)
+	if err != nil {
 		return nil, fmt.Errorf("look into %s: %w", path, err)
 	}
-	if len(r.foreign) > 0 {
-		return r.foreign, r.remove(path, nil)
+	if all {
+		return nil, fs.RemoveAll(path)
 	}
-	return nil, fs.RemoveAll(path)
+	var errs []error
+	for _, path := range r.goes {
+		errs = append(errs, fs.RemoveAll(path))
+	}
+	return r.foreign, errors.Join(errs...)
 }
 
+// removal is what was found in a directory that is to be removed.
 type removal struct {
-	fs      vfs.FS
-	known   func(elements ...string) Kind
-	foreign []string
+	fs    vfs.FS
+	known func(elements ...string) Kind
+	// goes are the paths with nothing foreign in them.
+	goes, foreign []string
 }
 
-// look gathers what is foreign in the directory at path, whose own elements are given.
-func (r *removal) look(path string, elements []string) error {
+// look tells whether all of the directory at path may go. Otherwise it adds the entries that may, and what is foreign.
+func (r *removal) look(path string, elements []string) (all bool, err error) {
+	if IsLink(r.fs, path) {
+		return true, nil
+	}
 	names, err := r.fs.List(path)
 	switch {
-	case errors.Is(err, os.ErrNotExist), len(elements) > 0 && errors.Is(err, ErrKind):
-		return nil // it is a link, which goes without what it leads to
+	case errors.Is(err, os.ErrNotExist):
+		return true, nil
 	case err != nil:
 		if info, statErr := r.fs.Stat(path); statErr == nil && !info.IsDir() {
-			return nil
+			return true, nil
 		}
-		return err
+		return false, err
 	}
+	before := len(r.goes)
+	all = true
 	for _, name := range names {
 		path, elements := r.fs.PathJoin(path, name), append(elements[:len(elements):len(elements)], name)
-		switch r.known(elements...) {
-		case Foreign:
-			r.foreign = append(r.foreign, path)
-		case Dir:
-			if err := r.look(path, elements); err != nil {
-				return err
-			}
+		goes, err := r.entry(path, elements)
+		if err != nil {
+			return false, err
 		}
+		if goes {
+			r.goes = append(r.goes, path)
+		}
+		all = all && goes
 	}
-	return nil
+	if all {
+		r.goes = r.goes[:before]
+	}
+	return all, nil
 }
 
-// remove removes what is known in the directory at path, and the directory where nothing is left in it.
-func (r *removal) remove(path string, elements []string) error {
-	names, err := r.fs.List(path)
-	if err != nil {
-		return err
-	}
-	left := false
-	var errs []error
-	for _, name := range names {
-		path, elements := r.fs.PathJoin(path, name), append(elements[:len(elements):len(elements)], name)
-		switch r.known(elements...) {
-		case Foreign:
-			left = true
-		case File:
-			errs = append(errs, r.fs.RemoveAll(path))
-		case Dir:
-			inner := &removal{fs: r.fs, known: r.known}
-			if err := inner.look(path, elements); err != nil || len(inner.foreign) == 0 {
-				errs = append(errs, err, r.fs.RemoveAll(path))
-				continue
-			}
-			left = true
-			errs = append(errs, r.remove(path, elements))
+// entry tells whether one entry of a directory may go.
+func (r *removal) entry(path string, elements []string) (goes bool, err error) {
+	switch r.known(elements...) {
+	case Dir:
+		return r.look(path, elements)
+	case File:
+		if info, err := r.fs.Stat(path); err != nil || !info.IsDir() || IsLink(r.fs, path) {
+			return true, nil
+		}
+		if names, err := r.fs.List(path); err != nil || len(names) == 0 {
+			return err == nil, err
 		}
 	}
-	if !left {
-		errs = append(errs, r.fs.Remove(path))
-	}
-	return errors.Join(errs...)
+	r.foreign = append(r.foreign, path)
+	return false, nil
 }

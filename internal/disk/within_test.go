@@ -96,7 +96,7 @@ func TestWithinGoesThroughALinkThatIsMeant(t *testing.T) {
 func TestRemoveKnownKeepsWhatIsForeign(t *testing.T) {
 	known := func(elements ...string) disk.Kind {
 		switch elements[len(elements)-1] {
-		case "ours":
+		case "ours", "ours too":
 			return disk.File
 		case "dir":
 			return disk.Dir
@@ -107,11 +107,16 @@ func TestRemoveKnownKeepsWhatIsForeign(t *testing.T) {
 		{nil, nil},
 		{[]string{"notes"}, []string{"notes"}},
 		{[]string{"dir/notes"}, []string{"dir", "dir/notes"}},
+		// A directory by the name of a file is nobody's that Gabion knows.
+		{[]string{"ours too/notes"}, []string{"ours too", "ours too/notes"}},
+		{[]string{"dir/ours too/ours"}, []string{"dir", "dir/ours too", "dir/ours too/ours"}},
 	} {
 		outside, top := t.TempDir(), filepath.Join(t.TempDir(), "top")
-		mustDo(t, os.WriteFile(filepath.Join(outside, "ours"), []byte(kept), 0o600))
-		mustDo(t, os.MkdirAll(filepath.Join(top, "dir"), 0o700))
+		for _, name := range []string{"ours", "notes"} {
+			mustDo(t, os.WriteFile(filepath.Join(outside, name), []byte(kept), 0o600))
+		}
 		for _, name := range append([]string{"ours", "dir/ours"}, c.foreign...) {
+			mustDo(t, os.MkdirAll(filepath.Dir(filepath.Join(top, name)), 0o700))
 			mustDo(t, os.WriteFile(filepath.Join(top, name), nil, 0o600))
 		}
 		// A link in a directory's place goes, and nothing behind it.
