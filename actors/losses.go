@@ -75,7 +75,7 @@ func (t *tree) acknowledgeLoss(m *messages.AcknowledgeLoss) proto.Message {
 	if t.config.ReadOnly {
 		return readOnlyFailure()
 	}
-	list, err := within(t.config.CopyTimeout, func() (*messages.LossList, error) {
+	list, err := patient(t.asking.of("losses"), t.config.CopyTimeout, func() (*messages.LossList, error) {
 		// The directories stay locked until the disk has answered.
 		t.admin.began()
 		defer t.admin.ended()
@@ -91,11 +91,10 @@ func (t *tree) takeNote(m *messages.AcknowledgeLoss) (*messages.LossList, error)
 	t.lossMu.Lock()
 	defer t.lossMu.Unlock()
 	ids := m.GetIds()
+	var unread error
 	if m.GetAll() {
-		losses, err := t.directory.Losses()
-		if err != nil {
-			return nil, err
-		}
+		var losses []*messages.Loss
+		losses, unread = t.directory.Losses()
 		for _, loss := range losses {
 			if loss.GetAcknowledged() == nil {
 				ids = append(ids, loss.GetId())
@@ -114,11 +113,15 @@ func (t *tree) takeNote(m *messages.AcknowledgeLoss) (*messages.LossList, error)
 		}
 		list.Losses = append(list.Losses, loss)
 	}
+	if unread != nil {
+		return nil, fmt.Errorf("acknowledge all losses, of which the others are acknowledged: %w", unread)
+	}
 	return list, nil
 }
 
 // AcknowledgeLoss takes note of losses, so that health shows them as a concern no more, and returns them once that is durable. An id
-// that there is no loss of is messages.ErrNotFound; the losses before it in the request are acknowledged.
+// without a loss is messages.ErrNotFound; the losses before it in the request are acknowledged. With All, an error names each
+// loss that cannot be read; all others are acknowledged.
 func (g *Gabion) AcknowledgeLoss(ctx context.Context, m *messages.AcknowledgeLoss) ([]*messages.Loss, error) {
 	list, err := ask[*messages.LossList](ctx, g.tree.repliers, g.Coordinator(), m)
 	return list.GetLosses(), err

@@ -190,3 +190,30 @@ func TestLossThatCannotBeRead(t *testing.T) {
 		}
 	})
 }
+
+// TestAllLossesBesideOneThatCannotBeRead: each that can be read is acknowledged, and the error names the other one.
+func TestAllLossesBesideOneThatCannotBeRead(t *testing.T) {
+	bubble(t, actors.Config{SelfHeal: true}, func(h *host) {
+		h.fillAndBreak()
+		h.start()
+		pass(time.Minute)
+		h.settle()
+		const bad = dir + "/losses/01ARZ3NDEKTSV4RRFFQ69G5FAV.json"
+		f, err := h.fs.Create(bad, vfs.WriteCategoryUnspecified)
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		seen := h.events()
+		_, err = h.g.AcknowledgeLoss(h.Context(), &messages.AcknowledgeLoss{All: true, By: "ann"})
+		if !errors.Is(err, messages.ErrDataLoss) || !strings.Contains(err.Error(), bad) || !strings.Contains(strings.Join(messages.Hints(err), " "), "remove the file") {
+			t.Errorf("acknowledge = %v, with the hints %q", err, messages.Hints(err))
+		}
+		h.settle()
+		if events := eventsOf[*messages.LossAcknowledged](seen); len(events) != 1 {
+			t.Errorf("events %v", events)
+		}
+		if report, err := h.g.Health(h.Context()); err != nil || len(report.GetLosses()) != 0 || len(report.GetFaults()) != 1 || report.GetFaults()[0].GetHint() == "" {
+			t.Errorf("health %v, %v, %v", report.GetLosses(), report.GetFaults(), err)
+		}
+	})
+}

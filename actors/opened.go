@@ -21,7 +21,7 @@ type OpenedBackup struct {
 // messages.ErrDataLoss. A backup that is red is read only with red, as far as it can be.
 func (g *Gabion) OpenBackup(ctx context.Context, table, id string, red bool) (*OpenedBackup, error) {
 	t := g.tree
-	reader, err := watched(ctx, t.config.CopyTimeout, "open backup", func(ctx context.Context, _ func()) (*backup.Reader, error) {
+	reader, err := watchedBy(ctx, &t.reading, t.config.CopyTimeout, "open backup", func(ctx context.Context, _ func()) (*backup.Reader, error) {
 		if id == "" {
 			newest, _, err := t.backups.Choose(table, backup.Choice{})
 			if err != nil {

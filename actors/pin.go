@@ -15,7 +15,7 @@ func (t *tree) pinBackup(m *messages.PinBackup) proto.Message {
 	if t.config.ReadOnly {
 		return readOnlyFailure()
 	}
-	info, err := within(t.config.CopyTimeout, func() (*messages.BackupInfo, error) {
+	info, err := patient(t.asking.of("pin"), t.config.CopyTimeout, func() (*messages.BackupInfo, error) {
 		// The directories stay locked until the disk has answered.
 		t.admin.began()
 		defer t.admin.ended()

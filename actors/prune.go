@@ -66,7 +66,7 @@ func (t *tree) pruneTable(ctx context.Context, table string, retain retention) (
 // prune applies retention to each table that is meant, then to the sets.
 func (t *tree) prune(ctx context.Context, m *messages.PruneBackups, retain retention) proto.Message {
 	limit := t.config.CopyTimeout
-	tables, err := within(limit, func() ([]string, error) { return t.backedUp(m.GetTables()) })
+	tables, err := patient(t.asking.of("prune"), limit, func() ([]string, error) { return t.backedUp(m.GetTables()) })
 	if err != nil {
 		return messages.FailureOf(fmt.Errorf("prune: %w", err))
 	}
@@ -85,7 +85,7 @@ func (t *tree) prune(ctx context.Context, m *messages.PruneBackups, retain reten
 			t.config.Logger.Error("prune failed: nothing that must stay was removed", "table", table, "error", err)
 		}
 	}
-	removed, err := within(limit, func() ([]string, error) {
+	removed, err := patient(t.asking.of("sets"), limit, func() ([]string, error) {
 		if m.GetDryRun() {
 			return t.backups.ForeseeSets(report.GetDecisions())
 		}

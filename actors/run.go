@@ -94,7 +94,7 @@ func (r *run) do(ctx context.Context) (report *messages.BackupReport) {
 
 // keep writes the set, and lets retention remove what is old.
 func (r *run) keep(report *messages.BackupReport, limit time.Duration) {
-	if _, err := within(limit, func() (any, error) { return nil, r.tree.backups.WriteSet(r.set) }); err != nil {
+	if _, err := patient(r.tree.asking.of("set"), limit, func() (any, error) { return nil, r.tree.backups.WriteSet(r.set) }); err != nil {
 		report.Faults = append(report.Faults, messages.Text(err.Error()))
 		r.logger.Error("set not written: the backups of the run are complete without it", "error", err)
 	}
@@ -102,7 +102,7 @@ func (r *run) keep(report *messages.BackupReport, limit time.Duration) {
 		return
 	}
 	r.retain(report)
-	if _, err := within(limit, func() ([]string, error) { return r.tree.backups.RetainSets() }); err != nil {
+	if _, err := patient(r.tree.asking.of("sets"), limit, r.tree.backups.RetainSets); err != nil {
 		report.Faults = append(report.Faults, messages.Text(err.Error()))
 		r.logger.Error("sets without backups not removed", "error", err)
 	}
@@ -114,7 +114,7 @@ func (r *run) begin(report *messages.BackupReport) {
 		copyID   string
 		unmarked error
 	}
-	b, err := within(r.tree.config.CopyTimeout, func() (b begun, err error) {
+	b, err := patient(r.tree.asking.of("begin of a run"), r.tree.config.CopyTimeout, func() (b begun, err error) {
 		if b.unmarked, err = r.tree.backups.BeginRun(r.id, r.adopt); err == nil {
 			b.copyID, err = r.tree.backups.CopyID()
 		}
@@ -159,7 +159,7 @@ func (r *run) retain(report *messages.BackupReport) {
 		if result.GetOutcome() == messages.Outcome_OUTCOME_FAILED {
 			continue
 		}
-		decisions, err := within(r.tree.config.CopyTimeout, func() ([]*messages.RetentionDecision, error) {
+		decisions, err := patient(r.tree.asking.of("retention of "+result.GetTable()), r.tree.config.CopyTimeout, func() ([]*messages.RetentionDecision, error) {
 			policy, err := r.tree.policy(result.GetTable())
 			if err != nil {
 				return nil, err

@@ -32,7 +32,7 @@ func (r *run) table(ctx context.Context, table string) (result *messages.TableRe
 	result, err := r.capture(ctx, table, started.AsTime())
 	if err == nil && r.pin {
 		// Before retention, and before anybody is told of the backup.
-		_, err = within(r.tree.config.CopyTimeout, func() (any, error) {
+		_, err = patient(r.tree.asking.of("pin of "+table), r.tree.config.CopyTimeout, func() (any, error) {
 			return nil, r.tree.backups.Pin(table, result.GetBackupId(), cmp.Or(r.label, "pinned by a backup without a label"))
 		})
 	}
@@ -51,7 +51,7 @@ func (r *run) failed(table string, err error) *messages.TableResult {
 // capture carries the newest backup forward when the table has not changed since, and cuts and publishes
 // otherwise.
 func (r *run) capture(ctx context.Context, table string, started time.Time) (*messages.TableResult, error) {
-	have, err := within(r.tree.config.CopyTimeout, func() (store.Content, error) {
+	have, err := patient(r.tree.asking.of("newest of "+table), r.tree.config.CopyTimeout, func() (store.Content, error) {
 		if err := r.tree.backups.Check(); err != nil {
 			return store.Content{}, err
 		}
@@ -70,7 +70,7 @@ func (r *run) capture(ctx context.Context, table string, started time.Time) (*me
 		return nil, err
 	}
 	if done.GetUnchanged() {
-		carried, err := within(r.tree.config.CopyTimeout, func() (*messages.TableResult, error) {
+		carried, err := patient(r.tree.asking.of("carry of "+table), r.tree.config.CopyTimeout, func() (*messages.TableResult, error) {
 			return r.tree.backups.CarryForward(table, contentOf(done))
 		})
 		if err != nil || carried != nil {

@@ -56,6 +56,10 @@ type tree struct {
 	losing patience
 	// place and backupPlace are of the checks whether DIR and BACKUPDIR are still the directories that were locked.
 	place, backupPlace patience
+	// asking is of what runs and requests ask of a disk, by what it is: where one call hangs, no other waits behind it.
+	asking patiences
+	// reading is of backups that are opened to be read.
+	reading patience
 	// supervisor is the supervisor's PID, once it was spawned.
 	supervisor atomic.Pointer[actor.PID]
 	// proving holds a token while a backup is verified that somebody asked for.

@@ -21,6 +21,23 @@ func within[T any](limit time.Duration, f func() (T, error)) (T, error) {
 // only leave one more goroutine there. The zero value is ready.
 type patience struct{ overdue atomic.Int32 }
 
+// end notes that the call of settled has ended.
+func (p *patience) end(settled *atomic.Bool) {
+	if !settled.CompareAndSwap(false, true) {
+		p.overdue.Add(-1)
+	}
+}
+
+// leave leaves a call behind, and returns false where it ended this instant.
+func (p *patience) leave(settled *atomic.Bool) bool {
+	p.overdue.Add(1)
+	if settled.CompareAndSwap(false, true) {
+		return true
+	}
+	p.overdue.Add(-1)
+	return false
+}
+
 // patient is within, but an error at once while an earlier call with the same p is overdue.
 func patient[T any](p *patience, limit time.Duration, f func() (T, error)) (value T, err error) {
 	if p.overdue.Load() > 0 {
@@ -38,9 +55,7 @@ func patient[T any](p *patience, limit time.Duration, f func() (T, error)) (valu
 			if reason := recover(); reason != nil {
 				o.err = fmt.Errorf("panicked: %v: %w", reason, messages.ErrInternal)
 			}
-			if !settled.CompareAndSwap(false, true) {
-				p.overdue.Add(-1)
-			}
+			p.end(&settled)
 			outcomes <- o
 		}()
 		o.value, o.err = f()
@@ -52,9 +67,7 @@ func patient[T any](p *patience, limit time.Duration, f func() (T, error)) (valu
 		return o.value, o.err
 	case <-timer.C:
 	}
-	p.overdue.Add(1)
-	if !settled.CompareAndSwap(false, true) {
-		p.overdue.Add(-1) // it ended this instant
+	if !p.leave(&settled) {
 		o := <-outcomes
 		return o.value, o.err
 	}
@@ -88,7 +101,21 @@ const watchedGrace = time.Second
 // watched runs work and returns what it does, or an error when ctx ends, or work does not call progress for limit. Work
 // that hangs in a system call is left behind then; its context has ended when the call returns.
 func watched[T any](ctx context.Context, limit time.Duration, what string,
+	work func(ctx context.Context, progress func()) (T, error)) (T, error) {
+	var p patience
+	return watchedBy(ctx, &p, limit, what, work)
+}
+
+// mostLeft is how many calls of watchedBy are left behind before the next ones are refused: whoever gives up early says
+// nothing of the disk.
+const mostLeft = 16
+
+// watchedBy is watched, but an error at once while mostLeft calls with the same p are left behind.
+func watchedBy[T any](ctx context.Context, p *patience, limit time.Duration, what string,
 	work func(ctx context.Context, progress func()) (T, error)) (value T, err error) {
+	if p.overdue.Load() >= mostLeft {
+		return value, fmt.Errorf("%s: disk does not answer earlier calls yet: %w", what, messages.ErrDeadline)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watchdog := time.AfterFunc(limit, func() {
@@ -100,12 +127,14 @@ func watched[T any](ctx context.Context, limit time.Duration, what string,
 		err   error
 	}
 	outcomes := make(chan outcome, 1)
+	var settled atomic.Bool // the work has ended, or is left behind
 	go func() {
 		var o outcome
 		defer func() {
 			if reason := recover(); reason != nil {
 				o.err = fmt.Errorf("%s panicked: %v: %w", what, reason, messages.ErrInternal)
 			}
+			p.end(&settled)
 			outcomes <- o
 		}()
 		o.value, o.err = work(ctx, func() { watchdog.Reset(limit) })
@@ -122,6 +151,10 @@ func watched[T any](ctx context.Context, limit time.Duration, what string,
 	case o := <-outcomes:
 		return o.value, o.err
 	case <-grace.C:
-		return value, context.Cause(ctx)
 	}
+	if !p.leave(&settled) {
+		o := <-outcomes
+		return o.value, o.err
+	}
+	return value, context.Cause(ctx)
 }

@@ -26,6 +26,9 @@ const (
 	lossLimit = 4 << 20
 )
 
+// unreadLossHint is what to do about a loss that cannot be read.
+const unreadLossHint = "the event log names the loss too: deal with what the table lost, then remove the file"
+
 func (d *Directory) lossPath(id string) string {
 	return d.fs.PathJoin(d.path, lossesDir, id+lossSuffix)
 }
@@ -68,13 +71,13 @@ func (d *Directory) readLoss(id string) (*messages.Loss, error) {
 	}
 	loss := new(messages.Loss)
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, loss); err != nil {
-		return nil, fmt.Errorf("parse %s: %w: %w", d.lossPath(id), err, messages.ErrDataLoss)
+		return nil, messages.WithHint(fmt.Errorf("parse %s: %w: %w", d.lossPath(id), err, messages.ErrDataLoss), unreadLossHint)
 	}
 	if loss.GetFormatVersion() > FormatVersion {
 		return nil, fmt.Errorf("%s: format version is %d: %w", d.lossPath(id), loss.GetFormatVersion(), ErrNewer)
 	}
 	if loss.GetId() != id {
-		return nil, fmt.Errorf("%s is of loss %q: %w", d.lossPath(id), loss.GetId(), messages.ErrDataLoss)
+		return nil, messages.WithHint(fmt.Errorf("%s names loss %q: %w", d.lossPath(id), loss.GetId(), messages.ErrDataLoss), unreadLossHint)
 	}
 	return loss, nil
 }
