@@ -104,6 +104,7 @@ func (s *service) spared(b bounds, next http.Handler) http.Handler {
 		}
 		if no != nil {
 			_, _ = io.Copy(io.Discard, r.Body) // a client that sends all of it before it reads gets the answer
+			sayWhen(w, no)
 			if err := connect.NewErrorWriter().Write(w, r, toConnect(no)); err != nil {
 				s.logger.Debug("refusal is not sent", "error", err)
 			}

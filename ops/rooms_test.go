@@ -30,8 +30,9 @@ func TestReadersLeaveRoom(t *testing.T) {
 	list := func(token string) httpAnswer {
 		return askURL(t, "POST", "http://"+web.Address()+"/gabion.v1.GabionService/ListTables", "{}", asJSON, tokenHeader(token))
 	}
-	if got := list(readToken_); got.StatusCode != http.StatusTooManyRequests || !strings.Contains(got.body, "too many requests are under way") {
-		t.Errorf("a third reader: %s %s", got.Status, got.body)
+	if got := list(readToken_); got.StatusCode != http.StatusTooManyRequests || !strings.Contains(got.body, "too many requests are under way") ||
+		got.Header.Get("Retry-After") != "1" {
+		t.Errorf("a third reader: %s %v %s", got.Status, got.Header, got.body)
 	}
 	if got := list(adminToken); got.StatusCode != http.StatusOK {
 		t.Errorf("an admin: %s %s", got.Status, got.body)
@@ -55,8 +56,8 @@ func TestReadersLeaveRoom(t *testing.T) {
 		token string
 		want  int
 	}{{readToken_, 200}, {readToken_, 429}, {adminToken, 200}} {
-		if got := follow(c.token); got.StatusCode != c.want {
-			t.Errorf("stream %d: %s", i, got.Status)
+		if got := follow(c.token); got.StatusCode != c.want || (got.Header.Get("Retry-After") == "1") != (c.want == 429) {
+			t.Errorf("stream %d: %s %v", i, got.Status, got.Header)
 		}
 	}
 }

@@ -3,7 +3,9 @@ package ops
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -149,6 +151,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, no *refused) {
 	if no.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="gabion"`)
 	}
+	sayWhen(w, no.failure)
 	if writer := connect.NewErrorWriter(); r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/gabion.v1.") && writer.IsSupported(r) {
 		_ = writer.Write(w, r, toConnect(no.failure)) // who went away is told nothing
 		return
@@ -159,10 +162,21 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, no *refused) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(no.status)
-	// As Connect writes errors, with the hint beside.
-	_ = json.NewEncoder(w).Encode(struct {
+	writeFailure(w, no.failure)
+}
+
+// writeFailure writes a failure as Connect writes errors, with the hint beside.
+func writeFailure(w http.ResponseWriter, f *messages.Failure) {
+	_ = json.NewEncoder(w).Encode(struct { // a client that went away gets nothing
 		Code    string `json:"code"`
 		Message string `json:"message"`
 		Hint    string `json:"hint,omitempty"`
-	}{connect.Code(no.failure.GetCode()).String(), no.failure.GetMessage(), no.failure.GetHint()})
+	}{connect.Code(f.GetCode()).String(), f.GetMessage(), f.GetHint()})
+}
+
+// sayWhen sets the header Retry-After where a failure says when to try again.
+func sayWhen(w http.ResponseWriter, f *messages.Failure) {
+	if after := f.GetRetryAfter().AsDuration(); after > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((after+time.Second-1)/time.Second), 10))
+	}
 }

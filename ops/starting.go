@@ -39,12 +39,10 @@ func (s *starting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(state)
 		return
 	}
-	failure := messages.Failf(messages.Code_CODE_UNAVAILABLE, "the service is starting")
+	text := "the service is starting"
 	if known {
-		failure = messages.Failf(messages.Code_CODE_UNAVAILABLE, "the service is starting: %s", reason)
+		text += ": " + reason
 	}
-	_ = json.NewEncoder(w).Encode(struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
-	}{"unavailable", failure.GetMessage()})
+	writeFailure(w, messages.Failf(messages.Code_CODE_UNAVAILABLE, "%s", text).
+		Advise("try again soon; where this lasts, look at the disk of the directory"))
 }

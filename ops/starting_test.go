@@ -52,7 +52,8 @@ func TestHTTPAnswersWhileTheDirectoryIsOpened(t *testing.T) {
 		t.Errorf("healthz = %d %q", status, body)
 	}
 	for _, path := range []string{"/readyz", "/metrics", "/"} {
-		if status, body := get(path); status != http.StatusServiceUnavailable || path == "/readyz" && !strings.Contains(body, dir+" is being opened for") {
+		if status, body := get(path); status != http.StatusServiceUnavailable || path == "/readyz" && !strings.Contains(body, dir+" is being opened for") ||
+			path == "/metrics" && !strings.Contains(body, `"hint":"`) {
 			t.Errorf("%s = %d %q", path, status, body)
 		}
 	}
