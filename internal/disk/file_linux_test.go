@@ -3,9 +3,12 @@ package disk
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gabiondb/gabion/messages"
 )
 
 // fileOf returns a file whose system calls fail with the errors given, one after the other, and then succeed; asked counts
@@ -65,4 +68,77 @@ func TestSyncDataIsNoAdvice(t *testing.T) {
 	if err := f.SyncData(); !errors.Is(err, unix.EIO) {
 		t.Errorf("a sync that failed: %v", err)
 	}
+}
+
+// TestRangesAreSyncedWhereTheyAreKnownToBe: procfs takes the call, and does nothing.
+func TestRangesAreSyncedWhereTheyAreKnownToBe(t *testing.T) {
+	f, err := os.Open("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if syncsRange(int(f.Fd())) {
+		t.Error("a file of procfs syncs a range")
+	}
+}
+
+// TestFileThatSaysItIsEmpty is read no further than its limit either.
+func TestFileThatSaysItIsEmpty(t *testing.T) {
+	if _, err := ReadNamed("/proc/self/status", 5); !errors.Is(err, messages.ErrInvalid) {
+		t.Errorf("read a file of procfs past its limit: %v", err)
+	}
+}
+
+// TestDescriptorsAreClosed: what cannot be opened, listed or locked leaves no descriptor, and a child process gets none.
+func TestDescriptorsAreClosed(t *testing.T) {
+	dir, system := t.TempDir(), OS(0)
+	fifo, file, lock := filepath.Join(dir, "fifo"), filepath.Join(dir, "file"), filepath.Join(dir, "LOCK")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	held, err := system.Lock(lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := system.Create(file, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+		t.Errorf("a child process gets the file: %v", err)
+	}
+	if err := errors.Join(f.Close(), held.Close()); err != nil {
+		t.Fatal(err)
+	}
+	before := descriptors(t)
+	for range 10 {
+		_, errOpen := system.Open(fifo)
+		_, errLock := system.Lock(fifo)
+		_, errRead := ReadFile(system, fifo, 5)
+		_, errNamed := ReadNamed(fifo, 5)
+		if errOpen == nil || errLock == nil || errRead == nil || errNamed == nil {
+			t.Fatal("a FIFO is opened")
+		}
+		if _, err := ReadNamed(file, 5); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadFile(system, file, 5); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := system.List(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := descriptors(t); after > before {
+		t.Errorf("%d descriptors are open, and %d were", after, before)
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
 }

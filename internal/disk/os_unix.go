@@ -44,7 +44,7 @@ func (s *system) open(path string, flags int) (*os.File, error) {
 	f, err := s.descriptor(path, flags|unix.O_NOFOLLOW)
 	if err != nil {
 		// A link has its own errno on each system, and a socket too.
-		if info, statErr := os.Lstat(path); statErr == nil && flags&unix.O_EXCL == 0 {
+		if info, statErr := os.Lstat(path); statErr == nil {
 			if kind := notFile(path, info.Mode()); kind != nil {
 				return nil, kind
 			}
@@ -89,16 +89,10 @@ func (s *system) Create(path string, _ vfs.DiskWriteCategory) (vfs.File, error) 
 		if !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}
-		// The name goes, not the content: other names of the file keep it.
-		info, err := os.Lstat(path)
-		if err == nil {
-			err = notFile(path, info.Mode())
-		}
-		if err == nil {
-			err = os.Remove(path)
-		}
+		// It is a regular file. The name goes, not the content: other names of the file keep it.
+		err = again(func() error { return unix.Unlink(path) })
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+			return nil, &fs.PathError{Op: "remove", Path: path, Err: err}
 		}
 	}
 }

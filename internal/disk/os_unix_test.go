@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -68,7 +70,11 @@ func TestOnlyRegularFilesAreOpened(t *testing.T) {
 					t.Errorf("a %s is opened: %v", kind, err)
 					continue
 				}
-				if found.Path != path || len(messages.Hints(err)) == 0 {
+				hint := "remove the " + kind
+				if strings.Contains(kind, "link") {
+					hint = "Gabion follows no link"
+				}
+				if found.Path != path || !strings.Contains(strings.Join(messages.Hints(err), " "), hint) {
 					t.Errorf("error of a %s names %q, with the hints %q", kind, found.Path, messages.Hints(err))
 				}
 				if kind != "link to nothing" && found.Found != kind {
@@ -115,6 +121,71 @@ func TestCreateLeavesOtherNamesOfTheFile(t *testing.T) {
 	must(t, errors.Join(err, f.Close()))
 	if data, err := os.ReadFile(other); string(data) != precious || err != nil {
 		t.Errorf("the other name has %q: %v", data, err)
+	}
+}
+
+// lockVariable names what a child of TestLockOfAnotherProcess locks.
+const lockVariable = "GABION_TEST_LOCK"
+
+// TestLockOfAnotherProcess: a lock conflicts with that of another process, and is free once it is closed.
+func TestLockOfAnotherProcess(t *testing.T) {
+	if path := os.Getenv(lockVariable); path != "" { // the child
+		err := closed(disk.OS(0).Lock(path))
+		if err != nil && !errors.Is(err, syscall.EAGAIN) {
+			t.Fatal(err)
+		}
+		if err != nil {
+			t.Fatal("held by another process")
+		}
+		return
+	}
+	path := filepath.Join(t.TempDir(), "LOCK")
+	other := func() string {
+		child := exec.Command(os.Args[0], "-test.run=^TestLockOfAnotherProcess$")
+		child.Env = append(os.Environ(), lockVariable+"="+path)
+		out, err := child.CombinedOutput()
+		if err == nil {
+			return "locked"
+		}
+		return string(out)
+	}
+	held, err := disk.OS(0).Lock(path)
+	must(t, err)
+	if got := other(); !strings.Contains(got, "held by another process") {
+		t.Errorf("beside the lock another process says: %s", got)
+	}
+	must(t, held.Close())
+	if got := other(); got != "locked" {
+		t.Errorf("after the lock another process says: %s", got)
+	}
+	link := path + ".link"
+	must(t, os.Symlink(path, link))
+	held, err = disk.OS(0).Lock(path)
+	must(t, err)
+	if err := closed(disk.OS(0).Lock(link)); !errors.Is(err, disk.ErrKind) {
+		t.Errorf("a link to what is locked: %v", err)
+	}
+	must(t, held.Close())
+}
+
+func TestDevicesAreNoFiles(t *testing.T) {
+	var found *disk.KindError
+	if err := closed(disk.OS(0).Open(os.DevNull)); !errors.As(err, &found) || found.Found != "device" {
+		t.Errorf("the null device is opened: %v", err)
+	}
+}
+
+func TestOpeningAFileChangesNoMode(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(path, nil, 0o600))
+	real := disk.OS(0o750)
+	must(t, closed(real.Open(path)))
+	must(t, closed(real.OpenReadWrite(path, "")))
+	must(t, closed(real.Lock(path)))
+	info, err := os.Stat(path)
+	must(t, err)
+	if info.Mode() != 0o600 {
+		t.Errorf("its mode is %v", info.Mode())
 	}
 }
 
