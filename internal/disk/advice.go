@@ -7,8 +7,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// IsAdvice tells whether an error of an advisory call (Preallocate, Prefetch, SyncTo) says no more than that the call was
-// not carried out: the file system does not know it, or a signal interrupted it. No byte is lost by that.
+// IsAdvice tells whether an error of an advisory call (Preallocate, Prefetch, SyncTo) means only that the call was not
+// carried out. The file system does not know the call, or a signal interrupted it. No byte is lost by that.
 func IsAdvice(err error) bool {
 	for _, refusal := range []error{errors.ErrUnsupported, syscall.EINTR, syscall.EAGAIN, syscall.EINVAL, syscall.ENOTTY,
 		syscall.EPERM, syscall.ESPIPE} {
@@ -19,7 +19,7 @@ func IsAdvice(err error) bool {
 	return false
 }
 
-// SyncTo asks for the first length bytes of a file to be written back soon. Its error is that of a write that failed.
+// SyncTo asks for the first length bytes of a file to be written back soon. An error means that a write failed.
 func SyncTo(f vfs.File, length int64) error {
 	if _, err := f.SyncTo(length); err != nil && !IsAdvice(err) {
 		return err

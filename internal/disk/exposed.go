@@ -8,8 +8,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Exposed returns those of paths that belong to the user of this process and that more users may look into than mode lets.
-// What is missing or cannot be looked at, and a file system without modes, exposes nothing.
+// Exposed returns those of paths that belong to the user of this process and that more users may read than mode lets. A
+// path that is missing or cannot be looked at exposes nothing, and neither does a file system without modes.
 func Exposed(fs vfs.FS, mode fs.FileMode, paths ...string) (exposed []string) {
 	l := linker(fs)
 	if l == nil {
@@ -23,7 +23,7 @@ func Exposed(fs vfs.FS, mode fs.FileMode, paths ...string) (exposed []string) {
 	return exposed
 }
 
-// ChmodCommand is what a person types to give what lies in the directories the modes that Gabion would give them.
+// ChmodCommand returns a shell command that gives the contents of directories the modes of Gabion's own files.
 func ChmodCommand(mode fs.FileMode, paths ...string) string {
 	quoted := make([]string, len(paths))
 	for i, path := range paths {

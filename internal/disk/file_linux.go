@@ -32,7 +32,7 @@ func newFile(f *os.File) vfs.File {
 		calls: calls{fallocate: unix.Fallocate, syncRange: unix.SyncFileRange, fdatasync: unix.Fdatasync}}
 }
 
-// syncsRange tells whether sync_file_range does anything: of the file systems on which it is known to, as in Pebble.
+// syncsRange tells whether sync_file_range is known to do something on the file system, as Pebble knows it.
 func syncsRange(fd int) bool {
 	var s unix.Statfs_t
 	if err := again(func() error { return unix.Fstatfs(fd, &s) }); err != nil {

@@ -45,7 +45,7 @@ const (
 	wantFile       = "file"
 )
 
-// found names what a mode is of.
+// found names the kind of file that has a mode.
 func found(mode fs.FileMode) string {
 	switch {
 	case mode&fs.ModeSymlink != 0:

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// locked are the files that this process holds locked, by device and inode. fcntl gives a lock to whoever asks in the
-// same process, and gives it up when any descriptor of the file is closed; so the files are looked at before they are opened.
+// locked are the files that this process holds locked, by device and inode. Within one process fcntl refuses no lock,
+// and it gives a lock up when any descriptor of the file is closed. So the files are looked at before they are opened.
 var locked struct {
 	mu    sync.Mutex
 	files map[inode]bool

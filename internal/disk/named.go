@@ -11,8 +11,9 @@ import (
 )
 
 // ReadNamed returns the content of a file that a person names: a configuration, a token, a certificate. Links to it are
-// followed, as orchestrators mount such files by links. What is no regular file is a KindError, but for the null device,
-// which is empty, and nobody at its other end is waited for; a file of more than limit bytes matches messages.ErrInvalid, and is not read.
+// followed, as orchestrators mount such files by links. The null device is empty. Anything else that is no regular file
+// is a KindError, and ReadNamed waits for no writer. A file of more than limit bytes matches messages.ErrInvalid, and is
+// not read.
 func ReadNamed(path string, limit int64) ([]byte, error) {
 	f, err := openNamed(path)
 	if err != nil {

@@ -19,9 +19,9 @@ import (
 // DefaultDirMode is the mode of a directory that is made: nobody but its owner looks into it.
 const DefaultDirMode fs.FileMode = 0o700
 
-// OS returns the operating system's file system. Directories that it makes get dirMode, files the same mode without the
-// bits to execute; zero means DefaultDirMode, and what is wider is set past the umask. A symbolic link to a directory is
-// followed, where Within does not refuse it; one to a file never.
+// OS returns the operating system's file system. Directories that it makes get dirMode, and files the same mode without
+// the bits to execute. Zero means DefaultDirMode; any other mode is set past the umask. A symbolic link to a directory
+// is followed, where Within does not refuse it; one to a file never.
 func OS(dirMode fs.FileMode) vfs.FS {
 	return &system{FS: vfs.Default, dirMode: cmp.Or(dirMode.Perm(), DefaultDirMode)}
 }

@@ -22,5 +22,5 @@ func (s system) Lstat(path string) (fs.FileInfo, error) { return os.Lstat(path) 
 
 func openNamed(path string) (*os.File, error) { return os.Open(path) }
 
-// isOwn is false: the modes that Go shows of a file say nothing of who may read it.
+// isOwn is false: the mode that Go shows of a file does not say which users may read it.
 func isOwn(fs.FileInfo) bool { return false }

@@ -13,7 +13,7 @@ const probePrefix = ".probe-"
 // Answer says whether a file system has something.
 type Answer uint8
 
-// The answers of a probe. The zero value is Unknown: of a disk that is full, failing, or mounted for reading only.
+// The answers of a probe. The zero value is Unknown: the disk is full, failing, or mounted for reading only.
 const (
 	Unknown Answer = iota
 	Has

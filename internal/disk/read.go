@@ -30,8 +30,8 @@ func (e *LengthError) GetHint() string {
 	return "Gabion did not write the file like that: put it back as it was, from a copy, or remove it where docs/format.md calls it a cache"
 }
 
-// ReadFile returns the whole content of the file at path, which may have up to limit bytes: a longer one is a LengthError,
-// and is not read. The error of a missing file matches os.ErrNotExist; what is no regular file is a KindError.
+// ReadFile returns the whole content of the file at path. A file of more than limit bytes is a LengthError, and is not
+// read. The error of a missing file matches os.ErrNotExist; what is no regular file is a KindError.
 func ReadFile(fs vfs.FS, path string, limit int64) ([]byte, error) {
 	return read(fs, path, func(f vfs.File, size int64) ([]byte, error) {
 		if size > limit {

@@ -20,9 +20,10 @@ const (
 	Dir
 )
 
-// RemoveKnown removes the directory at path with what Gabion makes in it: known gets the path of each entry from there, its
-// elements, and says what it stands for. What is foreign stays, with the directories around it, and is returned; a directory
-// by the name of a file is foreign too, unless it is empty. A link is removed, and nothing that it leads to. A path that is missing is no error.
+// RemoveKnown removes the directory at path with what Gabion makes in it. known gets the path of each entry from there,
+// as elements, and says what the name stands for. What is foreign stays, with the directories around it, and is
+// returned. A directory by the name of a file is foreign too, unless it is empty. A link is removed, and nothing that it
+// leads to. A path that is missing is no error.
 func RemoveKnown(fs vfs.FS, path string, known func(elements ...string) Kind) (foreign []string, err error) {
 	r := &removal{fs: fs, known: known}
 	all, err := r.look(path, nil)

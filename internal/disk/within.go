@@ -44,10 +44,10 @@ func IsLink(fs vfs.FS, path string) bool {
 	return err == nil && info.Mode()&os.ModeSymlink != 0
 }
 
-// Within returns fs, of which no operation reaches through a symbolic link below root: one on the way to what an operation
-// names, or in its place, is a KindError, and nothing is read, made or removed. root itself must be no link, as
-// store.RealPath returns it, and what lies outside is not looked at. mayLink, unless nil, says which links are meant, by their
-// path from root: they may be gone through, and not be removed or replaced. A file that is open costs nothing more.
+// Within returns fs, with operations that reach through no symbolic link below root. A link in or on the way to a path
+// is a KindError, and nothing is read, made or removed. root itself must be no link, as store.RealPath returns it. Paths
+// outside of root are not looked at. mayLink, unless nil, says which links are meant, by their path from root.
+// Operations go through these, and neither remove nor replace them. A file that is open costs nothing more.
 func Within(fs vfs.FS, root string, mayLink func(path string) bool) vfs.FS {
 	l := linker(fs)
 	if l == nil {
