@@ -36,8 +36,8 @@ func (c Content) Same(other Content) bool {
 	return sumsOf(a) == sumsOf(b)
 }
 
-// Follows tells whether what was then can have become c. A state that is further, or at the same position and another one,
-// is of another copy of the table's directory.
+// Follows tells whether what was then can have become c. Another copy of the table's directory made a state that is
+// further, or that differs at the same position.
 func (c Content) Follows(then Content) bool {
 	a, b := then.Record.GetPosition(), c.Record.GetPosition()
 	if a.GetLineage() != b.GetLineage() || a.GetIncarnation() > b.GetIncarnation() || a.GetSeq() > b.GetSeq() {

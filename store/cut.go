@@ -13,9 +13,10 @@ import (
 )
 
 // Cut captures the table in a new directory dir, by hard links, and returns the record that labels it, the caller's own.
-// Where no link can be made to dir, the cut consists of what lies in dir and of the table's own sstables, which Directory.Lent
-// names, until Directory.GiveBack: nothing is copied while commits wait. The committer calls it between two groups, after
-// every Commit was waited for: Pebble copies the WAL as it lies there. On an error nothing stays at dir, and nothing on loan.
+// Where no link can be made to dir, the cut consists of the files in dir and of the table's own sstables. Directory.Lent
+// names these until Directory.GiveBack. So nothing is copied while commits wait. The committer calls it between two
+// groups, after every Commit was waited for: Pebble copies the WAL as it stands. On an error nothing stays at dir, and
+// nothing on loan.
 func (s *Store) Cut(dir string) (*messages.TableRecord, error) {
 	if s.fs == nil {
 		return nil, errors.New("cut: store is read-only")

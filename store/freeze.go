@@ -41,7 +41,7 @@ type freezer struct {
 	patience *patience
 	// loans are the directory's. Nil lends nothing: a link that fails is an error.
 	loans *loans
-	// onRefusal, unless nil, is told that a write failed that is tried again.
+	// onRefusal, unless nil, is called when a write failed and will be tried again.
 	onRefusal func()
 	// ended is closed by the freeze: nothing waits for the disk any more.
 	ended chan struct{}

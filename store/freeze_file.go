@@ -91,8 +91,8 @@ func (f *freezerFile) SyncData() error {
 	return f.synced(f.File.SyncData())
 }
 
-// SyncTo freezes for an error of the disk, which where a range cannot be synced may be that of a whole fsync, and not for a
-// refusal to sync a range.
+// SyncTo freezes for an error of the disk, and not for a refusal to sync a range. Where no range can be synced the error
+// may be that of a whole fsync.
 func (f *freezerFile) SyncTo(length int64) (bool, error) {
 	if f.fs.frozen.Load() {
 		return true, nil

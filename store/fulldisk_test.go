@@ -19,8 +19,8 @@ func needsRoom(o fileOp) bool {
 	return false
 }
 
-// On a completely full disk a directory that a killed process left opens, and its tables are read: their WALs are replayed in
-// memory, and nothing is made, Pebble's LOCK included.
+// On a completely full disk a directory that a killed process left opens, and its tables are read. Their WALs are
+// replayed in memory, and no file is made, Pebble's LOCK included.
 func TestTablesOfAFullDiskAreRead(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	d := openDirectory(t, mem)

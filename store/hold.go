@@ -40,8 +40,8 @@ var (
 // Hold is the lock on one directory. It conflicts with every other Hold of the same directory, in
 // this process too.
 //
-// LOCK is the lock, and gabion.json a second one where the system can lock a file that is open for reading: LOCK can
-// be missing and impossible to make, on a full disk or where nothing may be written.
+// LOCK is the lock. gabion.json is a second one where the system can lock a file that is open for reading. LOCK can be
+// missing and impossible to make: on a full disk, or where nothing may be written.
 type Hold struct {
 	fs   vfs.FS
 	path string
@@ -76,8 +76,8 @@ func RealPath(fs vfs.FS, dir string) (string, error) {
 	return filepath.Join(parent, filepath.Base(abs)), nil
 }
 
-// Acquire locks dir, which must exist, and leaves a note of who holds it, as far as the disk takes one (Unnoted). When it
-// is held already the error matches ErrHeld and names the holder. dir must be a RealPath.
+// Acquire locks dir, which must exist, and notes there which process holds it, as far as the disk takes a note
+// (Unnoted). When it is held already the error matches ErrHeld and names the holder. dir must be a RealPath.
 func Acquire(fs vfs.FS, dir string) (*Hold, error) {
 	h, err := acquire(fs, dir, false)
 	if err != nil {
@@ -89,8 +89,8 @@ func Acquire(fs vfs.FS, dir string) (*Hold, error) {
 	return h, nil
 }
 
-// AcquireToRead is Acquire for somebody who changes nothing: nothing is written, LOCK and the note included. On a disk that
-// is mounted for reading only, whoever holds dir by another mount still conflicts, where gabion.json can be locked.
+// AcquireToRead is Acquire for a caller that changes nothing: neither LOCK nor the note is written. On a disk that is
+// mounted for reading only, a holder by another mount still conflicts, where gabion.json can be locked.
 func AcquireToRead(fs vfs.FS, dir string) (*Hold, error) { return acquire(fs, dir, true) }
 
 func acquire(fs vfs.FS, dir string, toRead bool) (_ *Hold, err error) {
@@ -108,7 +108,7 @@ func acquire(fs vfs.FS, dir string, toRead bool) (_ *Hold, err error) {
 	}
 	path := fs.PathJoin(dir, lockFile)
 	if toRead {
-		// Who holds the directory has made the file: to make it would be a change.
+		// The holder has made the file: to make it would be a change.
 		if exists, err := Exists(fs, path); err == nil && !exists {
 			return h, nil
 		}
@@ -131,7 +131,8 @@ func acquire(fs vfs.FS, dir string, toRead bool) (_ *Hold, err error) {
 	return nil, messages.WithHint(fmt.Errorf("lock %s: %w", dir, err), hint)
 }
 
-// LockInfo locks gabion.json too, once, where there is one and the system can. Who has just made it calls it again.
+// LockInfo locks gabion.json too, once, where there is one and the system can. The caller that has just made gabion.json
+// calls LockInfo again.
 func (h *Hold) LockInfo() error {
 	if h.info != nil {
 		return nil
@@ -156,7 +157,8 @@ func (h *Hold) held() error {
 		"stop that process, or name another directory")
 }
 
-// note leaves who holds the directory, for the error of whoever comes next. It is a courtesy: nothing fails without it.
+// note names the holder of the directory, for the error of the next process that wants it. It is a courtesy: nothing
+// fails without it.
 func (h *Hold) note() {
 	path := h.fs.PathJoin(h.path, holderFile)
 	host, _ := os.Hostname()
@@ -180,7 +182,7 @@ func (h *Hold) note() {
 	h.noted = true
 }
 
-// Unnoted says why there is no note of who holds the directory, nil where there is one, or none was to be left.
+// Unnoted says why no note names the holder of the directory. It is nil where one does, or none was to be left.
 func (h *Hold) Unnoted() error { return h.unnoted }
 
 // Check returns an error that matches ErrReplaced when the path no longer names the directory that is locked. Any other

@@ -12,8 +12,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A note of who holds the directory is a courtesy: whatever operation on it fails, the directory is held, and no note names
-// a holder that is gone.
+// The note of the holder is a courtesy. Whatever operation on it fails, the directory is held, and no note names a
+// holder that is gone.
 func TestHoldWithoutANote(t *testing.T) {
 	mem := vfs.NewMem()
 	for n := 0; ; n++ {
@@ -46,7 +46,8 @@ func TestHoldWithoutANote(t *testing.T) {
 	}
 }
 
-// Whoever reads writes nothing, and conflicts with a holder all the same: where LOCK is missing, or cannot be opened for writing.
+// A reader writes nothing, and conflicts with a holder all the same: where LOCK is missing, or cannot be opened for
+// writing.
 func TestHoldToRead(t *testing.T) {
 	for what, refuse := range map[string]func(o fileOp) error{
 		"plain": func(fileOp) error { return nil },

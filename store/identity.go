@@ -14,8 +14,8 @@ type Identifier interface {
 	Identity(path string) (*messages.FileIdentity, error)
 }
 
-// RealFS is the operating system's file system, with identities where the system has them. What it makes is for its user
-// alone. A file that is no regular one is an error, see package disk.
+// RealFS is the operating system's file system, with identities where the system has them. Its user alone may read what
+// it makes. A file that is no regular one is an error, see package disk.
 func RealFS() vfs.FS { return disk.OS(0) }
 
 // Identify returns the identity of the file at path, or nil where fs, or any file system it

@@ -27,7 +27,7 @@ func grow(t *testing.T, path string) {
 	}
 }
 
-// checkBounded calls work, whose error must name the file at path as one that is too long, and which must not have read it.
+// checkBounded calls work. Its error must name the file at path as too long, and it must not have read the file.
 func checkBounded(t *testing.T, path string, work func() error) {
 	t.Helper()
 	var before, after runtime.MemStats

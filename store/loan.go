@@ -14,8 +14,9 @@ import (
 // loans are the files of open tables that cuts use in place of hard links, where the file system makes none. A cut
 // names the table's own file, and that file stays until the cut is copied, whatever Pebble removes meanwhile.
 //
-// They belong to the directory and not to a store: a store that closes and opens again removes what is obsolete. They are in
-// memory alone: a crash leaves the files that Pebble has done with, and its next open removes them. The zero value has none.
+// They belong to the directory and not to a store: a store that closes and opens again removes obsolete files. They are
+// in memory alone. A crash leaves the files that Pebble no longer needs, and its next open removes them. The zero value
+// has none.
 type loans struct {
 	mu sync.Mutex
 	// cuts are the files lent to each cut: of the cut's directory, by name in the cut.
@@ -62,7 +63,7 @@ func (l *loans) keeps(path string, in *Place) bool {
 	return true
 }
 
-// made notes that path names a new file, which no earlier removal speaks of.
+// made notes that path names a new file, to which no earlier removal applies.
 func (l *loans) made(path string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -126,16 +127,16 @@ func (l *loans) close() {
 	l.closed = true
 }
 
-// Lent returns the table's own files that the cut in staging consists of beside what lies there, by their names in the cut;
-// none where the cut was made by hard links. They must not be changed, and stay until GiveBack.
+// Lent returns the table's own files that belong to the cut in staging, by their names in the cut. A cut that was made
+// by hard links has none. They must not be changed, and stay until GiveBack.
 func (d *Directory) Lent(staging string) map[string]string {
 	d.loans.mu.Lock()
 	defer d.loans.mu.Unlock()
 	return maps.Clone(d.loans.cuts[staging])
 }
 
-// AvoidLinks has cuts use the tables' own files from now on also where a link could be made, as on overlayfs: there it may copy
-// the whole file, while commits wait.
+// AvoidLinks has cuts use the tables' own files from now on, also where a link could be made. On overlayfs a link may
+// copy the whole file, while commits wait.
 func (d *Directory) AvoidLinks() { d.loans.always.Store(true) }
 
 // GiveBack ends the use of the files that were lent to the cuts at or below path, such as one cut's staging or a run's. What

@@ -33,8 +33,8 @@ func (d *Directory) lossPath(id string) string {
 	return d.fs.PathJoin(d.path, lossesDir, id+lossSuffix)
 }
 
-// Losses returns what was lost, newest first. Of a loss that is pending it asks what serves: one whose change was not made is left
-// out. What cannot be read is in the error, beside the others.
+// Losses returns what was lost, newest first. A pending loss whose change was not made is left out. The error names the
+// losses that cannot be read; the others are returned beside it.
 func (d *Directory) Losses() (losses []*messages.Loss, err error) {
 	names, err := listIfExists(d.fs, d.fs.PathJoin(d.path, lossesDir))
 	if err != nil {
@@ -82,7 +82,7 @@ func (d *Directory) readLoss(id string) (*messages.Loss, error) {
 	return loss, nil
 }
 
-// happened tells whether the lineage that a pending loss speaks of serves. Where that cannot be told it is taken to.
+// happened tells whether the lineage that a pending loss names serves. Where current cannot be read the answer is true.
 func (d *Directory) happened(loss *messages.Loss) bool {
 	current, err := d.current(loss.GetTable())
 	return err != nil || current == loss.GetToLineage()
@@ -188,8 +188,8 @@ func (d *Directory) SettleLoss(table string) error {
 	return nil
 }
 
-// AcknowledgeLoss durably says who took note of a loss, and why that is fine. One that is acknowledged already keeps what it has. It
-// returns the loss, and messages.ErrNotFound where there is none of that id.
+// AcknowledgeLoss durably writes down by whom a loss was acknowledged, and a note. A loss that is acknowledged already
+// stays as it is. It returns the loss, and messages.ErrNotFound where the id names none.
 func (d *Directory) AcknowledgeLoss(id, by, note string, at time.Time) (loss *messages.Loss, fresh bool, err error) {
 	if _, err := ulid.ParseStrict(id); err != nil {
 		return nil, false, fmt.Errorf("acknowledge loss %q: it is no id: %w", id, messages.ErrInvalid)

@@ -12,8 +12,8 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// TestLossAndFlipBesideACrash takes the power away after every change that the record of a loss and its flip make: whatever is left,
-// the loss is there where the new lineage serves, and is not where the old one does.
+// TestLossAndFlipBesideACrash takes the power away after every change that the record of a loss and its flip make.
+// Whatever is left, the loss is there exactly where the new lineage serves.
 func TestLossAndFlipBesideACrash(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	fs := &hookFS{FS: mem}

@@ -56,7 +56,7 @@ func (d *Directory) discard(path string, known func(elements ...string) disk.Kin
 	return len(foreign) == 0, err
 }
 
-// warnForeign logs what lies among Gabion's files, once.
+// warnForeign logs each path among Gabion's files that is none of them, once.
 func (d *Directory) warnForeign(paths []string) {
 	d.foreign.Lock()
 	defer d.foreign.Unlock()

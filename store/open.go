@@ -37,8 +37,8 @@ type OpenOptions struct {
 	Context context.Context
 	// OnFreeze is told what froze the store, once, on a goroutine of its own; also while it is being opened.
 	OnFreeze func(cause error)
-	// OnRefusal is told, while the store is being opened and later, that the disk has refused a write that is tried again: it
-	// answers. It must not block.
+	// OnRefusal is called, while the store opens and later, when the disk has refused a write that will be tried again:
+	// the disk answers. It must not block.
 	OnRefusal func()
 	// OnCorruption is told of damaged blocks that a read met. It is called with Pebble's locks held:
 	// it must not block, nor use the store.
@@ -361,8 +361,8 @@ func (d *Directory) openPebble(path string, fs vfs.FS, frozen *freezer, logger *
 	configure(o)
 	if o.ReadOnly {
 		o.Experimental.CompactionScheduler = nil
-		// Pebble would make its LOCK, which a full disk or one that is mounted for reading only refuses. The directory's lock
-		// keeps others away.
+		// Pebble would make its LOCK, which a disk refuses that is full or mounted for reading only. The directory's
+		// lock keeps others away.
 		o.FS = unchanged{fs}
 	}
 	defer func() {

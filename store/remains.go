@@ -14,14 +14,14 @@ import (
 )
 
 // Remains is what can be read of a table's files where they are, and nobody serves. Nothing there is changed, as with
-// OpenReadOnly. A WAL counts up to its damage, and so do the WALs behind it as long as no operation is missing in between; of a
-// damaged sstable each block counts that is not damaged itself.
+// OpenReadOnly. A WAL counts up to its damage. The WALs behind it count too, as long as no operation is missing in
+// between. In a damaged sstable each block counts that is not damaged itself.
 type Remains struct {
 	// Record is the newest record that can be read. Its position is zero where none can, and its sums are those of the record
 	// unless Proven says that they are those of the rows.
 	Record *messages.TableRecord
-	// Reached is the highest seq that is known to have been committed: by Record, by the mark, or by what can be read of a WAL
-	// behind its damage. What is above Record's seq is not in the remains.
+	// Reached is the highest seq that is known to have been committed. Record, the mark, or a WAL behind its damage name
+	// it. Operations above Record's seq are not in the remains.
 	Reached uint64
 	// Damage names what is damaged, in words; without any, the files open as they are.
 	Damage []string
@@ -207,8 +207,8 @@ func (r *Remains) read(count bool, progress func() error) (err error) {
 	return nil
 }
 
-// Open opens the remains for reading where they are. They must have no Holes: a row that cannot be read would look like one that
-// there never was. The store must be closed.
+// Open opens the remains for reading where they are. They must have no Holes: a row that cannot be read would look as if
+// it had never been there. The store must be closed.
 func (r *Remains) Open() (*Store, error) {
 	if len(r.Holes) > 0 || r.unknown {
 		return nil, fmt.Errorf("rows of %s cannot be read: %w", r.path, messages.ErrDataLoss)
@@ -216,8 +216,8 @@ func (r *Remains) Open() (*Store, error) {
 	return r.open()
 }
 
-// open opens what the view shows of the files, and reads the record, which is nil where it cannot be read. Pebble is told to go on
-// where sstables are missing.
+// open opens what the view shows of the files, and reads the record, which is nil where it cannot be read. Pebble goes
+// on where sstables are missing.
 func (r *Remains) open() (*Store, error) {
 	return r.openThrough(r.view)
 }

@@ -56,8 +56,8 @@ type certainRow struct {
 	deleted    bool
 }
 
-// within calls each with the rows of a hole: those that are newer than the damaged file, and of the mend those that no newer row or
-// delete replaced.
+// within calls each with the rows of a hole: those that are newer than the damaged file, and those of the mend that
+// nothing newer replaced.
 func (r *Remains) within(s *Store, h Hole, each func(key, value []byte) error) error {
 	lower, upper := later(h.lower, userStart), earlier(h.upper, userEnd)
 	if bytes.Compare(lower, upper) >= 0 {
@@ -148,10 +148,9 @@ func (r *Remains) count(s *Store, progress func() error) (Sums, error) {
 	return sums, err
 }
 
-// Mend fills the holes with the rows that a backup has there, if with them the rows are those which the record counted: if nothing
-// was changed there since that backup, or only by what is still in the WALs. It tells whether they are; the remains are Proven
-// then, and the backup must stay open until they are copied. The record of a table at_cut counts nothing, so that it is never
-// mended.
+// Mend fills the holes with the rows of a backup, if with them the rows are those which the record counted. So it is
+// where only the WALs have changed the holes since that backup. The result is true then, and the remains are Proven; the
+// backup must stay open until they are copied. The record of a table at_cut counts nothing, so that it is never mended.
 func (r *Remains) Mend(backup *Store, progress func() error) (mended bool, err error) {
 	if r.Proven || len(r.Holes) == 0 || r.unknown || isAtCut(r.Record) {
 		return false, nil
@@ -237,6 +236,6 @@ func (r *Remains) fill(s *Store, db *pebble.DB, progress func(bytes int64) error
 	return db.Flush()
 }
 
-// View is the directory of the files, and a file system that shows them as far as they can be read: to copy them, where there are no
-// Holes. What is written through it goes to where it went.
+// View returns the directory of the files, and a file system that shows them as far as they can be read. Where there are
+// no Holes they can be copied from there. What is written through it goes to where it went.
 func (r *Remains) View() (fs vfs.FS, path string) { return r.view, r.path }

@@ -25,9 +25,9 @@ import (
 // mostPatched bounds the memory for what is left of damaged sstables. Of those past it nothing is taken.
 const mostPatched = 256 << 20
 
-// sstables looks at the sstables, and shows those that are damaged without their damaged blocks. It returns the record that they
-// hold alone, nil where it cannot be read; of a table whose sstables have none it is one at seq 0. A file that is missing is always
-// seen, a damaged block only with blocks.
+// sstables looks at the sstables, and shows those that are damaged without their damaged blocks. It returns the record
+// that they hold alone: nil where it cannot be read, and an empty one where the table has no sstables. A file that is
+// missing is always seen, a damaged block only with blocks.
 func (r *Remains) sstables(blocks bool, progress func() error) (flushed *messages.TableRecord, err error) {
 	tables, known, err := r.listTables()
 	if err != nil {
@@ -144,8 +144,8 @@ func unwrapFile(err error) error {
 	return err
 }
 
-// patch shows an sstable without its damaged blocks, and notes their keys as holes. Where it cannot be told which keys those are,
-// or all is true, it is shown empty.
+// patch shows an sstable without its damaged blocks, and notes their keys as holes. Where those keys are unknown, or all
+// is true, the sstable is shown empty.
 func (r *Remains) patch(name string, t pebble.SSTableInfo, all bool) {
 	whole := Hole{File: name, lower: bytes.Clone(t.Smallest.UserKey), upper: after(t.Largest.UserKey), newest: uint64(t.LargestSeqNum)}
 	p := &patcher{fs: r.view, from: r.fs.PathJoin(r.path, name), memory: r.view.memory, whole: whole}
@@ -369,7 +369,7 @@ func (r *Remains) joinHoles() {
 	r.Holes = joined
 }
 
-// userBound is a key of the database as a user's, empty for one that is before or behind all of them.
+// userBound returns a key of the database as a user's key. It is empty for a key before or behind all of the user's.
 func userBound(key []byte) []byte {
 	if len(key) == 0 || key[0] != userPrefix {
 		return nil

@@ -51,7 +51,7 @@ func (r *ruin) damagedWAL(t *testing.T, content []byte) *ruin {
 	return c
 }
 
-// Whatever byte of a WAL is damaged, all groups before it are there, and it is told how far the table had come.
+// Whatever byte of a WAL is damaged, all groups before it are there, and Reached says how far the table had come.
 func TestRemainsOfEveryFlippedByteOfAWAL(t *testing.T) {
 	r := newRuin(t, false)
 	wal := []byte(tree(t, r.disk, r.path)[r.wal])
@@ -78,8 +78,9 @@ func TestRemainsOfEveryFlippedByteOfAWAL(t *testing.T) {
 	}
 }
 
-// Where a block of a WAL is damaged and a later one says that it was synced, Pebble reads nothing. Here the groups before the damage
-// count all the same, and those behind, also in later WALs, say how far the table had come, where no mark does.
+// Where a block of a WAL is damaged and a later one says that it was synced, Pebble reads nothing. Here the groups
+// before the damage count all the same. Where there is no mark, the groups behind the damage say how far the table had
+// come.
 func TestRemainsOfADamagedBlockOfAWAL(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	fs := &hookFS{FS: mem}
@@ -189,8 +190,8 @@ func TestRemainsOfOtherDamage(t *testing.T) {
 	}
 }
 
-// layers is a table of 400 rows, seq 1 to 400, in sstables of several levels with many blocks, whose first half was written over in
-// part, and 10 operations in the WAL. want are its rows.
+// layers is a table of 400 rows, seq 1 to 400, in sstables of several levels with many blocks. Part of its first half
+// was written over, and the WAL has 10 operations. want are its rows.
 func newLayers(t *testing.T) (r *ruin, want map[string]string) {
 	t.Helper()
 	mem := vfs.NewCrashableMem()
@@ -239,8 +240,8 @@ func newLayers(t *testing.T) (r *ruin, want map[string]string) {
 	return r, want
 }
 
-// Wherever an sstable is damaged, each row that is returned is the newest one, none that was deleted is back, and few are missing:
-// those of a block, or of a file whose index or footer is gone.
+// Wherever an sstable is damaged, each returned row is the newest, and no deleted row is back. Few are missing: those of
+// a block, or of a file whose index or footer is gone.
 func TestRemainsOfDamagedSSTables(t *testing.T) {
 	r, want := newLayers(t)
 	rng := random(t)

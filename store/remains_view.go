@@ -11,8 +11,8 @@ import (
 	"github.com/gabiondb/gabion/internal/disk"
 )
 
-// view is a file system that shows some files up to a length, some not at all, and others in place of those that are there. What
-// is written passes through.
+// view is a file system that hides some files, cuts some to a length, and shows others in place of those that are there.
+// Writes pass through.
 type view struct {
 	vfs.FS
 	lengths map[string]int64

@@ -21,8 +21,8 @@ const (
 	mostTries = 64
 )
 
-// cutWALs shows each WAL up to its damage, and none of the operations that follow a missing one. flushed is the record that the
-// sstables alone hold, nil where it cannot be read: the first group that can be read is taken for the next then.
+// cutWALs shows each WAL up to its damage, and none of the operations that follow a missing one. flushed is the record
+// that the sstables alone hold. It is nil where it cannot be read; the first readable group is then taken for the next.
 func (r *Remains) cutWALs(flushed *messages.TableRecord, progress func() error) error {
 	logs, err := wal.Scan(wal.Dir{FS: r.view, Dirname: r.path})
 	if err != nil {

@@ -72,8 +72,7 @@ func syncWALs(fs vfs.FS, path string) error {
 	return nil
 }
 
-// WrongKind tells whether an error is that of a directory, or of anything else that is no file, where a file was to be, or the
-// other way round.
+// WrongKind tells whether an error means that something else stands where a file or a directory belongs.
 func WrongKind(err error) bool {
 	return errors.Is(err, disk.ErrKind) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTDIR)
 }

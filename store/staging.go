@@ -8,11 +8,11 @@ import (
 	"github.com/gabiondb/gabion/internal/disk"
 )
 
-// stagingPrefix begins the name of a run's cut in the directory of a table that lies on a disk of its own.
+// stagingPrefix begins the name of a run's cut in the directory of a table on a disk of its own.
 const stagingPrefix = ".staging-"
 
-// Staging is where a cut of a table for a run goes: on the table's own file system, also where the table's directory is a
-// link. It does not exist yet.
+// Staging returns where a run's cut of a table goes, which does not exist yet. It is on the table's own file system,
+// also where the table's directory is a link.
 func (d *Directory) Staging(runID, table string) string {
 	if disk.IsLink(d.fs, d.tablePath(table)) {
 		return d.fs.PathJoin(d.tablePath(table), stagingPrefix+runID)

@@ -9,8 +9,8 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// TestUndoOfTheFuture: where the clock was ahead when a table was dropped, the undo is kept for its life from when that is
-// noticed: it goes neither at once nor a year late, whatever comes between.
+// TestUndoOfTheFuture: a clock that was ahead when a table was dropped is noticed. From then on the undo is kept for its
+// life: it goes neither at once nor a year late.
 func TestUndoOfTheFuture(t *testing.T) {
 	ahead := time.Now()
 	back := ahead.Add(-365 * 24 * time.Hour) // the time that it is

@@ -130,9 +130,13 @@ const lockVariable = "GABION_TEST_LOCK"
 // TestLockOfAnotherProcess: a lock conflicts with that of another process, and is free once it is closed.
 func TestLockOfAnotherProcess(t *testing.T) {
 	if path := os.Getenv(lockVariable); path != "" { // the child
+		before := nextDescriptor(t)
 		err := closed(disk.OS(0).Lock(path))
 		if err != nil && !errors.Is(err, syscall.EAGAIN) {
 			t.Fatal(err)
+		}
+		if nextDescriptor(t) != before {
+			t.Fatal("the file of a lock stays open")
 		}
 		if err != nil {
 			t.Fatal("held by another process")
@@ -166,6 +170,15 @@ func TestLockOfAnotherProcess(t *testing.T) {
 		t.Errorf("a link to what is locked: %v", err)
 	}
 	must(t, held.Close())
+}
+
+// nextDescriptor is the number of the next file that is opened.
+func nextDescriptor(t *testing.T) uintptr {
+	t.Helper()
+	f, err := os.Open(os.DevNull)
+	must(t, err)
+	defer func() { _ = f.Close() }()
+	return f.Fd()
 }
 
 func TestDevicesAreNoFiles(t *testing.T) {
