@@ -11,8 +11,8 @@ import (
 )
 
 // CarryForward returns the row that credits the table's newest backup to another run, when the table, which holds now,
-// still is what that backup holds. The row is nil, and the table needs a cut, when the newest backup
-// holds something else, is faulty or red, is dated in the future, or its files are not those of its manifest by name and
+// still is what that backup holds. The row is nil, and the table needs a cut, unless the newest backup holds the same.
+// Nor may that backup be faulty, red or dated in the future, or have other files than its manifest names, by name and
 // size. It reads no file but the manifest.
 func (d *Directory) CarryForward(table string, now store.Content) (*messages.TableResult, error) {
 	started := time.Now()

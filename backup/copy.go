@@ -38,7 +38,7 @@ type publication struct {
 	bytes, copied int64
 }
 
-// source is where a file of the cut lies.
+// source returns the path of a file of the cut.
 func (p *publication) source(name string) string {
 	if path, ok := p.cut.Lent[name]; ok {
 		return path

@@ -84,7 +84,7 @@ type Directory struct {
 	// missing: read-only, there is nothing to read.
 	missing bool
 
-	// unlinked is set where no link is tried, told where one that failed for the file system was logged.
+	// unlinked is set where no link is tried. told is set once a link was logged that the file system refused.
 	unlinked, told atomic.Bool
 
 	sets turn // held by WriteSet, so that one run id is written once

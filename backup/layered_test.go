@@ -14,7 +14,7 @@ import (
 	"github.com/gabiondb/gabion/backup"
 )
 
-// layered refuses to rename a complete backup, as overlayfs does where its directory is of a lower layer.
+// layered refuses to rename a complete backup, as overlayfs does where a lower layer has its directory.
 func layered(op, path string) error {
 	if from, to, ok := strings.Cut(path, " -> "); ok && op == "rename" && strings.Contains(to, ".pending-remove-") {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: syscall.EXDEV}
@@ -58,8 +58,8 @@ func TestRetainWhereNoDirectoryIsRenamed(t *testing.T) {
 	}
 }
 
-// A removal that fails halfway leaves a backup that nobody lists, links from, carries forward or reads, that an older version
-// takes for faulty, and that the next retention removes.
+// After a removal that fails halfway nobody lists, links from, carries forward or reads the backup. An older version
+// takes it for faulty, and the next retention removes it.
 func TestHalfRemovedWhereNoDirectoryIsRenamed(t *testing.T) {
 	fault := errors.New("injected fault")
 	seen := map[string]bool{}

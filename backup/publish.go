@@ -20,8 +20,8 @@ type Cut struct {
 	RunID, Label string
 	// Staging is the directory of the cut's Pebble checkpoint. Publish removes it in any case.
 	Staging string
-	// Lent are the files of the cut that do not lie in Staging, by name: the paths of the live table's own, where the cut
-	// could not be made by links. They must stay until Publish returns. Publish reads them and no more.
+	// Lent are the files of the cut that are not in Staging, by name. They are paths of the live table's own files,
+	// where the cut could not be made by links. They must stay until Publish returns. Publish reads them and no more.
 	Lent map[string]string
 	// Content is what the table holds at the cut.
 	Content store.Content
@@ -186,7 +186,7 @@ func (p *publication) run(ctx context.Context) (*messages.TableResult, error) {
 	if err := store.SyncDir(p.fs, p.dir); err != nil {
 		return nil, err
 	}
-	// What the row speaks of must lie where the next one looks for it.
+	// The next row must find there what this row names.
 	if err := p.d.Check(); err != nil {
 		return nil, err
 	}

@@ -56,8 +56,8 @@ func (d *Directory) openBackup(table, id string, red bool) (*Reader, error) {
 	return &Reader{Store: s, Backup: b, release: release}, nil
 }
 
-// openRemains opens what can be read of a red backup. One of which rows are missing that the reader could not tell from rows that
-// there never were is not opened: err is why.
+// openRemains opens what can be read of a red backup. A backup is not opened where missing rows would look as if they
+// had never been there: err is why.
 func (d *Directory) openRemains(b Backup, err error) (*store.Store, error) {
 	left, examineErr := d.Remains(b, nil)
 	if examineErr != nil || len(left.Holes) > 0 {

@@ -28,10 +28,10 @@ func (d *Directory) Remains(b Backup, progress func() error) (*store.Remains, er
 	return left, nil
 }
 
-// CopyRemains makes a database in the directory to, which must be empty, of what is left of a lineage or of a red backup: of copies
-// of the files up to their damage, or, where blocks are damaged, of the rows. What is proven is read again: position, count, bytes
-// and fingerprint of the copy must be the record's. Each file is fsynced. An error that matches messages.ErrDataLoss says that
-// the files are not any more what was examined.
+// CopyRemains makes a database of what is left of a lineage or of a red backup, in the directory to, which must be
+// empty. It copies the files up to their damage, or, where blocks are damaged, the rows. What is proven is read again:
+// position, count, bytes and fingerprint of the copy must be the record's. Each file is fsynced. An error that matches
+// messages.ErrDataLoss says that the files are not any more what was examined.
 //
 // It needs no backup directory. logger receives what Pebble logs; nil means no logs.
 func CopyRemains(ctx context.Context, files vfs.FS, logger *slog.Logger, r *store.Remains, to string, o VerifyOptions) error {

@@ -34,15 +34,16 @@ func hideBackup(fs vfs.FS, dir, id string) error {
 	return store.SyncDir(fs, dir)
 }
 
-// disownBackup hides a backup whose directory the file system does not rename, such as one of a lower layer of overlayfs. An
-// empty directory of the pending name beside it says that its name counts no more. A crash before the fsync leaves the complete
-// backup, with or without the name beside it; after it, a backup that counts for nothing and is swept.
+// disownBackup hides a backup whose directory the file system does not rename, such as one of a lower layer of
+// overlayfs. An empty directory of the pending name beside it says that its name counts no more. A crash before the
+// fsync leaves the complete backup, with or without the name beside it. After the fsync the backup counts for nothing
+// and is swept.
 func disownBackup(fs vfs.FS, dir, id string) error {
 	return store.MkdirDurably(fs, fs.PathJoin(dir, removingPrefix+id))
 }
 
-// removeManifest durably removes the manifest of a backup that was disowned, before any other file of it: a version that does
-// not look for the name beside it takes what is left for a faulty backup, never for a complete one.
+// removeManifest durably removes the manifest of a backup that was disowned, before any other file of it. A version that
+// does not look for the name beside it then finds a faulty backup, never a complete one.
 func removeManifest(fs vfs.FS, dir, id string) error {
 	path := fs.PathJoin(dir, id)
 	if err := fs.Remove(fs.PathJoin(path, manifestFile)); err != nil && !errors.Is(err, os.ErrNotExist) {

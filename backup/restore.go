@@ -126,11 +126,13 @@ func (b Backup) redReason() string {
 	return b.Proof.GetReason()
 }
 
-// Restore copies the files of a backup into the directory to, which must be empty, and verifies the copy as Verify does:
-// what is wrong with the backup makes it red, and is an error that matches messages.ErrDataLoss; what is wrong with the copy
-// alone is neither. A backup that Choose would refuse is refused: of a red one see Remains. Each file is fsynced; the names are the caller's to make durable. What an error leaves in to is the caller's too.
+// Restore copies the files of a backup into the directory to, which must be empty, and verifies the copy as Verify does.
+// A fault of the backup makes it red, and is an error that matches messages.ErrDataLoss; a fault of the copy alone is
+// neither. A backup that Choose would refuse is refused: of a red one see Remains. Each file is fsynced; the names are
+// the caller's to make durable. What an error leaves in to is the caller's too.
 //
-// Retention keeps the backup meanwhile; one that it was faster with is messages.ErrNotFound. See Verify for progress and ctx.
+// Retention keeps the backup meanwhile; where retention was faster the error is messages.ErrNotFound. See Verify for
+// progress and ctx.
 func (d *Directory) Restore(ctx context.Context, b Backup, to string, o VerifyOptions) (*messages.Proof, error) {
 	proof, err := d.restore(ctx, b, to, o)
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// Retain decides which of a table's backups stay, and removes the others, oldest first. It returns the
-// decisions with their outcomes, newest first, also when a removal failed; the errors of the removals are joined, and what
-// could not be removed is decided again the next time. It also sweeps what failed publishes left.
+// Retain decides which of a table's backups stay, and removes the others, oldest first. It returns the decisions with
+// their outcomes, newest first, also when a removal failed. The errors of the removals are joined, and what could not be
+// removed is decided again the next time. It also sweeps what failed publishes left.
 //
 // Nothing is removed and nothing decided when the backups cannot be listed, when the policy has a fault
 // (messages.ErrInvalid), or while a backup of the table is being published (ErrBusy).

@@ -32,7 +32,7 @@ func (d *Directory) Sets() ([]*messages.BackupSet, error) {
 	return sets, err
 }
 
-// UnreadSet is a set that cannot be read, or is of a newer format, and why.
+// UnreadSet is a set that cannot be read, or that has a newer format, and why.
 type UnreadSet struct {
 	RunID string
 	// Err has a hint.

@@ -11,8 +11,8 @@ import (
 	"github.com/gabiondb/gabion/store"
 )
 
-// SetStatus says what is left of a set, given the hash of the manifest of each backup that lies on disk, by table and
-// backup id: empty where the manifest cannot be read.
+// SetStatus says what is left of a set. It is given the hash of the manifest of each backup on disk, by table and backup
+// id: empty where the manifest cannot be read.
 func SetStatus(set *messages.BackupSet, onDisk map[string]map[string]string) *messages.SetStatus {
 	status := &messages.SetStatus{RunId: set.GetRunId(), State: messages.SetState_SET_STATE_COMPLETE}
 	for _, result := range set.GetResults() {

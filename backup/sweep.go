@@ -127,7 +127,7 @@ func (d *Directory) discard(path string, known func(elements ...string) disk.Kin
 	return len(foreign) == 0, err
 }
 
-// warnForeign logs what lies among the backups, once.
+// warnForeign logs each path among the backups that is not Gabion's, once.
 func (d *Directory) warnForeign(paths []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

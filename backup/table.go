@@ -20,12 +20,12 @@ type table struct {
 	// proofs is held while a proof is added.
 	proofs turn
 
-	// mu guards unkept and using, and is held over the rename that begins a removal: a Use is either before it,
-	// and seen, or after it, when the backup's name is gone.
+	// mu guards unkept and using, and is held over the rename that begins a removal. A Use before the rename is seen;
+	// after it the backup's name is gone.
 	mu    sync.Mutex
 	using map[string]int
-	// unkept are the proofs that say red and could not be written, by backup id: a backup that is known to be damaged must not
-	// be linked from or restored because a disk is full.
+	// unkept are the proofs that say red and could not be written, by backup id. A full disk must not let a backup be
+	// linked from or restored that is known to be damaged.
 	unkept map[string]*messages.Proof
 }
 

@@ -32,20 +32,22 @@ type VerifyOptions struct {
 // Verified is what a Verify came to.
 type Verified struct {
 	Proof *messages.Proof
-	// Unkept says why the proof holds and is not on the disk, nil where it is, or where nothing is kept. Until it is, a backup
-	// that was found red counts as red for as long as the Directory is open; one that was proven counts as never verified.
+	// Unkept says why the proof holds and is not on the disk, nil where it is, or where nothing is kept. Until then, a
+	// backup that was found red counts as red for as long as the Directory is open. A backup that was proven counts as
+	// never verified.
 	Unkept error
 	// Neighbours are the backups of the table that hold the damaged file by a hard link, and are red with this one.
 	Neighbours []string
 }
 
 // Verify proves that a backup restores, or finds it red, and keeps that as a proof. It hashes every file against the
-// manifest first; only what is the manifest's is opened, where it lies, without a byte written. Then it reads every block
-// and every row and recomputes position, count, bytes and fingerprint.
+// manifest first. Only files that the manifest names are opened, in their place, without a byte written. Then it reads
+// every block and every row and recomputes position, count, bytes and fingerprint.
 //
-// A red backup is no error, and neither is a proof that could not be kept (Verified.Unkept). An error means that there is no verdict: ctx ended, the backup is not there
-// (messages.ErrNotFound) or of a newer format (store.ErrNewer), or the disk failed otherwise than by damage of the
-// backup's files. A file that exists and cannot be read (EIO) is damage.
+// A red backup is no error, and neither is a proof that could not be kept (Verified.Unkept). An error means that there
+// is no verdict: ctx ended, the backup is missing (messages.ErrNotFound), or it has a newer format (store.ErrNewer). So
+// it is where the disk failed otherwise than by damage of the backup's files. A file that exists and cannot be read
+// (EIO) is damage.
 //
 // Where the directory is open read-only the proof is returned, and not kept. Any number may run at once, beside all else.
 func (d *Directory) Verify(ctx context.Context, table, id string, o VerifyOptions) (Verified, error) {

@@ -9,14 +9,14 @@ import (
 	"github.com/gabiondb/gabion/store"
 )
 
-// TestEveryByteCounts: a backup is red when any bit of any of its files is another, when a file has a byte more or less, and
-// when there is a file too many. Of files up to exhaustive bytes every byte has its turn.
+// TestEveryByteCounts: a backup is red when any bit of any of its files differs, when a file has a byte more or less,
+// and beside a file too many. Of files up to exhaustive bytes every byte has its turn.
 func TestEveryByteCounts(t *testing.T) {
 	const exhaustive, sampled = 4 << 10, 60
 	rng := newRand(t)
 	disk, d, _, ids := pairOnDisk(t)
 	must(t, d.Close())
-	// Read-only, no verdict is kept: each is of the bytes alone.
+	// Read-only, no verdict is kept: each judges the bytes alone.
 	d, err := backup.Open(backup.Options{FS: disk, Path: backupsPath, StoreID: testStore, ReadOnly: true})
 	must(t, err)
 	t.Cleanup(func() { must(t, d.Close()) })

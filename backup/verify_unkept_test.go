@@ -10,8 +10,8 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// TestVerdictThatCannotBeKept: a disk that takes no proof withholds no verdict. What is red counts as red all the same, with
-// those that share the file; what is proven does not count as proven before it is kept.
+// TestVerdictThatCannotBeKept: a disk that takes no proof withholds no verdict. A red backup counts as red all the same,
+// with those that share its file. A proven one does not count as proven before its proof is kept.
 func TestVerdictThatCannotBeKept(t *testing.T) {
 	for _, full := range []string{"create", "write", "sync", "rename", "mkdir"} {
 		t.Run(full, func(t *testing.T) {
