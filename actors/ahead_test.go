@@ -13,8 +13,8 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// leaps runs a Gabion on one file system three times: with a clock that is right, one that is a year ahead, and one that is
-// right again. The first two back up table tasks and prove the backups; the second drops table gone.
+// leaps runs a Gabion on one file system three times: with a right clock, with a clock that is a year ahead, and with a
+// right clock again. The first two back up table tasks and prove the backups; the second drops table gone.
 func leaps(t *testing.T, config actors.Config, after func(h *host)) {
 	t.Helper()
 	fs := vfs.NewMem()
@@ -50,8 +50,8 @@ func leaps(t *testing.T, config actors.Config, after func(h *host)) {
 	life(config, time.Hour, after) // each bubble begins at the same time
 }
 
-// TestClockAheadForOneRun: what that run left is dated in the future. It is yellow, no age of it is shown, and it puts nothing
-// off: the run comes soon, and takes a new backup of the table though it has not changed; the drill proves anew.
+// TestClockAheadForOneRun: what that run left is dated in the future. It is yellow, no age of it is shown, and it puts
+// nothing off. The run comes soon, and takes a new backup of the unchanged table; the drill proves anew.
 func TestClockAheadForOneRun(t *testing.T) {
 	leaps(t, drilling(actors.Config{Interval: day}), func(h *host) {
 		begin := time.Now()

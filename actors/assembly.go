@@ -60,7 +60,7 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 		return backups, err
 	})
 	if err != nil && (made || config.Visit && errors.Is(t.backups.cause(), store.ErrHeld)) {
-		// Nothing is served yet that could be kept from being served; or whoever holds the backups is soon gone.
+		// A start that fails here stops no table that is served; or the holder of the backups is soon gone.
 		return nil, hinted(cmp.Or(t.backups.cause(), err))
 	}
 	t.space = space{fs: config.FS, path: t.directory.Path(), reserve: config.MinFreeBytes, logger: config.Logger}
@@ -89,9 +89,9 @@ func newTree(system *actor.ActorSystem, config Config) (_ *tree, err error) {
 	return t, nil
 }
 
-// choose returns the tables to serve: those named, and with ServeFound those that the directory has. A read-only Gabion can
-// only serve what the directory or the backups know; a table that the backups alone know is missing, and must be seen, unless
-// it was dropped.
+// choose returns the tables to serve: those named, and with ServeFound those that the directory has. A read-only Gabion
+// can only serve what the directory or the backups know. A table that the backups alone know is missing, and is shown,
+// unless it was dropped.
 func (t *tree) choose(tables []string) ([]string, error) {
 	names := slices.Sorted(slices.Values(tables))
 	if !t.config.ReadOnly && !t.config.ServeFound {
@@ -113,7 +113,7 @@ func (t *tree) choose(tables []string) ([]string, error) {
 		t.config.Logger.Warn("backups cannot be listed: tables that they alone know are not shown", "error", err)
 	}
 	backedUp = slices.DeleteFunc(backedUp, func(table string) bool {
-		// One whose undo cannot be read is shown: whoever opens it learns why.
+		// A table whose undo cannot be read is shown: opening it says why.
 		if slices.Contains(onDisk, table) {
 			return false
 		}

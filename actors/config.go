@@ -34,7 +34,7 @@ type Config struct {
 	BackupDir string
 	// Tables names the tables to serve. A new name gets an empty table. See messages.CheckTableName.
 	Tables []string
-	// ServeFound serves, beside Tables, every table that Start finds in Dir; one that was dropped is not found. Tables may be
+	// ServeFound serves, beside Tables, every table that Start finds in Dir. A dropped table is not found. Tables may be
 	// empty then. Where it is, and nothing is found, Start fails with an error that matches messages.ErrInvalid.
 	ServeFound bool
 	// AtCut names the tables at_cut, of those in Tables or made later, for heavy writers: their writes do not read what
@@ -303,8 +303,9 @@ func (c Config) exists(dir string) bool {
 	return err == nil && info != nil
 }
 
-// checkBackups finds a backup directory that is a mistake, before DIR is made. One that merely cannot be used is none, where
-// DIR is there: its tables are served. With pathsOnly nothing is looked for that needs both directories.
+// checkBackups finds a backup directory that is a mistake, before DIR is made. A backup directory that merely cannot be
+// used is no fault where DIR is there: its tables are served. With pathsOnly nothing is looked for that needs both
+// directories.
 func (c Config) checkBackups(dir string, pathsOnly bool) []error {
 	backups, err := c.backupsPath(dir)
 	if err != nil {

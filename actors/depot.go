@@ -17,9 +17,9 @@ import (
 // depotPause is how long after a failed try to open the backup directory nobody tries again.
 const depotPause = time.Second
 
-// depot is the backup directory of a tree, which may not be there, or not to be written: no table waits for it. It is opened
-// in the background, and whoever needs it has it tried again. Its methods of the same names are those of backup.Directory, and
-// wait for a try that is under way: whoever must not wait for a disk bounds them.
+// depot is the backup directory of a tree, which may not be there, or not to be written: no table waits for it. It is
+// opened in the background, and each call that needs it has it tried again. It has the methods of backup.Directory,
+// which wait for a try that is under way. A caller that must not wait for a disk bounds them.
 type depot struct {
 	logger *slog.Logger
 	// open opens the directory; readOnly says why it is open without changes though changes were wanted.
@@ -128,7 +128,8 @@ func (d *depot) guarded() (dir *backup.Directory, readOnly, err error) {
 	return d.open()
 }
 
-// unusable is what whoever needs the directory is told. It is no answer about what the backups hold, whatever its cause is.
+// unusable is the error of each call that needs the directory. It is no answer about what the backups hold, whatever its
+// cause is.
 func unusable(path string, cause error) error {
 	return messages.Failf(messages.Code_CODE_UNAVAILABLE, "backup directory %s cannot be used: %v", path, cause).
 		After(depotPause).Advise(joinHints(hinted(cause)))

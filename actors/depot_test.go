@@ -150,8 +150,8 @@ func TestStopBesideHungBackups(t *testing.T) {
 	})
 }
 
-// TestNewDirectoryNeedsItsBackups: where nothing is served yet, a backup directory that cannot be used is an error of the start, and
-// nothing is made: the backups of what is missing may be there.
+// TestNewDirectoryNeedsItsBackups: where nothing is served yet, a start fails beside a backup directory that cannot be
+// used, and makes nothing. The backups of missing tables may be there.
 func TestNewDirectoryNeedsItsBackups(t *testing.T) {
 	for what, break_ := range map[string]func(h *host) func(){
 		"failing":  func(h *host) func() { return h.fs.refuse(under("/mnt", "list", "stat"), syscall.EIO) },

@@ -6,8 +6,9 @@ import (
 	"github.com/gabiondb/gabion/internal/disk"
 )
 
-// warnExposed logs, once for each start, that more users may read the directories than Config.DirMode lets: they were made
-// with another mode. A directory of somebody else, such as a volume's, is not to be changed by this user; what lies in it is.
+// warnExposed logs, once for each start, that more users may read the directories than Config.DirMode lets: they were
+// made with another mode. This user cannot change the directory of somebody else, such as a volume's, but can change its
+// content.
 func (t *tree) warnExposed(backups string) {
 	c := t.config
 	mode := cmp.Or(c.DirMode, disk.DefaultDirMode)

@@ -11,7 +11,7 @@ import (
 // findings are what is wrong, gathered while a health report is made: all that any face of Gabion grades by. Whatever finds a
 // fault for the report notes it here, too. The zero value is ready.
 type findings struct {
-	// whole is of the report itself, tables of each table.
+	// whole are the concerns of the report itself, tables those of each table.
 	whole  concerns
 	tables map[string]*concerns
 }

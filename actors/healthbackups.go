@@ -168,7 +168,7 @@ func (t *tree) addRuns(report *messages.HealthReport, found *findings, known kno
 	report.LastSuccessRun = endedBy(report.GetLastSuccess(), known.sets)
 }
 
-// endedBy is the run that ended right before at: one goes at a time, and the schedule is told before the next begins.
+// endedBy is the run that ended right before at: runs take turns, and the schedule notes each before the next begins.
 func endedBy(at *timestamppb.Timestamp, sets []*messages.BackupSet) string {
 	if at == nil {
 		return ""
@@ -219,7 +219,7 @@ func (t *tree) addSchedule(report *messages.HealthReport, found *findings, now t
 	}
 }
 
-// addOnDisk fills in what lies in DIR beside the tables that are served.
+// addOnDisk fills in what DIR has beside the tables that are served.
 func (t *tree) addOnDisk(report *messages.HealthReport, found *findings, now time.Time) {
 	// Why either of them is not all that there is.
 	var unlisted, unread error

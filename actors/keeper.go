@@ -228,7 +228,7 @@ func (k *keeper) takeTurn() (end func(), ok bool) {
 	}, true
 }
 
-// late says why the table is not open yet: whoever waits for it to settle need not wait for its disk.
+// late says why the table is not open yet. A caller that waits for it to settle need not wait for its disk.
 func (c *cell) late() {
 	if c.lateness.Load() == nil {
 		return // it has ended

@@ -38,7 +38,7 @@ func lacking(c disk.Capabilities, backups bool) (all []lacks) {
 	return all
 }
 
-// probeDirectory finds out what the file system of DIR has, and refuses one that tables cannot be kept on.
+// probeDirectory finds out what the file system of DIR has. A file system that cannot keep tables is an error.
 func (t *tree) probeDirectory() error {
 	path := t.directory.Path()
 	c := disk.Probe(t.config.FS, path)

@@ -15,9 +15,9 @@ import (
 // byRequest is in the place of a name where a loss is acknowledged by the request that asked for it.
 const byRequest = "the restore that was asked for"
 
-// noteLoss writes down what a flip is about to lose, and returns the loss's id, "" where nothing is lost. It comes before the flip:
-// what a crash leaves behind is then decided by what serves. Who asked for the restore knows its report, so that it is acknowledged
-// by the request.
+// noteLoss writes down what a flip is about to lose, and returns the loss's id, "" where nothing is lost. It comes
+// before the flip: what a crash leaves behind is then decided by what serves. A restore by request acknowledges its loss
+// itself: its report names the loss.
 func (r *restore) noteLoss(restored *messages.TableRestored, lineage, old string) (id string, err error) {
 	if restored.GetLostTo() == 0 && restored.GetRowsMissing() == 0 && len(restored.GetDamaged()) == 0 {
 		return "", nil

@@ -10,7 +10,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 )
 
-// slowMailbox takes its first user message only after it was told to resume, and a good while later.
+// slowMailbox takes its first user message only a good while after it was resumed.
 type slowMailbox struct {
 	actor.Mailbox
 	entered, resumed chan struct{}

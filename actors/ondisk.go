@@ -32,8 +32,8 @@ func (t *tree) listTables() *messages.TableList {
 // concurrentTables is how many tables' own directories are looked at side by side.
 const concurrentTables = 64
 
-// onDisk lists the tables on disk, but for those of which no more than undo is left. One that cannot be told is listed: whoever
-// opens it learns why.
+// onDisk lists the tables on disk, but for those of which no more than undo is left. A table that cannot be looked at is
+// listed: opening it says why.
 func (t *tree) onDisk() ([]string, error) {
 	names, err := t.namesOnDisk()
 	return t.serving(names), err
@@ -44,7 +44,7 @@ func (t *tree) namesOnDisk() ([]string, error) {
 	return patient(&t.naming, listTimeout, t.directory.Names)
 }
 
-// serving returns those of the tables on disk that have more than undo, or that cannot be told.
+// serving returns those of the tables on disk that have more than undo, or that cannot be looked at.
 func (t *tree) serving(names []string) []string {
 	serves, errs := each(names, &t.tables, listTimeout, t.directory.Serves)
 	var left []string

@@ -70,8 +70,8 @@ func rowValue(i int) string {
 	return fmt.Sprintf("value %02d of the row", i) + strings.Repeat(".", 5000)
 }
 
-// fillAndBreak gives the table the rows 0 to 39, of which the first 10 are backed up and the last 30 in the WAL alone, and damages
-// row 25 there.
+// fillAndBreak gives the table the rows 0 to 39, and damages row 25. The first 10 are backed up, and the last 30 in the
+// WAL alone.
 func (h *host) fillAndBreak() {
 	h.Helper()
 	for i := range 40 {
@@ -212,8 +212,8 @@ func TestHealFromABackup(t *testing.T) {
 	})
 }
 
-// TestLiveRestoreAroundDamagedBlocks: by hand all rows come back that can be read, also of a table that serves, and the ranges that
-// are left out are named.
+// TestLiveRestoreAroundDamagedBlocks: by hand all readable rows come back, also of a table that serves, and the ranges
+// that are left out are named.
 func TestLiveRestoreAroundDamagedBlocks(t *testing.T) {
 	for name, closed := range map[string]bool{"serving": false, "closed": true} {
 		t.Run(name, func(t *testing.T) {

@@ -151,8 +151,8 @@ func (p plan) soon() time.Time {
 	return p.started.Add(floor + time.Duration(p.jitter*float64(window-floor)))
 }
 
-// correct takes a start that lies after now for now: the clock was set back. Left as it is, what comes soon after the start
-// would wait for the clock to come there again.
+// correct takes a start after now for now: the clock was set back. Left as it is, what comes soon after the start would
+// wait for the clock to come there again.
 func (p *plan) correct(now time.Time) {
 	if p.started.After(now) {
 		p.started = now

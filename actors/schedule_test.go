@@ -211,8 +211,8 @@ func TestDayOfCrashes(t *testing.T) {
 	}
 }
 
-// TestAttemptOfTheFuture puts off neither the run that makes up for it nor those after, whether the process starts again
-// and again in between or not; and it is made up for once.
+// TestAttemptOfTheFuture puts off neither the run that makes up for it nor those after, however often the process starts
+// in between. It is made up for once.
 func TestAttemptOfTheFuture(t *testing.T) {
 	for _, restarts := range []bool{false, true} {
 		p := plan{interval: day, tables: []string{"a"}, started: epoch, jitter: 0.5}

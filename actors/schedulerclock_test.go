@@ -49,8 +49,8 @@ func TestClockSetForward(t *testing.T) {
 	})
 }
 
-// TestClockSetBack: the schedule does not wait for the clock to come there again. How old the last run is nobody knows then, so
-// another one makes up for it when that is noticed, and the next comes an interval later, also where the process dies in between.
+// TestClockSetBack: the schedule does not wait for the clock to come there again. The age of the last run is unknown
+// then, so that another run makes up for it. The next comes an interval later, also where the process dies in between.
 func TestClockSetBack(t *testing.T) {
 	for _, crash := range []bool{false, true} {
 		t.Run(fmt.Sprintf("crash %v", crash), func(t *testing.T) {

@@ -34,8 +34,8 @@ type space struct {
 	failed  bool
 }
 
-// short tells whether the disk has less than the reserve free, and what it has. It may wait for the disk, for 5 s at most. Where the file
-// system cannot tell it is never short.
+// short tells whether the disk has less than the reserve free, and what it has. It may wait for the disk, for 5 s at
+// most. On a file system that does not know its free space it is never short.
 func (s *space) short() (store.Room, bool) {
 	s.ask()
 	s.mu.Lock()

@@ -48,17 +48,17 @@ type tree struct {
 	// opening bounds the opens that run at once.
 	opening chan struct{}
 	space   space
-	// listing is of the backup directory, asked for by health and ListBackups; naming and state are of DIR, tables of each
-	// table's own directory there, and sweeping of the removal of its undo.
+	// listing bounds the reads of the backup directory for health and ListBackups. naming and state bound reads of DIR,
+	// tables reads of each table's own directory, and sweeping the removal of its undo.
 	listing, naming, state patience
 	tables, sweeping       patiences
-	// losing is of the reads of losses.
+	// losing bounds the reads of losses.
 	losing patience
 	// place and backupPlace are of the checks whether DIR and BACKUPDIR are still the directories that were locked.
 	place, backupPlace patience
-	// asking is of what runs and requests ask of a disk, by what it is: where one call hangs, no other waits behind it.
+	// asking bounds the calls of a disk by runs and requests, by their kind: where one hangs, no other waits behind it.
 	asking patiences
-	// reading is of backups that are opened to be read.
+	// reading bounds the backups that are opened to be read.
 	reading patience
 	// supervisor is the supervisor's PID, once it was spawned.
 	supervisor atomic.Pointer[actor.PID]

@@ -11,8 +11,8 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// TestUnknownIsYellow: whatever health cannot find out is named as unknown, in the report or the row, and neither is green;
-// once it can be found out again both are.
+// TestUnknownIsYellow: what health cannot find out is named as unknown, in the report or the row, and neither is green.
+// Once it is known again both are.
 func TestUnknownIsYellow(t *testing.T) {
 	for _, c := range []struct {
 		name  string

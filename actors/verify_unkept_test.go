@@ -11,7 +11,7 @@ import (
 	"github.com/gabiondb/gabion/store"
 )
 
-// TestVerifyOnAFullDisk: the verdict is told though its proof cannot be written, and the report says so beside it.
+// TestVerifyOnAFullDisk: the report has the verdict though its proof cannot be written, and says so beside it.
 func TestVerifyOnAFullDisk(t *testing.T) {
 	bubble(t, actors.Config{DisableDrill: true}, func(h *host) {
 		h.put("tasks", "a", "1")
@@ -60,7 +60,7 @@ func TestDrillOnAFullDisk(t *testing.T) {
 	})
 }
 
-// TestVerifySetNamesAnotherBackup: a backup that is sound and not the one that the set names is not proven as that.
+// TestVerifySetNamesAnotherBackup: a sound backup is not proven for a set that names another.
 func TestVerifySetNamesAnotherBackup(t *testing.T) {
 	bubble(t, actors.Config{DisableDrill: true}, func(h *host) {
 		h.put("tasks", "a", "1")

@@ -106,8 +106,8 @@ func watched[T any](ctx context.Context, limit time.Duration, what string,
 	return watchedBy(ctx, &p, limit, what, work)
 }
 
-// mostLeft is how many calls of watchedBy are left behind before the next ones are refused: whoever gives up early says
-// nothing of the disk.
+// mostLeft is how many calls of watchedBy are left behind before the next ones are refused: a caller that gives up early
+// is no sign of a disk that hangs.
 const mostLeft = 16
 
 // watchedBy is watched, but an error at once while mostLeft calls with the same p are left behind.
