@@ -146,7 +146,7 @@ func (g *guard) withSession(value string, now time.Time) access {
 	}
 	level, expiry, _ := strings.Cut(value[:i], ".")
 	until, err := strconv.ParseInt(expiry, 10, 64)
-	// One that lasts for longer than a session was made while the clock was ahead: it would outlive all others.
+	// A session that would last for longer was made while the clock was ahead: it would outlive all others.
 	if err != nil || now.Unix() >= until || until-now.Unix() > int64((sessionLife+messages.Skew)/time.Second) {
 		return nobody
 	}

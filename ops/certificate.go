@@ -15,7 +15,7 @@ import (
 const (
 	// certificateLook is how often the files are looked at, while connections come.
 	certificateLook = time.Second
-	// maxCertificate bounds each of the files, in bytes: a certificate comes with those who vouch for it.
+	// maxCertificate bounds each of the files, in bytes: a certificate comes with its chain.
 	maxCertificate = 1 << 20
 	// certificatePatience is how long the connection waits that has them looked at.
 	certificatePatience = time.Second

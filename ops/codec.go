@@ -40,7 +40,7 @@ func (c codec) MarshalAppend(to []byte, m any) ([]byte, error) {
 	return protojson.MarshalOptions{}.MarshalAppend(to, message)
 }
 
-// MarshalStable is for what Connect puts into a URL.
+// MarshalStable makes what Connect puts into a URL.
 func (c codec) MarshalStable(m any) ([]byte, error) {
 	message, ok := m.(proto.Message)
 	if !ok {
@@ -110,8 +110,8 @@ func fields(data []byte, each func(protowire.Number, []byte)) {
 	}
 }
 
-// partsOfJSON counts the operations and conditions of a WriteRequest by its braces: an operation has two pairs at the least, or is
-// empty, which is refused.
+// partsOfJSON counts the operations and conditions of a WriteRequest by its braces. An operation has two pairs at least,
+// or is empty, which is refused.
 func partsOfJSON(data []byte) (parts int) {
 	within := false
 	for i := 0; i < len(data); i++ {

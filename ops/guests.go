@@ -15,8 +15,8 @@ const (
 	leastConnections = 16
 )
 
-// connectionLimit is how many connections a listener keeps where the process may have so many descriptors: an eighth of them, so
-// that two listeners leave the tables theirs. Zero descriptors means that the limit is unknown.
+// connectionLimit is how many connections a listener keeps, given the descriptors that the process may have. An eighth
+// of them leaves the tables theirs beside two listeners. Zero descriptors means that the limit is unknown.
 func connectionLimit(descriptors uint64) int {
 	if descriptors == 0 || descriptors > 8*mostConnections {
 		return mostConnections
@@ -24,8 +24,8 @@ func connectionLimit(descriptors uint64) int {
 	return max(leastConnections, int(descriptors/8))
 }
 
-// guests is a listener that keeps so many connections. When one more comes it closes another: first the oldest that has shown no
-// token yet, so that those who have none keep out nobody who has.
+// guests is a listener that keeps a number of connections. When one more comes it closes another, first the oldest that
+// has shown no token yet. So clients without a token keep out none that has a token.
 type guests struct {
 	net.Listener
 	most int
@@ -42,7 +42,8 @@ type guest struct {
 	net.Conn
 	of     *guests
 	number uint64 // rises with each that comes
-	// who is the most that its requests were allowed, and busy whether one is under way. Both belong to of.mu.
+	// who is the most that its requests were allowed, and busy is set while a request is under way. Both belong to
+	// of.mu.
 	who  access
 	busy bool
 }
@@ -86,8 +87,9 @@ func (g *guests) welcome(conn net.Conn) *guest {
 	return came
 }
 
-// leastWanted is the connection to close for another one: who showed no token before who did, who waits before who is served, and
-// then the oldest. Readers who are served leave only while they have more than half, others never. The caller holds mu.
+// leastWanted is the connection to close for another one. A connection without a token goes before one with a token, an
+// idle one before a busy one, and then the oldest. Busy readers leave only while they have more than half, busy admins
+// never. The caller holds mu.
 func (g *guests) leastWanted() (least *guest) {
 	readers := 0
 	for c := range g.here {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// TestGuests says who leaves for the next one.
+// TestGuests says which connection leaves for the next one.
 func TestGuests(t *testing.T) {
 	stranger, asking := guest{}, guest{busy: true}
 	idleReader, idleAdmin := guest{who: reader}, guest{who: admin}
@@ -113,8 +113,8 @@ func get(conn net.Conn, path, token string) int {
 	return response.StatusCode
 }
 
-// TestStrangersLeave: connections without a token, however many and whatever they do, keep nobody out who has one, and end no
-// connection of theirs; nor do they reach the socket.
+// TestStrangersLeave: connections without a token, however many and whatever they do, keep out and end no connection
+// with a token. Nor do they reach the socket.
 func TestStrangersLeave(t *testing.T) {
 	h := newHost(t, filepath.Join(t.TempDir(), "d")).listen(t, bounds{guests: 2, request: maxRequest, header: headerTimeout, stall: stallTimeout})
 	web := webOf(t, h, bounds{guests: 8})
@@ -144,7 +144,7 @@ func TestStrangersLeave(t *testing.T) {
 	for range 5 { // each has a connection of its own, which it closes
 		stillServes(t, h)
 	}
-	// Those who were answered were closed, but for the few there is room for; by itself the server leaves them idleTimeout.
+	// Those that were answered were closed, but for the few with room; by itself the server leaves them idleTimeout.
 	stay := 0
 	for i := 1; i < 40; i += 3 {
 		if err := strangers[i].SetReadDeadline(time.Now().Add(time.Second)); err != nil {

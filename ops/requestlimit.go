@@ -17,8 +17,8 @@ const (
 	maxPut = (messages.MaxKey+messages.MaxValue)/3*4 + maxSmall
 	// maxSmall is the largest request of all that carries no value, in bytes: keys, names and options fit.
 	maxSmall = 64 << 10
-	// maxParts is how many operations and conditions a Write may have here: an empty one takes two bytes to send, and fifty times as
-	// many to hold.
+	// maxParts is how many operations and conditions a Write may have here. An empty operation takes two bytes to send,
+	// and fifty times as many to hold.
 	maxParts = 1 << 20
 )
 
@@ -45,8 +45,8 @@ func tooLarge(verb string, limit int64) error {
 // large is what an answer has, in bytes, that counts for itself.
 const large = 16 << 10
 
-// held is about how many bytes of memory it takes to hold a message of so many while it is read or written: buffers double as they
-// grow, and JSON is there beside what it says.
+// held is about how many bytes of memory a message of a size takes while it is read or written. Buffers double as they
+// grow, and JSON is there beside its message.
 func held(size int64) int64 { return 4 * size }
 
 // heldAnswer is held for an answer, 0 for one whose request counts for both. A compressor is about 1 MiB.

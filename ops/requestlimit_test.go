@@ -90,7 +90,8 @@ func refusal(a httpAnswer) string {
 	return a.body + a.Trailer.Get("Grpc-Status") + a.Trailer.Get("Grpc-Message") + a.Header.Get("Grpc-Status") + a.Header.Get("Grpc-Message")
 }
 
-// TestBombs: no procedure unpacks more than it may hold, in whatever way a request comes, nor does any for those who show no token.
+// TestBombs: no procedure unpacks more than it may hold, in whatever way a request comes. None unpacks anything for a
+// client without a token.
 func TestBombs(t *testing.T) {
 	f := newFace(t, HandlerOptions{AdminToken: adminToken, ReadToken: readToken_,
 		bounds: bounds{request: 1 << 20, header: headerTimeout, stall: stallTimeout}}, nil)

@@ -15,8 +15,8 @@ const (
 	mostWaiting = 1024
 )
 
-// room is an amount, of bytes or of requests, that is shared by all who are served at one time. Who may read alone has half of
-// it: the other half is kept for those who may do everything. It is first come, first served, among each of the two.
+// room is an amount, of bytes or of requests, that all requests of one time share. Readers have half of it: the other
+// half is kept for admins. Each of the two is served in the order in which its requests come.
 type room struct {
 	what     string // what there is no room for, in the answer
 	size     int64
@@ -106,7 +106,8 @@ func (r *room) fits(class int, amount int64) bool {
 	return r.used[others]+r.used[readers]+amount <= r.size && (class == others || r.used[readers]+amount <= r.share(readers))
 }
 
-// grant gives to those who wait. Readers get nothing while others wait: a large amount would never be free. The caller holds mu.
+// grant gives to the requests that wait. Readers get nothing while others wait: a large amount would never be free. The
+// caller holds mu.
 func (r *room) grant() {
 	for _, class := range []int{others, readers} {
 		for len(r.waiting[class]) > 0 {

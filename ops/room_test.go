@@ -11,8 +11,8 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// TestRoom: readers have half, wait for so long and are told to come back; those who may do everything have all that is left, and
-// what they wait for no reader takes.
+// TestRoom: readers have half, and are refused after a time with a hint to come back. Admins have all that is left, and
+// no reader takes what they wait for.
 func TestRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom("full", 10, time.Second)
@@ -73,7 +73,7 @@ func TestRoom(t *testing.T) {
 	})
 }
 
-// TestRoomQueue: past so many who wait, the answer comes at once.
+// TestRoomQueue: past a number of requests that wait, the answer comes at once.
 func TestRoomQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom("full", 2, time.Minute)

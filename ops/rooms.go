@@ -13,7 +13,8 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// roomSizes are how much there may be at one time of what one handler, or one socket, is asked for. Half of each is for readers.
+// roomSizes are how much there may be at one time of what one handler, or one socket, is asked for. Readers may have
+// half of each.
 type roomSizes struct {
 	requests int64 // requests that end with one answer
 	streams  int64 // answers that go on, such as walks and events
@@ -32,8 +33,8 @@ func (s roomSizes) orDefaults() roomSizes {
 	}
 }
 
-// rooms bound the memory that all requests to one handler, or to one socket, hold together. A request takes from them in the order
-// of the fields, and nothing twice, so that none waits for one that waits for it.
+// rooms bound the memory that all requests to one handler, or to one socket, hold together. A request takes from them in
+// the order of the fields, and nothing twice, so that no two wait for each other.
 type rooms struct {
 	requests, streams, bodies *room
 	reads                     *keyedRooms
@@ -77,7 +78,7 @@ func withAccess(r *http.Request, who access) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), accessKey{}, who))
 }
 
-// accessOf is what was noted; nothing is for the socket, whose callers may do everything.
+// accessOf is what was noted. Where nothing was, the request came by the socket, whose callers may do everything.
 func accessOf(ctx context.Context) access {
 	who, ok := ctx.Value(accessKey{}).(access)
 	if !ok {

@@ -17,7 +17,7 @@ import (
 // small are sizes that a test can fill.
 var small = roomSizes{requests: 4, streams: 2, bodies: 1 << 20, answers: 1 << 20, pages: 1 << 20, reads: 2, patience: 1}
 
-// TestReadersLeaveRoom: readers who hold all they may have keep nobody out who may do everything, and get an answer at once.
+// TestReadersLeaveRoom: readers that hold all they may have keep no admin out, and get an answer at once.
 func TestReadersLeaveRoom(t *testing.T) {
 	h := newHost(t, filepath.Join(t.TempDir(), "d")).listen(t, bounds{})
 	web := webOf(t, h, bounds{rooms: small})
@@ -38,7 +38,7 @@ func TestReadersLeaveRoom(t *testing.T) {
 		t.Errorf("an admin: %s %s", got.Status, got.body)
 	}
 	stillServes(t, h)
-	// Streams have a room of their own: one for readers, one that stays.
+	// Streams have a room of their own: one stream for readers, and one that stays free.
 	follow := func(token string) *http.Response {
 		request, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+web.Address()+"/v1/events", nil)
 		if err != nil {
@@ -62,8 +62,8 @@ func TestReadersLeaveRoom(t *testing.T) {
 	}
 }
 
-// TestLargeBodiesShareRoom: large requests go one after another where they do not fit together, whether they say their size, are
-// packed or neither; small ones do not wait for them.
+// TestLargeBodiesShareRoom: large requests that do not fit together go one after another, with a size, packed, or with
+// neither. Small requests do not wait for them.
 func TestLargeBodiesShareRoom(t *testing.T) {
 	h := newHost(t, filepath.Join(t.TempDir(), "d")).listen(t, bounds{})
 	web := webOf(t, h, bounds{rooms: small})
@@ -113,8 +113,8 @@ func TestLargeBodiesShareRoom(t *testing.T) {
 	waitFor(t, func() bool { return web.handler.rooms.bodies.taken() == 0 })
 }
 
-// TestLargeAnswersShareRoom: readers who do not take large answers keep out readers of large ones alone, and an answer to a write is
-// sent whether there is room or not.
+// TestLargeAnswersShareRoom: clients that do not take large answers keep out other large answers alone. An answer to a
+// write is sent whether there is room or not.
 func TestLargeAnswersShareRoom(t *testing.T) {
 	h := newHost(t, filepath.Join(t.TempDir(), "d")).listen(t, bounds{})
 	web := webOf(t, h, bounds{rooms: small})

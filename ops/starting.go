@@ -9,8 +9,8 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// starting answers HTTP until the tables are served, or have said why not: a disk that hangs must not look like a host that is
-// gone. It touches no disk.
+// starting answers HTTP until the tables are served, or have said why not. A disk that hangs must not look like a host
+// that is gone. It touches no disk.
 type starting struct {
 	guard *guard
 	dir   string

@@ -12,8 +12,8 @@ const (
 	noDurations = "No points yet: the first comes with the first run."
 )
 
-// chartless returns what to say in place of the charts of sizes, of one table or of all, and of the chart of runs: why they have no
-// points, and nothing where they have some.
+// chartless says why the charts of sizes, of one table or of all, and the chart of runs have no points. It says nothing
+// of a chart that has some.
 func (d *Dashboard) chartless(ctx context.Context, table string) (sizes, durations string) {
 	m := &messages.ListHistory{}
 	if table != "" {

@@ -57,7 +57,7 @@ type result struct {
 	*messages.TableResult
 	// Served is set while the table has a page.
 	Served bool
-	// Gone is set where the backup is no longer there, or is not the one that the run made.
+	// Gone is set where the backup is no longer there, or another is in its place.
 	Gone bool
 }
 

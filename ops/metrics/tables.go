@@ -158,7 +158,7 @@ var (
 		messages.Figure_FIGURE_UNCONFIGURED, messages.Figure_FIGURE_UNDO, messages.Figure_FIGURE_LOSSES}
 )
 
-// figures calls set for each figure, by its name in small letters: with 1 for one that is unknown.
+// figures calls set for each figure, by its name in small letters: with 1 for an unknown figure.
 func figures(all []messages.Figure, knows func(messages.Figure) bool, set func(name string, value float64)) {
 	for _, f := range all {
 		value := 0.0
@@ -172,8 +172,8 @@ func figures(all []messages.Figure, knows func(messages.Figure) bool, set func(n
 // lost counts what a table lost.
 type lost struct{ losses, operations float64 }
 
-// lossesOf returns what nobody has acknowledged of each table, of those without any and of those that are gone too; nothing where
-// that is not known.
+// lossesOf returns how many losses nobody has acknowledged, by table. Tables without any are there, and so are dropped
+// ones. It returns nothing where losses are unknown.
 func lossesOf(report *messages.HealthReport, tables map[string]bool) map[string]lost {
 	all := make(map[string]lost)
 	if slices.Contains(report.GetUnknown(), messages.Figure_FIGURE_LOSSES) {
