@@ -15,9 +15,9 @@ import (
 	"github.com/gabiondb/gabion/ops"
 )
 
-// TestBackupDirOfAServer: a server answers of its own backups. A command that is told of others, by its flag, the environment or
-// the configuration file, is an error and not an answer about the wrong backups, unless it reads these backups beside the server; one
-// that is told of the same ones, however they are written, is carried out.
+// TestBackupDirOfAServer: a server answers of its own backups. A command with another backup directory, by its flag, the
+// environment or the configuration file, fails, unless it reads these backups beside the server: it must not answer about
+// the wrong ones. A command with the same directory, however it is written, is carried out.
 func TestBackupDirOfAServer(t *testing.T) {
 	root := t.TempDir()
 	dir, other, link := filepath.Join(root, "d"), filepath.Join(root, "copy"), filepath.Join(root, "link")

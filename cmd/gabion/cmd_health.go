@@ -208,7 +208,7 @@ func printRuns(out *output, report *messages.HealthReport, now time.Time) error 
 	return nil
 }
 
-// printOnDisk prints what lies in the directory beside the tables that are served.
+// printOnDisk prints what the directory has beside the tables that are served.
 func printOnDisk(out *output, report *messages.HealthReport, now time.Time) error {
 	var unknown []string
 	if !report.Knows(messages.Figure_FIGURE_UNCONFIGURED) {

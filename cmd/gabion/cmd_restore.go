@@ -212,7 +212,7 @@ func printPlan(out *output, p *messages.RestorePlan, now time.Time) error {
 	return printLines(out, lines)
 }
 
-// salvagedText says how much there is of a source that is not whole.
+// salvagedText says how much can be read of a source that is not whole.
 func salvagedText(p *messages.RestorePlan) string {
 	text := show.Plural(int(p.GetRows()), "row")
 	if p.GetRowsMissing() > 0 {

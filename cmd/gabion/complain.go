@@ -55,7 +55,7 @@ func complain(stderr io.Writer, asJSON bool, err error) {
 	}
 }
 
-// tell returns what there is to say of err: each fault, and the hints that are of all of them. No hint is told twice.
+// tell returns each fault of err, and the hints that belong to all of them. No hint stands twice.
 func tell(err error) (told []fault, left []string) {
 	var hinted []string
 	fresh := func(err error) []string {

@@ -65,8 +65,8 @@ func unknownFlag(cmd *cobra.Command, args []string, flag string, err error) erro
 	return usagef(suggestion(meant, hint), "%w", err)
 }
 
-// firstWord is the first of the arguments that stands for a command: the one after those that name cmd, and after flags, each of
-// which is taken to have a value.
+// firstWord is the first argument that stands for a command: it follows the names of cmd, and the flags. Each flag is
+// taken to have a value.
 func firstWord(cmd *cobra.Command, args []string) string {
 	parents := strings.Fields(cmd.CommandPath())[1:]
 	for i := 0; i < len(args); i++ {

@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// checkNames refuses an object with a name that is there twice, at any depth: readers of JSON do not agree on which of the two counts.
-// What is no JSON is refused by who reads it next.
+// checkNames refuses an object with the same name twice, at any depth: readers of JSON do not agree on which of the two
+// counts. The next reader refuses what is no JSON.
 func checkNames(text []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()

@@ -14,7 +14,7 @@ import (
 	"github.com/gabiondb/gabion/store"
 )
 
-// hungBackups is the real file system, where whoever opens a manifest waits for ever.
+// hungBackups is the real file system, where each open of a manifest waits for ever.
 type hungBackups struct{ vfs.FS }
 
 func (h hungBackups) Unwrap() vfs.FS { return h.FS }

@@ -120,7 +120,7 @@ func TestRecordsNameEachFieldOnce(t *testing.T) {
 	}
 }
 
-// FuzzRecords: whatever a file holds, each format reads it to its end, with lines that grow, and keys and values that are UTF-8 of the file.
+// FuzzRecords: whatever a file holds, each format reads it to its end. Line numbers grow, and keys and values are UTF-8.
 func FuzzRecords(f *testing.F) {
 	for _, format := range formats {
 		f.Add([]byte(byteOrderMark + format.with("k", "v")))
