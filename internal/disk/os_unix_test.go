@@ -4,6 +4,7 @@ package disk_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -345,5 +347,50 @@ func TestFilesAreReadAndWritten(t *testing.T) {
 	must(t, f.Close())
 	if vfs.Root(real) != vfs.Default {
 		t.Error("what asks for the root does not find the operating system's")
+	}
+}
+
+// applied is an option that counts the files it is applied to.
+type applied struct{ files *int }
+
+func (a applied) Apply(vfs.File) { *a.files++ }
+
+func TestOpenOptionsAreApplied(t *testing.T) {
+	path, files := filepath.Join(t.TempDir(), "file"), 0
+	real := disk.OS(0)
+	must(t, closed(real.OpenReadWrite(path, "", applied{&files})))
+	must(t, closed(real.OpenReadWrite(path, "", applied{&files})))
+	must(t, closed(real.Open(path, applied{&files}, applied{&files})))
+	if files != 4 {
+		t.Errorf("options were applied %d times, want 4", files)
+	}
+}
+
+// TestMadeByOthersMeanwhile: two that make the same file, or the same directory, at one time both have it.
+func TestMadeByOthersMeanwhile(t *testing.T) {
+	real, root := disk.OS(0), t.TempDir()
+	for i := range 200 {
+		dir := filepath.Join(root, fmt.Sprint(i), "a", "b")
+		var all sync.WaitGroup
+		begin := make(chan struct{})
+		for range 4 {
+			all.Go(func() {
+				<-begin
+				if err := real.MkdirAll(dir, 0); err != nil {
+					t.Errorf("make a directory that another makes: %v", err)
+				}
+				if err := closed(real.OpenReadWrite(filepath.Join(dir, "file"), "")); err != nil {
+					t.Errorf("open a file that another makes: %v", err)
+				}
+			})
+		}
+		close(begin)
+		all.Wait()
+	}
+	file := filepath.Join(root, "0", "a", "b", "file")
+	for _, path := range []string{file, filepath.Join(file, "below")} {
+		if err := real.MkdirAll(path, 0); !errors.Is(err, syscall.ENOTDIR) {
+			t.Errorf("a directory in place of a file, or below it: %v", err)
+		}
 	}
 }
