@@ -28,9 +28,7 @@ func manySSTables(t *testing.T, fs vfs.FS) (*Directory, *Store) {
 			t.Fatal(err)
 		}
 		if round == 1 {
-			if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
-				t.Fatal(err)
-			}
+			compactAll(t, s)
 		}
 	}
 	return d, s

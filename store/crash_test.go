@@ -24,9 +24,7 @@ func TestCommitSurvivesACrashAnywhere(t *testing.T) {
 		h := history{0: {}}
 		w.restart() // the creation has a test of its own
 		w.writeAtRandom(s, rng, 40, h)
-		if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
-			t.Fatal(err)
-		}
+		compactAll(t, s)
 		w.writeAtRandom(s, rng, 10, h)
 		closeAll(t, s)
 		images := w.end()

@@ -90,9 +90,7 @@ func TestCutLinksTheSSTables(t *testing.T) {
 	s := openTable(t, d)
 	mustPut(t, s, "a", "1")
 	// One sstable, which no compaction will take away while the test looks.
-	if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
-		t.Fatal(err)
-	}
+	compactAll(t, s)
 	mustPut(t, s, "b", "2")
 	dir := d.Staging("RUN", "t")
 	if _, err := s.Cut(dir); err != nil {

@@ -50,6 +50,28 @@ func assemble(t testing.TB, fs vfs.FS, staging string, lent map[string]string, t
 	}
 }
 
+// oneSSTable opens a table whose one row is in an sstable.
+func oneSSTable(t *testing.T) (*vfs.MemFS, *hookFS, *Directory, *Store) {
+	t.Helper()
+	mem := vfs.NewMem()
+	fs := &hookFS{FS: mem}
+	d := openDirectory(t, fs)
+	s := openTable(t, d)
+	mustPut(t, s, "a", "1")
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return mem, fs, d, s
+}
+
+// compactAll compacts the table, so that every sstable that it had is obsolete.
+func compactAll(t *testing.T, s *Store) {
+	t.Helper()
+	if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func sstables(t testing.TB, fs vfs.FS, dir string) (paths []string) {
 	t.Helper()
 	names, err := fs.List(dir)
@@ -108,9 +130,7 @@ func TestCutWithoutLinksIsWholeAndCopiesNothing(t *testing.T) {
 			for key := range want {
 				mustPut(t, s, key, "changed after the cut")
 			}
-			if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
-				t.Fatal(err)
-			}
+			compactAll(t, s)
 			closeAll(t, s)
 			s = openTable(t, d)
 			after := rows(t, s)
@@ -146,9 +166,7 @@ func TestLentFileStaysUntilTheLastCutGivesItBack(t *testing.T) {
 	s := openTable(t, d)
 	mustPut(t, s, "a", "1")
 	// One sstable, which no compaction takes away before the test wants it.
-	if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
-		t.Fatal(err)
-	}
+	compactAll(t, s)
 	s.db.TestOnlyWaitForCleaning()
 	fs.hooks(linkless(syscall.EPERM), nil)
 	first, second, third := d.Staging("RUN1", "t"), d.Staging("RUN2", "t"), d.Staging("RUN3", "t")
@@ -173,9 +191,7 @@ func TestLentFileStaysUntilTheLastCutGivesItBack(t *testing.T) {
 	cut(first)
 	cut(second)
 	mustPut(t, s, "a", "2")
-	if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
-		t.Fatal(err)
-	}
+	compactAll(t, s)
 	closeAll(t, s) // waits for Pebble's removals
 	check("lent twice", true)
 	d.GiveBack(first)
@@ -189,23 +205,14 @@ func TestLentFileStaysUntilTheLastCutGivesItBack(t *testing.T) {
 
 // The directory may be another process's when a copy that hung comes back.
 func TestNothingIsRemovedOnceTheDirectoryIsFree(t *testing.T) {
-	mem := vfs.NewMem()
-	fs := &hookFS{FS: mem}
-	d := openDirectory(t, fs)
-	s := openTable(t, d)
-	mustPut(t, s, "a", "1")
-	if err := s.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	mem, fs, d, s := oneSSTable(t)
 	fs.hooks(linkless(syscall.EXDEV), nil)
 	dir := d.Staging("RUN", "t")
 	if _, err := s.Cut(dir); err != nil {
 		t.Fatal(err)
 	}
 	mustPut(t, s, "a", "2")
-	if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
-		t.Fatal(err)
-	}
+	compactAll(t, s)
 	closeAll(t, s, d)
 	lent := d.Lent(dir)
 	removed := false
@@ -228,14 +235,7 @@ func TestNothingIsRemovedOnceTheDirectoryIsFree(t *testing.T) {
 
 // A disk that hangs in a removal holds up no cut: commits wait for those.
 func TestHungRemovalOfALentFileHoldsUpNoCut(t *testing.T) {
-	mem := vfs.NewMem()
-	fs := &hookFS{FS: mem}
-	d := openDirectory(t, fs)
-	s := openTable(t, d)
-	mustPut(t, s, "a", "1")
-	if err := s.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	_, fs, d, s := oneSSTable(t)
 	fs.hooks(linkless(syscall.EPERM), nil)
 	dir := d.Staging("RUN1", "t")
 	if _, err := s.Cut(dir); err != nil {
@@ -243,9 +243,7 @@ func TestHungRemovalOfALentFileHoldsUpNoCut(t *testing.T) {
 	}
 	lent := slices.Collect(maps.Values(d.Lent(dir)))
 	mustPut(t, s, "a", "2")
-	if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
-		t.Fatal(err)
-	}
+	compactAll(t, s)
 	s.db.TestOnlyWaitForCleaning() // Pebble has asked for every removal
 	hangs, goOn := make(chan struct{}), make(chan struct{})
 	hang := sync.OnceFunc(func() { close(hangs) })
@@ -270,14 +268,7 @@ func TestHungRemovalOfALentFileHoldsUpNoCut(t *testing.T) {
 }
 
 func TestFailedCutLeavesNothingOnLoan(t *testing.T) {
-	mem := vfs.NewMem()
-	fs := &hookFS{FS: mem}
-	d := openDirectory(t, fs)
-	s := openTable(t, d)
-	mustPut(t, s, "a", "1")
-	if err := s.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	mem, fs, d, s := oneSSTable(t)
 	for n := 0; ; n++ {
 		dir := d.Staging(fmt.Sprint("RUN", n), "t")
 		before, fired := failNth(n, errFault, func(o fileOp) bool {
@@ -319,9 +310,7 @@ func TestCutWithoutLinksSurvivesACrashAnywhere(t *testing.T) {
 			t.Fatal(err, d.Lent(dir))
 		}
 		w.writeAtRandom(s, rng, 10, h)
-		if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
-			t.Fatal(err)
-		}
+		compactAll(t, s)
 		closeAll(t, s)
 		s = openTable(t, d, func(o *OpenOptions) { o.Create = false })
 		d.GiveBack(dir)
@@ -364,14 +353,7 @@ func TestNewFileUnderALentNameStays(t *testing.T) {
 
 // Where a link may copy the whole file, none is tried.
 func TestCutThatAvoidsLinksTriesNone(t *testing.T) {
-	mem := vfs.NewMem()
-	fs := &hookFS{FS: mem}
-	d := openDirectory(t, fs)
-	s := openTable(t, d)
-	mustPut(t, s, "a", "1")
-	if err := s.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	_, fs, d, s := oneSSTable(t)
 	d.AvoidLinks()
 	fs.hooks(func(o fileOp) error {
 		if o.kind == "link" {
