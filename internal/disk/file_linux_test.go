@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/gabiondb/gabion/messages"
@@ -141,4 +142,17 @@ func descriptors(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(entries)
+}
+
+func TestLinksAreCopiesOnOverlayfsAlone(t *testing.T) {
+	if linkCopies(OS(0), "/proc") || linkCopies(OS(0), "/no such directory") {
+		t.Error("a link in procfs is a copy")
+	}
+	var s unix.Statfs_t
+	if err := unix.Statfs("/", &s); err != nil {
+		t.Fatal(err)
+	}
+	if linkCopies(OS(0), "/") != (s.Type == unix.OVERLAYFS_SUPER_MAGIC) || linkCopies(vfs.NewMem(), "/") {
+		t.Errorf("on a file system of type %x, or in memory", s.Type)
+	}
 }

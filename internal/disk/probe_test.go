@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"slices"
@@ -21,7 +22,7 @@ type poorFS struct {
 func (p *poorFS) Unwrap() vfs.FS { return p.FS }
 
 func (p *poorFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if err := p.fail["create"]; err != nil {
+	if err := cmp.Or(p.fail["create"], p.fail["create "+p.PathBase(name)]); err != nil {
 		return nil, err
 	}
 	return p.FS.Create(name, c)
@@ -42,6 +43,9 @@ func (p *poorFS) Rename(from, to string) error {
 }
 
 func (p *poorFS) Stat(name string) (vfs.FileInfo, error) {
+	if err := p.fail["stat"]; err != nil {
+		return nil, err
+	}
 	if p.fold {
 		name = strings.ToLower(name)
 	}
@@ -49,6 +53,9 @@ func (p *poorFS) Stat(name string) (vfs.FileInfo, error) {
 }
 
 func (p *poorFS) OpenDir(name string) (vfs.File, error) {
+	if err := p.fail["opendir"]; err != nil {
+		return nil, err
+	}
 	f, err := p.FS.OpenDir(name)
 	return &poorDir{f, p.fail["dirsync"]}, err
 }
@@ -77,11 +84,16 @@ func TestProbe(t *testing.T) {
 		"links never known":  {fail: map[string]error{"link": syscall.ENOSYS}, want: without(func(c *Capabilities) { c.Link = Lacks })},
 		"links that fail":    {fail: map[string]error{"link": syscall.EIO}, want: without(func(c *Capabilities) { c.Link = Unknown })},
 		"no rename over":     {fail: map[string]error{"rename": syscall.EEXIST}, want: without(func(c *Capabilities) { c.RenameOver = Lacks })},
+		"rename not known":   {fail: map[string]error{"rename": syscall.ENOSYS}, want: without(func(c *Capabilities) { c.RenameOver = Lacks })},
 		"rename that fails":  {fail: map[string]error{"rename": syscall.EIO}, want: without(func(c *Capabilities) { c.RenameOver = Unknown })},
 		"no fsync of names":  {fail: map[string]error{"dirsync": syscall.EINVAL}, want: without(func(c *Capabilities) { c.DirSync = Lacks })},
 		"fsync not known":    {fail: map[string]error{"dirsync": syscall.ENOTSUP}, want: without(func(c *Capabilities) { c.DirSync = Lacks })},
 		"fsync that fails":   {fail: map[string]error{"dirsync": syscall.EIO}, want: without(func(c *Capabilities) { c.DirSync = Unknown })},
 		"one case":           {fold: true, want: without(func(c *Capabilities) { c.CaseSensitive = Lacks })},
+		"look that fails":    {fail: map[string]error{"stat": syscall.EIO}, want: without(func(c *Capabilities) { c.CaseSensitive = Unknown })},
+		"no open directory":  {fail: map[string]error{"opendir": syscall.EACCES}, want: without(func(c *Capabilities) { c.DirSync = Unknown })},
+		"first file fails":   {fail: map[string]error{"create .probe-a": syscall.EIO}, want: Capabilities{DirSync: Has}},
+		"second file fails":  {fail: map[string]error{"create .probe-b": syscall.EIO}, want: Capabilities{DirSync: Has}},
 		"full disk":          {fail: map[string]error{"create": syscall.ENOSPC}, want: Capabilities{DirSync: Has}},
 		"read-only mount":    {fail: map[string]error{"create": syscall.EROFS}, want: Capabilities{DirSync: Has}},
 		"directory is gone":  {fail: map[string]error{"create": fs.ErrNotExist}, want: Capabilities{DirSync: Has}},

@@ -66,6 +66,9 @@ func TestReadFileIsBounded(t *testing.T) {
 		if errors.As(err, &long) != c.long || errors.Is(err, messages.ErrDataLoss) != c.long || !c.long && err != nil || len(data) != c.size {
 			t.Errorf("%s: %d B, error %v", c.name, len(data), err)
 		}
+		if c.name == "20 GiB" && (err == nil || !strings.Contains(err.Error(), "21474836480 B")) {
+			t.Errorf("%s: the error is %v", c.name, err)
+		}
 		if c.long && (!strings.Contains(err.Error(), c.path) || !strings.Contains(err.Error(), "100 B") || len(messages.Hints(err)) == 0) {
 			t.Errorf("%s: the error is %v, with the hints %q", c.name, err, messages.Hints(err))
 		}
