@@ -169,6 +169,18 @@ func TestPartsOfAWrite(t *testing.T) {
 	}
 }
 
+// TestPartsOfJSON: braces within a string are no parts, and each operation is one.
+func TestPartsOfJSON(t *testing.T) {
+	for text, want := range map[string]int{
+		`{"a":"{{{{\"{{{{"}`: 0, `{"a":"\\","b":{"c":{"d":{}}}}`: 2, `{"a":"\\\"{{{{{{"}`: 0, `{}`: 0,
+		`{"write":{"ops":[` + strings.Repeat(`{"put":{"key":"aw=="}},`, 1000) + `]}}`: 1001,
+	} {
+		if got := partsOfJSON([]byte(text)); got != want {
+			t.Errorf("%.40s has %d parts, want %d", text, got, want)
+		}
+	}
+}
+
 // TestCodecs: what they write is what Connect's own write, as far as that is fixed.
 func TestCodecs(t *testing.T) {
 	m := &messages.Value{Found: true, Value: []byte("v"), Seq: 1 << 60}

@@ -91,7 +91,84 @@ func TestRoomQueue(t *testing.T) {
 		if _, no := r.take(t.Context(), admin, 1); no != nil {
 			t.Errorf("an admin: %v", no)
 		}
+		// The queue of admins is another one.
+		if _, no := r.take(t.Context(), admin, 1); no == nil || time.Since(begun) != time.Minute {
+			t.Errorf("an admin who finds no room: %v after %v", no, time.Since(begun))
+		}
 	})
+}
+
+// TestRoomIsFirstComeFirstServed: a small request that would fit waits behind a large one, and no longer than that one does.
+func TestRoomIsFirstComeFirstServed(t *testing.T) {
+	for name, c := range map[string]struct {
+		size       int64
+		large, who access
+	}{"an admin behind an admin": {10, admin, admin}, "a reader behind an admin": {10, admin, reader}, "a reader behind a reader": {20, reader, reader}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRoom("full", c.size, time.Minute)
+				if _, no := r.take(t.Context(), c.large, 8); no != nil {
+					t.Fatal(no)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				go func() { _, _ = r.take(ctx, c.large, 5) }()
+				synctest.Wait()
+				begun := time.Now()
+				if _, no := r.take(t.Context(), c.who, 1); no != nil || time.Since(begun) != time.Second {
+					t.Errorf("came after %v: %v", time.Since(begun), no)
+				}
+			})
+		})
+	}
+}
+
+// TestRoomOfOneWhoLeaves: an amount that is granted to a request in the instant in which it gives up goes to the next.
+func TestRoomOfOneWhoLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom("full", 2, time.Minute)
+		for range 100 {
+			all, no := r.take(t.Context(), admin, 2)
+			if no != nil {
+				t.Fatal(no)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan struct{}, 2)
+			go func() {
+				if back, no := r.take(ctx, admin, 2); no == nil {
+					back()
+				}
+				ended <- struct{}{}
+			}()
+			synctest.Wait()
+			begun := time.Now()
+			go func() {
+				back, no := r.take(t.Context(), admin, 2)
+				if no != nil || time.Since(begun) != 0 {
+					t.Errorf("the next one came after %v: %v", time.Since(begun), no)
+				} else {
+					back()
+				}
+				ended <- struct{}{}
+			}()
+			synctest.Wait()
+			cancel()
+			all()
+			<-ended
+			<-ended
+			if n := r.taken(); n != 0 {
+				t.Fatalf("%d are in use at the end", n)
+			}
+		}
+	})
+}
+
+// TestRoomOfOne has one for a reader, too.
+func TestRoomOfOne(t *testing.T) {
+	r := newRoom("full", 1, time.Second)
+	if _, no := r.take(t.Context(), reader, 1); no != nil || r.taken() != 1 {
+		t.Errorf("%d are in use: %v", r.taken(), no)
+	}
 }
 
 // TestKeyedRooms: each key has a room of its own, which is gone when nobody uses it.
@@ -109,6 +186,20 @@ func TestKeyedRooms(t *testing.T) {
 		one()
 		two()
 		two()
+		// One of two who leaves gives up its place, and not the room of the other.
+		k.size = 4
+		first, _ := k.take(t.Context(), reader, "a")
+		second, _ := k.take(t.Context(), reader, "a")
+		first()
+		third, no := k.take(t.Context(), reader, "a")
+		if no != nil {
+			t.Fatal(no)
+		}
+		if _, no := k.take(t.Context(), reader, "a"); no == nil {
+			t.Error("a third reader came in beside two")
+		}
+		second()
+		third()
 		if len(k.all) != 0 {
 			t.Errorf("%d rooms stay", len(k.all))
 		}
