@@ -382,6 +382,9 @@ func TestMadeByOthersMeanwhile(t *testing.T) {
 				if err := closed(real.OpenReadWrite(filepath.Join(dir, "file"), "")); err != nil {
 					t.Errorf("open a file that another makes: %v", err)
 				}
+				if err := closed(real.Create(filepath.Join(dir, "new"), "")); err != nil {
+					t.Errorf("make a file that another makes: %v", err)
+				}
 			})
 		}
 		close(begin)

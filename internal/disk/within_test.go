@@ -27,10 +27,13 @@ func linkedTree(t *testing.T) (root, outside string) {
 
 func TestWithinReachesThroughNoLink(t *testing.T) {
 	for name, work := range map[string]func(fs vfs.FS, root string) error{
-		"create":      func(fs vfs.FS, root string) error { return closing(fs.Create(root+"/dir/new", "")) },
-		"open":        func(fs vfs.FS, root string) error { return closing(fs.Open(root + "/dir/file")) },
-		"read-write":  func(fs vfs.FS, root string) error { return closing(fs.OpenReadWrite(root+"/dir/file", "")) },
-		"reuse":       func(fs vfs.FS, root string) error { return closing(fs.ReuseForWrite(root+"/own", root+"/dir/new", "")) },
+		"create":     func(fs vfs.FS, root string) error { return closing(fs.Create(root+"/dir/new", "")) },
+		"open":       func(fs vfs.FS, root string) error { return closing(fs.Open(root + "/dir/file")) },
+		"read-write": func(fs vfs.FS, root string) error { return closing(fs.OpenReadWrite(root+"/dir/file", "")) },
+		"reuse":      func(fs vfs.FS, root string) error { return closing(fs.ReuseForWrite(root+"/own", root+"/dir/new", "")) },
+		"reuse from": func(fs vfs.FS, root string) error {
+			return closing(fs.ReuseForWrite(root+"/dir/file", root+"/new", ""))
+		},
 		"open dir":    func(fs vfs.FS, root string) error { return closing(fs.OpenDir(root + "/dir")) },
 		"list":        func(fs vfs.FS, root string) error { _, err := fs.List(root + "/dir"); return err },
 		"stat":        func(fs vfs.FS, root string) error { _, err := fs.Stat(root + "/dir/file"); return err },
@@ -46,7 +49,7 @@ func TestWithinReachesThroughNoLink(t *testing.T) {
 		"mkdir":       func(fs vfs.FS, root string) error { return fs.MkdirAll(root+"/dir/new", 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			for system, fs := range map[string]vfs.FS{"disk": disk.OS(0), "pebble": vfs.Default} {
+			for system, fs := range map[string]vfs.FS{"disk": disk.OS(0), "pebble": vfs.Default, "wrapped": &failing{FS: disk.OS(0)}} {
 				root, outside := linkedTree(t)
 				err := work(disk.Within(fs, root, nil), root)
 				var kind *disk.KindError
@@ -63,6 +66,50 @@ func TestWithinReachesThroughNoLink(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// failing is a file system whose RemoveAll fails with an error, unless it is nil.
+type failing struct {
+	vfs.FS
+	err error
+}
+
+func (f *failing) Unwrap() vfs.FS { return f.FS }
+
+func (f *failing) RemoveAll(path string) error {
+	if f.err != nil {
+		return f.err
+	}
+	return f.FS.RemoveAll(path)
+}
+
+// TestWithinLetsThroughWhatHasNoLink, and knows links below the root of the file system too.
+func TestWithinLetsThroughWhatHasNoLink(t *testing.T) {
+	root, _ := linkedTree(t)
+	fs := disk.Within(disk.OS(0), root, nil)
+	mustDo(t, fs.MkdirAll(root+"/a/b", 0))
+	mustDo(t, closing(fs.Create(root+"/a/b/file", "")))
+	mustDo(t, fs.Link(root+"/a/b/file", root+"/a/linked"))
+	mustDo(t, fs.Rename(root+"/a/b/file", root+"/a/file"))
+	mustDo(t, closing(fs.ReuseForWrite(root+"/a/file", root+"/a/reused", "")))
+	mustDo(t, closing(fs.OpenReadWrite(root+"/a/new", "")))
+	mustDo(t, closing(fs.Lock(root+"/a/LOCK")))
+	mustDo(t, closing(fs.OpenDir(root+"/a")))
+	mustDo(t, fs.Remove(root+"/a/b"))
+	names, err := fs.List(root + "/a")
+	slices.Sort(names)
+	if want := []string{"LOCK", "linked", "new", "reused"}; !slices.Equal(names, want) || err != nil {
+		t.Errorf("names are %q, want %q: %v", names, want, err)
+	}
+	if _, err := fs.Stat(root + "/missing/file"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("stat of a missing file: %v", err)
+	}
+	if _, err := disk.Within(disk.OS(0), "/", nil).Stat(root + "/dir/file"); !errors.Is(err, disk.ErrKind) {
+		t.Errorf("a link below the root of the file system: %v", err)
+	}
+	if disk.IsLink(vfs.NewMem(), "/") || disk.IsLink(disk.OS(0), root+"/missing") {
+		t.Error("what is none is a link")
 	}
 }
 
@@ -96,7 +143,7 @@ func TestWithinGoesThroughALinkThatIsMeant(t *testing.T) {
 func TestRemoveKnownKeepsWhatIsForeign(t *testing.T) {
 	known := func(elements ...string) disk.Kind {
 		switch elements[len(elements)-1] {
-		case "ours", "ours too":
+		case "ours", "ours too", "ours linked":
 			return disk.File
 		case "dir":
 			return disk.Dir
@@ -121,6 +168,7 @@ func TestRemoveKnownKeepsWhatIsForeign(t *testing.T) {
 		}
 		// A link in a directory's place goes, and nothing behind it.
 		mustDo(t, os.Symlink(outside, filepath.Join(top, "dir", "dir")))
+		mustDo(t, os.Symlink(outside, filepath.Join(top, "ours linked")))
 		foreign, err := disk.RemoveKnown(disk.OS(0), top, known)
 		mustDo(t, err)
 		if len(foreign) != len(c.foreign) {
@@ -140,5 +188,34 @@ func TestRemoveKnownKeepsWhatIsForeign(t *testing.T) {
 		if data, err := os.ReadFile(filepath.Join(outside, "ours")); string(data) != kept || err != nil {
 			t.Errorf("behind the link is %q: %v", data, err)
 		}
+	}
+}
+
+// TestRemoveKnownOfOthers: a file in the place of a directory goes, a missing directory is no error, and a failure is.
+func TestRemoveKnownOfOthers(t *testing.T) {
+	known := func(elements ...string) disk.Kind {
+		if elements[0] == "foreign" {
+			return disk.Foreign
+		}
+		return disk.Dir
+	}
+	top := filepath.Join(t.TempDir(), "top")
+	if foreign, err := disk.RemoveKnown(disk.OS(0), top, known); len(foreign) > 0 || err != nil {
+		t.Errorf("a missing directory: %q, %v", foreign, err)
+	}
+	mustDo(t, os.WriteFile(top, nil, 0o600))
+	if foreign, err := disk.RemoveKnown(disk.OS(0), top, known); len(foreign) > 0 || err != nil {
+		t.Errorf("a file: %q, %v", foreign, err)
+	}
+	if _, err := os.Lstat(top); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file is there: %v", err)
+	}
+	mustDo(t, os.Mkdir(top, 0o700))
+	for _, name := range []string{"foreign", "a file"} {
+		mustDo(t, os.WriteFile(filepath.Join(top, name), nil, 0o600))
+	}
+	broken := errors.New("broken")
+	if foreign, err := disk.RemoveKnown(&failing{disk.OS(0), broken}, top, known); len(foreign) != 1 || !errors.Is(err, broken) {
+		t.Errorf("a removal that fails: %q, %v", foreign, err)
 	}
 }
