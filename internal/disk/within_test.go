@@ -126,6 +126,9 @@ func TestWithinGoesThroughALinkThatIsMeant(t *testing.T) {
 	if data, err := disk.ReadFile(fs, filepath.Join(root, "dir", "file"), 100); string(data) != kept || err != nil {
 		t.Errorf("behind the link is %q: %v", data, err)
 	}
+	mustDo(t, closing(fs.Create(filepath.Join(root, "dir", "new"), "")))
+	mustDo(t, fs.Rename(filepath.Join(root, "dir", "new"), filepath.Join(root, "dir", "renamed")))
+	mustDo(t, fs.Remove(filepath.Join(root, "dir", "renamed")))
 	for _, err := range []error{fs.Remove(filepath.Join(root, "dir")), fs.RemoveAll(filepath.Join(root, "dir"))} {
 		if !errors.Is(err, disk.ErrKind) {
 			t.Errorf("the link itself is removed: %v", err)
