@@ -1,12 +1,15 @@
 package ops
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -59,6 +62,21 @@ func TestReadersLeaveRoom(t *testing.T) {
 		if got := follow(c.token); got.StatusCode != c.want || (got.Header.Get("Retry-After") == "1") != (c.want == 429) {
 			t.Errorf("stream %d: %s %v", i, got.Status, got.Header)
 		}
+	}
+	// The streams of procedures share it.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	client := messagesconnect.NewGabionServiceClient(&http.Client{Transport: tokenTransport(adminToken)}, "http://"+web.Address())
+	events, err := client.Events(ctx, &messages.EventsRequest{Follow: true})
+	if err == nil {
+		events.Receive()
+		err = errors.Join(events.Err(), events.Close())
+	}
+	if connect.CodeOf(err) != connect.CodeResourceExhausted {
+		t.Errorf("a third stream: %v", err)
+	}
+	if accessOf(t.Context()) != admin {
+		t.Error("the socket, which notes nothing, is a reader's")
 	}
 }
 
