@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
 )
@@ -17,6 +19,8 @@ type Memory interface {
 	WriteBackupDirs(*messages.BackupDirs) error
 	// TakenOver is what the backup directory said when DIR was made for its backups, nil where DIR was made otherwise.
 	TakenOver() *messages.LastRun
+	// LastSuccess is when all of DIR was backed up last, as far as it remembers, nil where it does not.
+	LastSuccess() *timestamppb.Timestamp
 }
 
 // standing says whose the backups are: a position alone does not, as a copy of DIR goes on with the same ones.
@@ -85,7 +89,22 @@ func (d *Directory) look() *standing {
 		return s
 	}
 	s.judge(d.path, d.memory.TakenOver())
+	if s.refused == nil && s.mine == nil {
+		s.refused = d.vanished()
+	}
 	return s
+}
+
+// vanished is why a DIR from before there were tokens must not begin anew: it was backed up, and no backup is here.
+func (d *Directory) vanished() error {
+	at := d.memory.LastSuccess()
+	if at == nil {
+		return nil
+	}
+	if tables, err := d.Tables(); err != nil || len(tables) > 0 { // what cannot be listed fails the run in other ways
+		return nil
+	}
+	return gone(d.path, &messages.BackedUp{Used: at})
 }
 
 // judge decides whose the backups are. taken is Memory.TakenOver.
@@ -137,16 +156,16 @@ func notMine(path string, last *messages.LastRun) error {
 }
 
 func gone(path string, newest *messages.BackedUp) error {
-	where := "there"
+	where := ""
 	switch newest.GetPath() {
+	case "": // nobody has written it down
 	case path:
-	case "":
-		where = "elsewhere"
+		where = " there"
 	default:
-		where = "to " + newest.GetPath()
+		where = " to " + newest.GetPath()
 	}
 	return refusal("mount that directory, put it back, or name it; or begin anew here: gabion backup --adopt",
-		"backup directory %s does not have the backups of this directory, which was backed up %s last, at %s",
+		"backup directory %s does not have the backups of this directory, which was backed up%s last, at %s",
 		path, where, newest.GetUsed().AsTime().Format(time.RFC3339))
 }
 

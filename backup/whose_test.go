@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/oklog/ulid/v2"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/backup"
 	"github.com/gabiondb/gabion/messages"
@@ -200,6 +201,18 @@ func TestMadeBefore(t *testing.T) {
 	}
 	o.close(t)
 	wantRefused(t, run(t, fs, two, theirs, false), "of another copy")
+}
+
+// TestMadeBeforeAndVanished: a directory without tokens that remembers a run does not begin anew where there is no backup.
+func TestMadeBeforeAndVanished(t *testing.T) {
+	fs := newPair(t)
+	d, err := store.OpenDirectory(store.DirectoryOptions{FS: fs, Path: one, StoreID: testStore})
+	must(t, err)
+	must(t, d.WriteSchedule(&messages.ScheduleState{LastSuccess: timestamppb.New(noon)}))
+	must(t, d.Close())
+	wantRefused(t, run(t, fs, one, theirs, false), "does not have the backups of this directory, which was backed up last, at 2026-02-11")
+	must(t, run(t, fs, one, theirs, true))
+	must(t, run(t, fs, one, theirs, false))
 }
 
 // TestUnreadTokens: where a file with tokens cannot be read, nobody knows whose the backups are: runs are refused, and

@@ -2,6 +2,7 @@ package store
 
 import (
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gabiondb/gabion/messages"
 )
@@ -29,3 +30,12 @@ func (d *Directory) WriteBackupDirs(dirs *messages.BackupDirs) error {
 // TakenOver is what the backup directory said of its last run when this directory was made for the backups there; nil where
 // it was made otherwise, or the backups said nothing.
 func (d *Directory) TakenOver() *messages.LastRun { return d.takenOver }
+
+// LastSuccess is when a run backed up all tables last, as far as the schedule remembers: nil where it does not, or cannot be read.
+func (d *Directory) LastSuccess() *timestamppb.Timestamp {
+	state, err := d.ReadSchedule()
+	if err != nil {
+		d.logger.Warn("schedule cannot be read: it is unknown whether there were backups", "error", err)
+	}
+	return state.GetLastSuccess()
+}
