@@ -17,10 +17,12 @@ func openAlone(ctx context.Context, o OpenOptions) (s *Session, err error) {
 	if err := CheckUser(o.BackupDir); err != nil {
 		return nil, err
 	}
-	_, id, err := backupsAt(o.BackupDir)
+	path, id, err := backupsAt(o.BackupDir)
 	if err != nil {
 		return nil, err
 	}
+	// The backups are those of whoever used them last. Where that cannot be told, they are nobody's, and are read by name all the same.
+	last, _ := backup.LastRunAt(store.RealFS(), path)
 	scratch, err := os.MkdirTemp("", "gabion-")
 	if err != nil {
 		return nil, messages.WithHint(fmt.Errorf("make a directory among the temporary files: %w", err), "set TMPDIR to a directory that you can write to")
@@ -30,7 +32,7 @@ func openAlone(ctx context.Context, o OpenOptions) (s *Session, err error) {
 			err = errors.Join(err, store.RealFS().RemoveAll(scratch))
 		}
 	}()
-	d, err := store.OpenDirectory(store.DirectoryOptions{FS: store.RealFS(), Path: scratch, StoreID: id})
+	d, err := store.OpenDirectory(store.DirectoryOptions{FS: store.RealFS(), Path: scratch, StoreID: id, TakenOver: last})
 	if err != nil {
 		return nil, err
 	}
