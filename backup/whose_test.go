@@ -231,6 +231,7 @@ func TestUnreadTokens(t *testing.T) {
 		"long last run":      {spoil: write(last, strings.Repeat(" ", 4<<10)+"{}")},
 		"last run is newer":  {spoil: write(last, `{"formatVersion":99,"anything":1}`), newer: true},
 		"directory":          {spoil: func(t *testing.T, fs vfs.FS) { must(t, fs.Remove(last)); must(t, fs.MkdirAll(last, 0o755)) }},
+		"dirs, no version":   {spoil: write(dirs, `{"gormatVersion":1}`)},
 		"empty dirs":         {spoil: write(dirs, "")},
 		"long dirs":          {spoil: write(dirs, strings.Repeat(" ", 64<<10)+"{}")},
 		"list of a newer":    {spoil: write(dirs, `{"formatVersion":99,"anything":1}`), newer: true},

@@ -37,6 +37,9 @@ func (d *Directory) readStateOf(name string, m state, limit int64) (bool, error)
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, m); err != nil {
 		return false, fmt.Errorf("parse %s: %w: %w", path, err, messages.ErrDataLoss)
 	}
+	if m.GetFormatVersion() == 0 {
+		return false, fmt.Errorf("check %s: it has no format version: %w", path, messages.ErrDataLoss)
+	}
 	if m.GetFormatVersion() != FormatVersion {
 		return false, fmt.Errorf("%s: format version is %d, this version knows %d: %w",
 			path, m.GetFormatVersion(), FormatVersion, ErrNewer)
