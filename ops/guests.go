@@ -118,8 +118,21 @@ func (g *guests) leastWanted() (least *guest) {
 	return least
 }
 
-// watch has a server say which connections are busy, and its requests which they come by.
+// watch has a server, whose Handler is set, say which connections are busy, and its requests which they come by.
+//
+// The server calls a connection idle some time after its client has the answer. A client without a token counts as idle when
+// its handler returns, before the end of the answer is sent: on a busy machine it would otherwise outlast those who came
+// later. Over HTTP/2 other requests may be under way on the connection, so the server alone decides there.
 func (g *guests) watch(server *http.Server) {
+	next := server.Handler
+	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r)
+		if c, _ := r.Context().Value(guestKey{}).(*guest); c != nil && r.ProtoMajor == 1 {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			c.busy = c.busy && c.who != nobody
+		}
+	})
 	server.ConnState = func(conn net.Conn, state http.ConnState) {
 		if c := guestOf(conn); c != nil {
 			g.mu.Lock()
