@@ -103,6 +103,12 @@ type Config struct {
 	// restores: "gabion.run", "gabion.cut", "gabion.publish", "gabion.verify" and "gabion.restore". Nil means no spans. A
 	// trace that the context of Verify, VerifyEach or RestoreFollowed carries is continued.
 	TracerProvider trace.TracerProvider
+	// Answering, unless nil, is called once by Start, when g answers and before Start waits for the tables: requests learn the
+	// state of each meanwhile. Start stops g after an error, and returns the error. It is where a host opens its listeners.
+	Answering func(g *Gabion) error
+	// Concerns, unless nil, is asked by each health report for what else the host knows to be wrong, in words: each makes
+	// health yellow. It must not wait.
+	Concerns func() []string
 	// Spawn spawns the supervisor. Nil means under the system's root; a host that wants it under an
 	// actor of its own passes that actor's SpawnNamed. It must use the props and the name given.
 	Spawn func(props *actor.Props, name string) (*actor.PID, error)

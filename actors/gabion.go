@@ -39,6 +39,9 @@ func Start(ctx context.Context, system *actor.ActorSystem, config Config) (*Gabi
 		return nil, fmt.Errorf("start gabion: %w", err)
 	}
 	g, err := t.spawn(ctx)
+	if err == nil && config.Answering != nil {
+		err = config.Answering(g)
+	}
 	if err == nil {
 		err = t.settled(ctx)
 	}

@@ -50,6 +50,11 @@ func (t *tree) health() *messages.HealthReport {
 	if len(tables) == 0 {
 		found.whole.yellow("no tables are served")
 	}
+	if t.config.Concerns != nil {
+		for _, text := range t.config.Concerns() {
+			found.whole.yellow("%s", text)
+		}
+	}
 	found.sum(report)
 	return report
 }

@@ -14,7 +14,7 @@ import (
 
 // Config is what a server runs by. LoadConfig makes one.
 type Config struct {
-	// Gabion is what actors.Start gets. Start sets its Logger.
+	// Gabion is what actors.Start gets. Start sets its Logger, Answering and Concerns.
 	Gabion actors.Config
 	// StopTimeout is how long a stop may drain before it is cut short. Zero means 30 s.
 	StopTimeout time.Duration

@@ -112,7 +112,7 @@ func TestEveryFieldIsASetting(t *testing.T) {
 	inCodeOnly := []string{
 		"ReadOnly",   // a server that only reads would still write its socket
 		"ServeFound", // gabion serve serves what lies in the directory, always
-		"FS", "Logger", "Spawn", "Middleware", "Schemas", "Visit", "TracerProvider",
+		"FS", "Logger", "Spawn", "Middleware", "Schemas", "Visit", "TracerProvider", "Answering", "Concerns",
 	}
 	c := &Config{}
 	fields := map[any]bool{}

@@ -114,7 +114,11 @@ func TestStopLetsAnAnswerThrough(t *testing.T) {
 			over, cancel := context.WithCancel(t.Context())
 			cancel()
 			start, closed := time.Now(), make(chan error, 1)
-			go func() { closed <- (&Server{socket: s}).closeFaces(over) }()
+			ended := make(chan struct{})
+			close(ended)
+			var server Server
+			server.socket.Store(&lateSocket{socket: s, end: func() {}, ended: ended})
+			go func() { closed <- server.closeFaces(over) }()
 			if !lost {
 				if status, _ := answer(t, conn); status != http.StatusOK {
 					t.Errorf("status is %d", status)

@@ -85,8 +85,8 @@ var (
 	_ TableAccess = (*ClientTable)(nil)
 )
 
-// patience is how long Open waits for a directory that is held: another reader is soon gone, and a server that starts
-// soon listens.
+// patience is how long Open waits for a directory that is held, or for a table that its server is opening: another reader is
+// soon gone, and a server that starts soon listens and serves.
 const patience = 3 * time.Second
 
 // OpenOptions configures Open.
@@ -141,7 +141,7 @@ func Open(ctx context.Context, o OpenOptions) (s *Session, err error) {
 				return err
 			}
 			s = &Session{Access: client, client: client}
-			return nil
+			return awaitOpening(ctx, client, o.Tables)
 		}
 		if !errors.Is(err, ErrNoServer) {
 			return err
@@ -172,6 +172,26 @@ func whileHeld(ctx context.Context, try func() error) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// awaitOpening waits until a server has opened the tables that are needed, or patience ends. Why one is not served is for
+// the request to say.
+func awaitOpening(ctx context.Context, client *Client, tables []string) error {
+	for deadline := time.Now().Add(patience); len(tables) > 0 && time.Now().Before(deadline); {
+		list, err := client.ListTables(ctx)
+		if err != nil || !slices.ContainsFunc(list, func(t *messages.TableInfo) bool {
+			return t.GetState() == messages.TableState_TABLE_STATE_OPENING && slices.Contains(tables, t.GetTable())
+		}) {
+			return nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			client.Close()
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 // heldError is an error of a directory that a host holds without a socket.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -19,11 +20,12 @@ type Server struct {
 	logger *slog.Logger
 	system *actor.ActorSystem
 	gabion *actors.Gabion
-	socket *Socket // nil when it is disabled
-	web    *Web    // nil without an address
+	socket atomic.Pointer[lateSocket] // nil when it is disabled, or not opened yet
+	web    *Web                       // nil without an address
 }
 
-// Start starts a server and waits until every table is open, or has said why not. When ctx ends first, it stops what
+// Start starts a server and waits until every table is open, or has said why not. HTTP answers from the beginning, and the
+// socket once DIR is locked: with the states of tables that are still being opened. When ctx ends first, Start stops what
 // it began. logger receives everything that is logged; nil means no logs.
 func Start(ctx context.Context, config *Config, logger *slog.Logger) (*Server, error) {
 	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
@@ -45,39 +47,49 @@ func Start(ctx context.Context, config *Config, logger *slog.Logger) (*Server, e
 	}))
 	gabion := config.Gabion
 	gabion.Logger = logger
+	gabion.Concerns = s.concerns
+	gabion.Answering = func(g *actors.Gabion) error { return s.listen(ctx, g, config) }
 	// Another command that reads the directory in place is soon gone.
 	err := whileHeld(ctx, func() (err error) {
 		s.gabion, err = actors.Start(ctx, s.system, gabion)
 		return err
 	})
 	if err != nil {
-		s.system.Shutdown()
-		if s.web != nil {
-			closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), endGrace)
-			defer cancel()
-			_ = s.web.Close(closing) // what it would have answered is the error
-		}
-		return nil, err
-	}
-	if err := s.listen(ctx, config); err != nil {
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(config.StopTimeout, 30*time.Second))
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), endGrace)
 		defer cancel()
-		return nil, errors.Join(err, s.Stop(stopping))
+		_ = s.closeFaces(closing) // what they would have answered is the error
+		s.system.Shutdown()
+		return nil, err
 	}
 	return s, nil
 }
 
-// listen opens the faces that the configuration asks for.
-func (s *Server) listen(ctx context.Context, config *Config) (err error) {
+// listen opens the faces that the configuration asks for, for a Gabion whose tables are still being opened.
+func (s *Server) listen(ctx context.Context, g *actors.Gabion, config *Config) error {
 	if s.web != nil {
-		if err = s.web.ready(s.gabion); err != nil {
+		if err := s.web.ready(g); err != nil {
 			return err
 		}
 	}
-	if !config.DisableSocket {
-		s.socket, err = ListenSocket(ctx, s.gabion, SocketOptions{Logger: s.logger})
+	if config.DisableSocket {
+		return nil
 	}
-	return err
+	socket, err := openSocket(ctx, g, s.logger, socketRetry)
+	if err != nil {
+		return err
+	}
+	s.socket.Store(socket)
+	return nil
+}
+
+// concerns are what is wrong with the server itself, for health.
+func (s *Server) concerns() []string {
+	if socket := s.socket.Load(); socket != nil {
+		if text := socket.concern(); text != "" {
+			return []string{text}
+		}
+	}
+	return nil
 }
 
 // Web answers HTTP; nil where the configuration has no address.
@@ -112,8 +124,8 @@ func (s *Server) closeFaces(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(endGrace, cancel) })()
 	errs := make([]error, 2)
 	var wg sync.WaitGroup
-	if s.socket != nil {
-		wg.Go(func() { errs[0] = s.socket.Close(later) })
+	if socket := s.socket.Load(); socket != nil {
+		wg.Go(func() { errs[0] = socket.close(later) })
 	}
 	if s.web != nil {
 		wg.Go(func() { errs[1] = s.web.Close(later) })

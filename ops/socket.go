@@ -71,14 +71,14 @@ func unserved(ctx context.Context, path string) error {
 	conn, err := connectTo(ctx, path)
 	switch {
 	case err == nil:
-		return errors.Join(messages.WithHint(fmt.Errorf("%s is served already", path),
+		return errors.Join(messages.WithHint(fmt.Errorf("%w: %s is served already", errTaken, path),
 			"call ListenSocket once for each Gabion, or stop the program that listens there"), conn.Close())
 	case errors.Is(err, ErrNoServer):
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	return messages.WithHint(fmt.Errorf("%s is in use: %w", path, err),
+	return messages.WithHint(fmt.Errorf("%w: %s is in use: %w", errTaken, path, err),
 		"stop the program that listens there, or, where there is none, remove the socket")
 }
 

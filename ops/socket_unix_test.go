@@ -23,7 +23,7 @@ func TestSocketWithoutUmask(t *testing.T) {
 	if err != nil || info.Mode() != os.ModeSocket|0o600 {
 		t.Errorf("mode is %v, %v", info.Mode(), err)
 	}
-	aside, err := makeAside(h.dir)
+	aside, err := makeAside(h.dir, os.Mkdir)
 	if err != nil {
 		t.Fatal(err)
 	}

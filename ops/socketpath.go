@@ -71,12 +71,22 @@ func shortDir() (string, error) {
 // a directory that is closed to others, gets its mode there, and then its name, in the place of what a killed
 // server left. A crash before the rename leaves the directory aside, which the next bind removes. The lock on
 // dir keeps a second server away; the caller holds it.
-func bind(dir string) (listener *net.UnixListener, info os.FileInfo, err error) {
+//
+// Where the disk has no room for the directory aside, the socket is made in its place if the system can close it to others
+// from the start.
+func bind(dir string) (*net.UnixListener, os.FileInfo, error) { return bindBy(dir, os.Mkdir) }
+
+func bindBy(dir string, mkdir func(string, os.FileMode) error) (listener *net.UnixListener, info os.FileInfo, err error) {
 	path := filepath.Join(dir, socketFile)
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
-		return nil, nil, messages.WithHint(fmt.Errorf("%s is no socket", path), "remove the file, or move it away")
+		return nil, nil, messages.WithHint(fmt.Errorf("%w: %s is no socket", errTaken, path), "remove the file, or move it away")
 	}
-	aside, err := makeAside(dir)
+	aside, err := makeAside(dir, mkdir)
+	if store.NoRoom(err) {
+		if listener, info, bare := bindBare(path); bare == nil {
+			return listener, info, nil
+		}
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -123,13 +133,16 @@ func removeAside(aside string) error {
 }
 
 // makeAside makes the directory aside of dir anew.
-func makeAside(dir string) (string, error) {
+func makeAside(dir string, mkdir func(string, os.FileMode) error) (string, error) {
 	aside := filepath.Join(dir, asideDir)
 	if err := removeAside(aside); err != nil {
 		return "", err
 	}
-	if err := os.Mkdir(aside, 0o700); err != nil {
+	if err := mkdir(aside, 0o700); err != nil {
 		err = fmt.Errorf("make socket: %w", err)
+		if store.NoRoom(err) {
+			err = messages.WithHint(err, "free space on the disk of DIR")
+		}
 		if errors.Is(err, os.ErrNotExist) {
 			err = messages.WithHint(err, "a socket needs a directory of the operating system: Config.FS must be nil")
 		}

@@ -12,10 +12,9 @@ import (
 	"github.com/gabiondb/gabion/actors"
 )
 
-// A host whose directory cannot be opened yet answers all the same: it lives, it is not ready, and it says why.
-func TestHTTPAnswersWhileTheDirectoryIsOpened(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "d")
-	holder := newHost(t, dir) // as long as it holds the directory, a start waits
+// freeAddress is an address that nobody has taken.
+func freeAddress(t *testing.T) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -24,6 +23,14 @@ func TestHTTPAnswersWhileTheDirectoryIsOpened(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return address
+}
+
+// A host whose directory cannot be opened yet answers all the same: it lives, it is not ready, and it says why.
+func TestHTTPAnswersWhileTheDirectoryIsOpened(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	holder := newHost(t, dir) // as long as it holds the directory, a start waits
+	address := freeAddress(t)
 	config := &Config{Gabion: actors.Config{Dir: dir, Tables: []string{"fruit"}, DisableSchedule: true}, DisableSocket: true,
 		Web: WebConfig{Address: address}}
 	type outcome struct {

@@ -26,9 +26,10 @@ var reaching = map[string][]string{
 
 // diskUses are the uses that a room, or one file, may make of reaching. internal/disk, cmd and test may make any.
 var diskUses = map[string]string{
-	"backup": "os.ErrExist os.ErrNotExist",
-	"ops":    "os.ErrDeadlineExceeded os.ErrNotExist os.ErrPermission os.FileInfo syscall.ECONNREFUSED syscall.ENOTDIR",
-	"ops/socketpath.go": "os.Chmod os.Lstat os.MkdirTemp os.Mkdir os.ModeSocket os.Remove os.RemoveAll os.Rename " +
+	"backup":                  "os.ErrExist os.ErrNotExist",
+	"ops":                     "os.ErrDeadlineExceeded os.ErrNotExist os.ErrPermission os.FileInfo syscall.ECONNREFUSED syscall.ENOTDIR",
+	"ops/socketbare_linux.go": "os.Chmod os.Lstat os.Remove syscall.Fchmod syscall.RawConn",
+	"ops/socketpath.go": "os.Chmod os.FileMode os.Lstat os.MkdirTemp os.Mkdir os.ModeSocket os.Remove os.RemoveAll os.Rename " +
 		"os.SameFile os.Symlink os.TempDir filepath.Base filepath.Dir filepath.Join",
 	"ops/alone.go":     "os.MkdirTemp",
 	"ops/user_unix.go": "os.Geteuid os.Stat syscall.Stat_t",
