@@ -49,7 +49,7 @@ func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificat
 	return c, nil
 }
 
-func readCertificate(path string) ([]byte, error) { return disk.ReadNamed(path, maxCertificate) }
+func readCertificate(path string) ([]byte, error) { return readNamed(path, maxCertificate) }
 
 func (c *certificate) changed() (at [2]time.Time) {
 	for i, path := range []string{c.certFile, c.keyFile} {

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,6 +17,9 @@ import (
 type Config struct {
 	// Gabion is what actors.Start gets. Start sets its Logger, Answering and Concerns.
 	Gabion actors.Config
+	// Before, unless nil, is called by Start once HTTP answers, and before anything is made: it may wait for a disk until ctx
+	// ends. An error ends the start.
+	Before func(ctx context.Context) error
 	// StopTimeout is how long a stop may drain before it is cut short. Zero means 30 s.
 	StopTimeout time.Duration
 	// DisableSocket leaves Dir/gabion.sock out.

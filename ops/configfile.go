@@ -14,7 +14,6 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
-	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 )
 
@@ -68,11 +67,14 @@ func readFile(path string) (map[string]given, []error) {
 	if path == "" {
 		return nil, nil
 	}
-	data, err := disk.ReadNamed(path, maxFile)
+	data, err := readNamed(path, maxFile)
 	if err != nil {
 		hint := "check the path that --config or GABION_CONFIG names"
-		if errors.Is(err, os.ErrPermission) {
+		switch {
+		case errors.Is(err, os.ErrPermission):
 			hint = "make the file readable for this user"
+		case errors.Is(err, messages.ErrDeadline):
+			hint = messages.Hints(err)[0]
 		}
 		return nil, []error{messages.WithHint(&ConfigError{Where: path, Err: err}, hint)}
 	}

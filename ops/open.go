@@ -205,14 +205,14 @@ func (heldError) GetHint() string {
 }
 
 func openInPlace(ctx context.Context, o OpenOptions) (*Session, error) {
-	if err := errors.Join(CheckUser(o.Dir), checkUserIf(o.BackupDir)); err != nil {
+	if err := checkUsers(o.Dir, o.BackupDir); err != nil {
 		return nil, err
 	}
 	tables := o.Tables
 	if o.Write || o.Backups {
 		// A name that is only meant to be there would otherwise get an empty table, or an empty directory.
 		var err error
-		if tables, err = existing(o); err != nil {
+		if tables, err = within(DiskLimit, o.Dir, func() ([]string, error) { return existing(o) }); err != nil {
 			return nil, err
 		}
 	}
@@ -241,14 +241,6 @@ func openInPlace(ctx context.Context, o OpenOptions) (*Session, error) {
 	}
 	s.Access = s.local
 	return s, nil
-}
-
-// checkUserIf is CheckUser where a directory is named.
-func checkUserIf(dir string) error {
-	if dir == "" {
-		return nil
-	}
-	return CheckUser(dir)
 }
 
 // existing returns the tables that are needed, or that there are.

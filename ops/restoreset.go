@@ -85,7 +85,7 @@ func RestoreSet(ctx context.Context, o SetOptions) (reports []*messages.RestoreR
 
 // planSet finds the set and its backups, and changes nothing but BackupDir's lock files.
 func planSet(o SetOptions) (plans []*messages.RestorePlan, err error) {
-	if err := errors.Join(CheckUser(o.Dir), CheckUser(o.BackupDir)); err != nil {
+	if err := checkUsers(o.Dir, o.BackupDir); err != nil {
 		return nil, err
 	}
 	if err := checkTarget(o.Dir); err != nil {

@@ -51,6 +51,11 @@ func Start(ctx context.Context, config *Config, logger *slog.Logger) (*Server, e
 	gabion.Answering = func(g *actors.Gabion) error { return s.listen(ctx, g, config) }
 	// Another command that reads the directory in place is soon gone.
 	err := whileHeld(ctx, func() (err error) {
+		if config.Before != nil {
+			if err := config.Before(ctx); err != nil {
+				return err
+			}
+		}
 		s.gabion, err = actors.Start(ctx, s.system, gabion)
 		return err
 	})

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/gabiondb/gabion/actors"
-	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 )
 
@@ -108,7 +107,7 @@ func readToken(path string) (string, error) {
 	if path == "" {
 		return "", nil
 	}
-	data, err := disk.ReadNamed(path, maxTokenFile)
+	data, err := readNamed(path, maxTokenFile)
 	if err != nil {
 		return "", messages.WithHint(fmt.Errorf("read token: %w", err), "make one with: openssl rand -hex 32 > "+path)
 	}

@@ -38,13 +38,16 @@ docs/config.md lists every key. The log goes to stderr; "ready" is the line that
 			if config.Gabion.Dir == "" {
 				return usagef("add --dir DIR, set GABION_DIR, or write dir: DIR into the file", "no directory given")
 			}
-			if err := ops.CheckUser(config.Gabion.Dir); err != nil {
-				return err
-			}
-			if err := someTables(config); err != nil {
-				return err
-			}
 			logger := config.Logger(cmd.ErrOrStderr())
+			look := func() error {
+				if err := ops.CheckUser(config.Gabion.Dir); err != nil {
+					return err
+				}
+				return someTables(config)
+			}
+			if err := lookFirst(config, logger, look); err != nil {
+				return err
+			}
 			err = serve(cmd.Context(), config, logger)
 			if err != nil && config.LogFormat == ops.LogJSON {
 				logger.Error("serve ended", "error", err.Error(), "hints", messages.Hints(err))
@@ -55,6 +58,31 @@ docs/config.md lists every key. The log goes to stderr; "ready" is the line that
 	}
 	flags.addFlags(cmd)
 	return cmd
+}
+
+// slowDisk is how long a start waits for the disk of the directory before it lets HTTP say that it waits.
+const slowDisk = 2 * time.Second
+
+// lookFirst returns what look says of the directory. Where its disk does not answer within slowDisk, a log line names it, and the
+// start waits for it behind its listeners.
+func lookFirst(config *ops.Config, logger *slog.Logger, look func() error) error {
+	dir := config.Gabion.Dir
+	asked := ops.AskDisk(dir, look)
+	err := asked.Within(slowDisk)
+	if !errors.Is(err, messages.ErrDeadline) {
+		return err
+	}
+	logger.Warn("disk of the directory does not answer: the start waits for it", "dir", dir, "hints", messages.Hints(err))
+	config.Before = func(ctx context.Context) error {
+		for ctx.Err() == nil {
+			if err := asked.Within(slowDisk); !errors.Is(err, messages.ErrDeadline) {
+				config.Before = nil
+				return err
+			}
+		}
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 // someTables returns an error where no tables are given and the directory has none. It makes nothing: the path may be wrong.
