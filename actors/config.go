@@ -303,12 +303,6 @@ func (c Config) checkDirectories() []error {
 	return append(faults, found...)
 }
 
-// exists tells whether dir is a Gabion directory already: its tables are served, whatever the backups say.
-func (c Config) exists(dir string) bool {
-	info, err := store.ReadInfo(c.FS, dir)
-	return err == nil && info != nil
-}
-
 // checkBackups finds a backup directory that is a mistake, before DIR is made. A backup directory that merely cannot be
 // used is no fault where DIR is there: its tables are served. With pathsOnly nothing is looked for that needs both
 // directories.

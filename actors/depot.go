@@ -269,3 +269,9 @@ func (c Config) backupsPath(dir string) (string, error) {
 	}
 	return path, nil
 }
+
+// exists tells whether dir is a Gabion directory already: its tables are served, whatever the backups say.
+func (c Config) exists(dir string) bool {
+	info, err := store.ReadInfo(c.FS, dir)
+	return err == nil && info != nil
+}
