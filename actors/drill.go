@@ -101,20 +101,51 @@ func (d *drill) work() {
 	}()
 	ctx := d.tree.runner.ctx
 	for ctx.Err() == nil {
-		next, at, err := d.next(wallClock())
+		all, err := d.round()
 		if err != nil {
 			d.tree.config.Logger.Warn("backups cannot be listed: the drill waits", "error", err)
 			wait = drillRetry
 			return
 		}
-		if pause := at.Sub(wallClock()); next.id == "" || pause > 0 {
-			if next.id != "" {
-				wait = min(wait, pause)
+		proved := false
+		for _, next := range all {
+			if pause := next.at.Sub(wallClock()); pause > 0 {
+				if !proved {
+					wait = min(wait, pause)
+					return
+				}
+				break
 			}
+			if ctx.Err() != nil || proved && d.outdated() {
+				break
+			}
+			d.prove(ctx, next)
+			proved = true
+		}
+		if !proved {
 			return
 		}
-		d.prove(ctx, next)
 	}
+}
+
+// round lists every backup once, the one that is due first at the front. A list for each proof would be one of all tables for each.
+func (d *drill) round() ([]due, error) {
+	d.mu.Lock()
+	d.again = false // what changes from now on
+	d.mu.Unlock()
+	now := wallClock()
+	all, err := patient(&d.tree.listing, listTimeout, func() ([]due, error) { return d.list(now) })
+	slices.SortFunc(all, func(a, b due) int {
+		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.table, b.table))
+	})
+	return all, err
+}
+
+// outdated tells whether a run has ended since the list was made: it may have removed some of the backups, and made others.
+func (d *drill) outdated() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.again
 }
 
 // due is one backup, and when it is to be verified.
@@ -122,21 +153,6 @@ type due struct {
 	target
 	at     time.Time
 	newest bool // of its table
-}
-
-// next returns the backup whose turn is next, and when; without an id where there is none.
-func (d *drill) next(now time.Time) (due, time.Time, error) {
-	all, err := patient(&d.tree.listing, listTimeout, func() ([]due, error) { return d.list(now) })
-	if err != nil || len(all) == 0 {
-		return due{}, time.Time{}, err
-	}
-	first := slices.MinFunc(all, func(a, b due) int {
-		if c := a.at.Compare(b.at); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.table, b.table)
-	})
-	return first, first.at, nil
 }
 
 // list reads what there is, and says when each is due: one that was never verified since it is there.
