@@ -70,6 +70,8 @@ type cell struct {
 	gone chan struct{}
 	// lateness runs while the store is being opened: nobody has heard of its disk since it was set.
 	lateness atomic.Pointer[time.Timer]
+	// backedUp is the last backup that a look at health found; nil for none so far.
+	backedUp atomic.Pointer[timestamppb.Timestamp]
 	// closing is the committer whose store is not yet closed, after serving is nil too.
 	closing atomic.Pointer[committer]
 

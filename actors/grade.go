@@ -16,7 +16,8 @@ const (
 )
 
 // grade adds what its state and its backups say against a table, and sums its row up.
-func (t *tree) grade(row *messages.TableHealth, known knownBackups, suspicion suspicion, c *concerns, now time.Time) {
+func (t *tree) grade(row *messages.TableHealth, known knownBackups, m *cell, c *concerns, now time.Time) {
+	suspicion := m.suspected()
 	if !suspicion.checked.IsZero() {
 		row.LastCheck = timestamppb.New(suspicion.checked)
 	}
@@ -43,9 +44,19 @@ func (t *tree) grade(row *messages.TableHealth, known knownBackups, suspicion su
 		}
 	}
 	up := time.Since(t.started)
-	if interval := t.scheduler.interval(); interval > 0 && overdue(row.GetLastSuccess(), staleRuns*interval, up, now) {
+	last, certain := row.GetLastSuccess(), row.Knows(messages.Figure_FIGURE_LAST_BACKUP)
+	if certain {
+		m.backedUp.Store(last)
+	} else if last = m.backedUp.Load(); last == nil {
+		last = t.scheduler.snapshot().GetLastSuccess()
+	}
+	if interval := t.scheduler.interval(); interval > 0 && overdue(last, staleRuns*interval, up, now) {
 		row.BackupOverdue = true
-		c.yellow("backup is overdue")
+		if certain {
+			c.yellow("backup is overdue")
+		} else {
+			c.red("backup is overdue as far as is known, and the backups cannot be looked at")
+		}
 	}
 	if t.drill != nil && len(backups) > 0 && overdue(row.GetLastProof(), staleProofs*t.config.DrillEvery, up, now) {
 		row.ProofOverdue = true

@@ -45,7 +45,7 @@ func (t *tree) health() *messages.HealthReport {
 	t.addLosses(report, &found)
 	t.addDangers(report, &found)
 	for i, m := range tables {
-		t.grade(report.GetTables()[i], known, m.suspected(), found.of(m.name), now)
+		t.grade(report.GetTables()[i], known, m.cell, found.of(m.name), now)
 	}
 	if len(tables) == 0 {
 		found.whole.yellow("no tables are served")
