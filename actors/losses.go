@@ -101,6 +101,14 @@ func (t *tree) takeNote(m *messages.AcknowledgeLoss) (*messages.LossList, error)
 			}
 		}
 	}
+	// All faults at once, and nothing is acknowledged beside one: whoever mistypes an id would not know which are.
+	var faults []error
+	for _, id := range ids {
+		faults = append(faults, t.directory.CheckLoss(id))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
 	list := &messages.LossList{}
 	for _, id := range ids {
 		loss, fresh, err := t.directory.AcknowledgeLoss(id, messages.Text(m.GetBy()), messages.Text(m.GetNote()), time.Now())
@@ -120,7 +128,7 @@ func (t *tree) takeNote(m *messages.AcknowledgeLoss) (*messages.LossList, error)
 }
 
 // AcknowledgeLoss takes note of losses, so that health shows them as a concern no more, and returns them once that is durable. An id
-// without a loss is messages.ErrNotFound; the losses before it in the request are acknowledged. With All, an error names each
+// without a loss is messages.ErrNotFound; the error names all of them, and nothing is acknowledged then. With All, an error names each
 // loss that cannot be read; all others are acknowledged.
 func (g *Gabion) AcknowledgeLoss(ctx context.Context, m *messages.AcknowledgeLoss) ([]*messages.Loss, error) {
 	list, err := ask[*messages.LossList](ctx, g.tree.repliers, g.Coordinator(), m)

@@ -73,6 +73,11 @@ func TestLossOfAHealing(t *testing.T) {
 		if _, err := h.g.AcknowledgeLoss(h.Context(), &messages.AcknowledgeLoss{}); !errors.Is(err, messages.ErrInvalid) {
 			t.Errorf("acknowledged nothing: %v", err)
 		}
+		if _, err := h.g.AcknowledgeLoss(h.Context(), &messages.AcknowledgeLoss{Ids: []string{loss.GetId(), "01ARZ3NDEKTSV4RRFFQ69G5FAV", "01ARZ3NDEKTSV4RRFFQ69G5FAW"}}); !errors.Is(err, messages.ErrNotFound) ||
+			!strings.Contains(err.Error(), "G5FAV: not found") || !strings.Contains(err.Error(), "G5FAW: not found") {
+			t.Errorf("acknowledged beside others: %v", err)
+		}
+		h.wantConcern(loss.GetId())
 		for range 2 { // the second changes nothing
 			noted, err := h.g.AcknowledgeLoss(h.Context(), &messages.AcknowledgeLoss{Ids: []string{loss.GetId()}, By: "ann", Note: "sent again"})
 			if err != nil || len(noted) != 1 || noted[0].GetBy() != "ann" || noted[0].GetNote() != "sent again" || noted[0].GetAcknowledged() == nil {

@@ -254,12 +254,15 @@ func (m *PinBackup) Check() *Failure {
 // Check returns what is wrong with the request, or nil.
 func (m *AcknowledgeLoss) Check() *Failure {
 	var f faults
-	if m.GetAll() == (len(m.GetIds()) > 0) {
-		f.addf("%d losses are named, and all is %v", len(m.GetIds()), m.GetAll())
+	switch named := len(m.GetIds()) > 0; {
+	case named && m.GetAll():
+		f.addf("losses are named beside all")
+	case !named && !m.GetAll():
+		f.addf("no loss is named")
 	}
 	for _, id := range m.GetIds() {
 		if _, err := ulid.ParseStrict(id); err != nil {
-			f.addf("%q is no id of a loss", id)
+			f.addf("loss %q: it is no id", id)
 		}
 	}
 	for _, text := range [][2]string{{"by", m.GetBy()}, {"note", m.GetNote()}} {

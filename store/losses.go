@@ -188,19 +188,35 @@ func (d *Directory) SettleLoss(table string) error {
 	return nil
 }
 
+// CheckLoss returns an error where there is no loss of an id, which matches messages.ErrNotFound, or it cannot be read.
+func (d *Directory) CheckLoss(id string) error {
+	_, err := d.lossOf(id)
+	return err
+}
+
+// lossOf returns the loss of an id that did happen, or may have.
+func (d *Directory) lossOf(id string) (*messages.Loss, error) {
+	if _, err := ulid.ParseStrict(id); err != nil {
+		return nil, fmt.Errorf("acknowledge loss %q: it is no id: %w", id, messages.ErrInvalid)
+	}
+	loss, err := d.readLoss(id)
+	if err == nil && (loss == nil || loss.GetPending() && !d.happened(loss)) {
+		err = messages.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("acknowledge loss %s: %w", id, err)
+	}
+	return loss, nil
+}
+
 // AcknowledgeLoss durably writes down by whom a loss was acknowledged, and a note. A loss that is acknowledged already
 // stays as it is. It returns the loss, and messages.ErrNotFound where the id names none.
 func (d *Directory) AcknowledgeLoss(id, by, note string, at time.Time) (loss *messages.Loss, fresh bool, err error) {
-	if _, err := ulid.ParseStrict(id); err != nil {
-		return nil, false, fmt.Errorf("acknowledge loss %q: it is no id: %w", id, messages.ErrInvalid)
+	loss, err = d.lossOf(id)
+	if err != nil {
+		return nil, false, err
 	}
-	loss, err = d.readLoss(id)
-	switch {
-	case err != nil:
-		return nil, false, fmt.Errorf("acknowledge loss %s: %w", id, err)
-	case loss == nil || loss.GetPending() && !d.happened(loss):
-		return nil, false, fmt.Errorf("acknowledge loss %s: %w", id, messages.ErrNotFound)
-	case loss.GetAcknowledged() != nil:
+	if loss.GetAcknowledged() != nil {
 		return loss, false, nil
 	}
 	loss.Acknowledged, loss.By, loss.Note = timestamppb.New(at), by, note

@@ -93,6 +93,9 @@ func lost(report *messages.HealthReport, table string) bool {
 
 // acknowledge takes note of losses.
 func acknowledge(cmd *cobra.Command, at *place, ids []string, m *messages.AcknowledgeLoss, out *output) error {
+	if err := nonEmpty(cmd, "acknowledge"); err != nil {
+		return err
+	}
 	m.By = "gabion health"
 	if u, err := user.Current(); err == nil {
 		m.By = messages.Text(u.Username)
