@@ -48,7 +48,8 @@ func (d *Dashboard) Backup(w http.ResponseWriter, r *http.Request, v Viewer) {
 	}
 	now, b := time.Now(), detail.GetBackup()
 	page.Ahead = messages.AheadOf(b.GetFinished(), now) || messages.AheadOf(b.GetProof().GetFinished(), now)
-	page.Served = d.rowOf(ctx, table) != nil
+	row, _ := d.rowOf(ctx, table)
+	page.Served = row != nil
 	for _, p := range d.gabion.Progress() {
 		if p.GetTable() == table && p.GetBackupId() == detail.GetBackup().GetBackupId() {
 			page.Work = append(page.Work, p)

@@ -23,6 +23,7 @@ type overviewPage struct {
 	// At is when the health was looked at.
 	At     time.Time
 	Report *messages.HealthReport
+	Losses []loss
 	Runs   []run
 	// RunsFaults say why runs are not shown.
 	RunsFaults []string
@@ -52,6 +53,13 @@ type run struct {
 	Results []result
 }
 
+// loss is one that nobody has acknowledged.
+type loss struct {
+	*messages.Loss
+	// Served is set while the table has a page.
+	Served bool
+}
+
 // result is what became of one table in a run.
 type result struct {
 	*messages.TableResult
@@ -68,6 +76,9 @@ func (d *Dashboard) Overview(w http.ResponseWriter, r *http.Request, v Viewer) {
 	page := overviewPage{Work: d.gabion.Progress()}
 	page.Report, page.At = d.latest(ctx)
 	page.Verdict = judge(page.Report, page.At, time.Now())
+	for _, l := range page.Report.GetLosses() {
+		page.Losses = append(page.Losses, loss{l, serves(page.Report, l.GetTable())})
+	}
 	// Of one table: it is the sets that are wanted, not what each backup takes on the disk.
 	var list *messages.BackupList
 	for _, row := range page.Report.GetTables()[:min(1, len(page.Report.GetTables()))] {
@@ -89,6 +100,10 @@ func (d *Dashboard) Overview(w http.ResponseWriter, r *http.Request, v Viewer) {
 	d.render(w, http.StatusOK, "overview", page.Verdict.Text, v, page)
 }
 
+func serves(report *messages.HealthReport, table string) bool {
+	return slices.ContainsFunc(report.GetTables(), func(row *messages.TableHealth) bool { return row.GetTable() == table })
+}
+
 func statusAt(list *messages.BackupList, i int) *messages.SetStatus {
 	if i < len(list.GetSetStatus()) {
 		return list.GetSetStatus()[i]
@@ -107,7 +122,7 @@ func describeRun(set *messages.BackupSet, status *messages.SetStatus, report *me
 		}
 		r.Results = append(r.Results, result{
 			TableResult: of,
-			Served:      slices.ContainsFunc(report.GetTables(), func(row *messages.TableHealth) bool { return row.GetTable() == of.GetTable() }),
+			Served:      serves(report, of.GetTable()),
 			Gone:        slices.Contains(status.GetGone(), of.GetTable()),
 		})
 	}

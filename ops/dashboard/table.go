@@ -21,7 +21,9 @@ const (
 
 // tablePage shows one table: how it is, its backups, and its rows.
 type tablePage struct {
-	Row         *messages.TableHealth
+	Row *messages.TableHealth
+	// Partial is set where health does not answer, so that the row is not known.
+	Partial     bool
 	Backups     []*messages.BackupInfo
 	BackupFault string
 	Browse      browse
@@ -58,7 +60,8 @@ func (d *Dashboard) Table(w http.ResponseWriter, r *http.Request, v Viewer) {
 		d.problemOf(w, err, v)
 		return
 	}
-	page := tablePage{Row: d.rowOf(ctx, name)}
+	page := tablePage{}
+	page.Row, page.Partial = d.rowOf(ctx, name)
 	if page.Row == nil {
 		d.problemOf(w, messages.Failf(messages.Code_CODE_NOT_FOUND, "no table %q", name).Advise("the overview lists the tables"), v)
 		return
@@ -72,18 +75,21 @@ func (d *Dashboard) Table(w http.ResponseWriter, r *http.Request, v Viewer) {
 	if err != nil {
 		page.BackupFault = err.Error()
 	}
+	for _, f := range list.GetFaults() {
+		page.BackupFault = f.Error()
+	}
 	page.Backups = list.GetBackups()
 	page.Browse = d.browse(ctx, name, r)
 	page.Sizes, _ = d.chartless(ctx, name)
 	d.render(w, http.StatusOK, "table", name, v, page)
 }
 
-// rowOf is a table's row of the health, or of the list of tables while there is no health.
-func (d *Dashboard) rowOf(ctx context.Context, name string) *messages.TableHealth {
+// rowOf is a table's row of the health, or, partial, what the list of tables says of it while there is no health.
+func (d *Dashboard) rowOf(ctx context.Context, name string) (row *messages.TableHealth, partial bool) {
 	report, _ := d.latest(ctx)
 	for _, row := range report.GetTables() {
 		if row.GetTable() == name {
-			return row
+			return row, false
 		}
 	}
 	tables, _ := d.gabion.ListTables(ctx) // beside an error those that it knows
@@ -92,10 +98,10 @@ func (d *Dashboard) rowOf(ctx context.Context, name string) *messages.TableHealt
 			return &messages.TableHealth{Table: name, State: t.GetState(), Reason: t.GetReason(), Hint: t.GetHint(),
 				Grade: messages.Grade_GRADE_RED, Concerns: []string{"health does not answer: a disk may hang"},
 				Unknown: []messages.Figure{messages.Figure_FIGURE_ROWS, messages.Figure_FIGURE_DISK, messages.Figure_FIGURE_BACKUPS,
-					messages.Figure_FIGURE_LAST_BACKUP, messages.Figure_FIGURE_LAST_PROOF}}
+					messages.Figure_FIGURE_LAST_BACKUP, messages.Figure_FIGURE_LAST_PROOF}}, true
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // browse reads the rows that the query asks for: ?prefix=, ?after= and ?as=.

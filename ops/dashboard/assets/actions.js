@@ -33,9 +33,9 @@ const actions = {
     note(`${table}/${backup} is no longer pinned`);
   },
 
-  async acknowledge({loss}) {
+  async acknowledge({loss, table}) {
     await call('AcknowledgeLoss', {ids: [loss], by: 'dashboard'});
-    note(`loss ${loss} is acknowledged`);
+    note(`the loss of ${table} is acknowledged: ${loss}`);
   },
 
   async restore({table, backup}) {
@@ -106,11 +106,11 @@ async function restore(plan) {
 
 /** act does what a button says. The button is disabled meanwhile, also after a refresh has replaced it. */
 export async function act(button) {
-  const {action, table, backup} = button.dataset;
+  const {action} = button.dataset;
   if (button.disabled || !actions[action]) return;
   button.disabled = true;
   try {
-    await actions[action]({table, backup});
+    await actions[action](button.dataset);
   } catch (error) {
     note(error.message, {bad: true, hint: error.hint});
   } finally {
