@@ -43,7 +43,7 @@ func (p *paragraphs) next() (*paragraph, error) {
 		switch {
 		case errors.Is(err, errLongLine):
 			return nil, &badRecord{p.lines.line, errLongParagraph}
-		case errors.Is(err, errNotUTF8):
+		case notText(err):
 			return nil, &badRecord{p.lines.line, err}
 		case err != nil && !errors.Is(err, io.EOF):
 			return nil, err
@@ -67,7 +67,7 @@ func (p *paragraphs) skip() error {
 	for {
 		line, err := p.lines.next(maxParagraph)
 		switch {
-		case errors.Is(err, errLongLine), errors.Is(err, errNotUTF8):
+		case errors.Is(err, errLongLine), notText(err):
 		case errors.Is(err, io.EOF), err == nil && len(bytes.TrimRight(line, " \t")) == 0:
 			return nil
 		case err != nil:

@@ -61,7 +61,7 @@ func (j *jsonLines) next() (record, error) {
 		switch {
 		case errors.Is(err, errLongLine):
 			return record{}, &badRecord{line, fmt.Errorf("line is longer than %d B", maxLine)}
-		case errors.Is(err, errNotUTF8):
+		case notText(err):
 			return record{}, &badRecord{line, err}
 		case err != nil:
 			return record{}, err

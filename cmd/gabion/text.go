@@ -14,6 +14,8 @@ import (
 var (
 	errLongLine = errors.New("line is too long")
 	errNotUTF8  = errors.New("not valid UTF-8; in JSON Lines other bytes are given in base64, as key_base64 or value_base64")
+	errNUL      = messages.WithHint(errors.New("a NUL byte, which no text holds"), "where the file is in UTF-16, convert it: iconv -f UTF-16LE -t UTF-8 FILE")
+	errUTF32    = messages.WithHint(errors.New("the file is in UTF-32"), "convert it: iconv -f UTF-32 -t UTF-8 FILE")
 	errUTF16    = messages.WithHint(errors.New("the file is in UTF-16"), "convert it: iconv -f UTF-16 -t UTF-8 FILE")
 )
 
@@ -30,8 +32,8 @@ type textLines struct {
 
 func newTextLines(r io.Reader) *textLines { return &textLines{r: bufio.NewReaderSize(r, 64<<10)} }
 
-// next reads one line of at most limit bytes, its end included. The error is io.EOF when nothing is left. After errLongLine and
-// errNotUTF8 the next call goes on with the line behind; errUTF16 and the reader's own errors are for good.
+// next reads one line of at most limit bytes, its end included. The error is io.EOF when nothing is left. After errLongLine,
+// errNotUTF8 and errNUL the next call goes on with the line behind; the others and the reader's own errors are for good.
 func (t *textLines) next(limit int) ([]byte, error) {
 	if !t.begun {
 		t.begun = true
@@ -63,6 +65,8 @@ func (t *textLines) next(limit int) ([]byte, error) {
 			return nil, t.failed(err)
 		case !utf8.Valid(line):
 			return nil, errNotUTF8
+		case bytes.IndexByte(line, 0) >= 0:
+			return nil, errNUL
 		default:
 			return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r")), nil
 		}
@@ -71,16 +75,21 @@ func (t *textLines) next(limit int) ([]byte, error) {
 
 // begin takes the byte order mark away.
 func (t *textLines) begin() error {
-	head, _ := t.r.Peek(3) // its error comes again with the first line
+	head, _ := t.r.Peek(4) // its error comes again with the first line
 	switch {
+	case bytes.Equal(head, []byte("\xff\xfe\x00\x00")), bytes.Equal(head, []byte("\x00\x00\xfe\xff")):
+		return fmt.Errorf("line 1: %w", errUTF32)
 	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
 		return fmt.Errorf("line 1: %w", errUTF16)
-	case bytes.Equal(head, []byte("\xef\xbb\xbf")):
-		_, err := t.r.Discard(len(head))
+	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
+		_, err := t.r.Discard(3)
 		return err
 	}
 	return nil
 }
+
+// notText tells the errors of a line that is no text; the next one may be.
+func notText(err error) bool { return errors.Is(err, errNotUTF8) || errors.Is(err, errNUL) }
 
 func (t *textLines) failed(err error) error {
 	if errors.Is(err, io.EOF) {

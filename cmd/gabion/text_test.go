@@ -72,6 +72,7 @@ func TestTextOfEveryFormat(t *testing.T) {
 				"another file's beginning":    {one + f.with("bad", strings.Repeat("x", maxLine)) + two, "one two", "longer than"},
 				"half a character of UTF-8":   {one + f.with("bad", "\xe2\x82") + two, "one two", "not valid UTF-8"},
 				"a surrogate within UTF-8":    {one + f.with("bad", "\xed\xa0\x80") + two, "one two", "not valid UTF-8"},
+				"a NUL byte":                  {one + f.with("bad", "x\x00y") + two, "one two", "a NUL byte"},
 				"a mark that is not at first": {one + f.with("two", byteOrderMark), "one two", ""},
 			} {
 				keys, faults, err := read(t, f.read(strings.NewReader(c.text)))
@@ -83,9 +84,9 @@ func TestTextOfEveryFormat(t *testing.T) {
 					t.Errorf("%s: %.200q lacks %q", what, faults[0], c.fault)
 				}
 			}
-			for _, mark := range []string{"\xff\xfe", "\xfe\xff", "\xff\xfe\x00\x00"} {
+			for mark, want := range map[string]error{"\xff\xfe": errUTF16, "\xfe\xff": errUTF16, "\xff\xfe\x00\x00": errUTF32, "\x00\x00\xfe\xff": errUTF32} {
 				_, _, err := read(t, f.read(strings.NewReader(mark+one)))
-				if !errors.Is(err, errUTF16) || !strings.Contains(strings.Join(messages.Hints(err), " "), "iconv") || !strings.HasPrefix(err.Error(), "line 1: ") {
+				if !errors.Is(err, want) || !strings.Contains(strings.Join(messages.Hints(err), " "), "iconv") || !strings.HasPrefix(err.Error(), "line 1: ") {
 					t.Errorf("a file that begins with %x: %v", mark, err)
 				}
 			}
@@ -137,7 +138,7 @@ func FuzzRecords(f *testing.F) {
 				if errors.As(err, &bad) {
 					r.line = bad.line
 				} else if err != nil {
-					if !errors.Is(err, io.EOF) && !errors.Is(err, errUTF16) {
+					if !errors.Is(err, io.EOF) && !errors.Is(err, errUTF16) && !errors.Is(err, errUTF32) {
 						t.Fatalf("%s: %v", name, err)
 					}
 					last = -1
