@@ -86,6 +86,7 @@ func TestRemainsOfADamagedBlockOfAWAL(t *testing.T) {
 	fs := &hookFS{FS: mem}
 	d := openDirectory(t, fs)
 	s := openTable(t, d)
+	settle(s)
 	fs.hooks(func(o fileOp) error {
 		if strings.HasSuffix(o.path, ".sst") && o.changes() {
 			return errFault // nothing is flushed
@@ -190,6 +191,14 @@ func TestRemainsOfOtherDamage(t *testing.T) {
 	}
 }
 
+// settle waits until nothing writes, or removes what nobody needs any more, in the background.
+func settle(s *Store) {
+	for s.db.Metrics().Compact.NumInProgress > 0 || s.db.Metrics().Flush.NumInProgress > 0 {
+		runtime.Gosched()
+	}
+	s.db.TestOnlyWaitForCleaning()
+}
+
 // layers is a table of 400 rows, seq 1 to 400, in sstables of several levels with many blocks. Part of its first half
 // was written over, and the WAL has 10 operations. want are its rows.
 func newLayers(t *testing.T) (r *ruin, want map[string]string) {
@@ -231,10 +240,7 @@ func newLayers(t *testing.T) (r *ruin, want map[string]string) {
 		t.Fatal(err)
 	}
 	delete(want, "k0050")
-	for s.db.Metrics().Compact.NumInProgress > 0 {
-		runtime.Gosched()
-	}
-	s.db.TestOnlyWaitForCleaning()
+	settle(s)
 	r = &ruin{lineage: s.Lineage(), path: s.path, disk: exactly(t, mem)}
 	closeAll(t, s, d)
 	return r, want
