@@ -215,6 +215,8 @@ func (b Backup) misplaced() error {
 		return fmt.Errorf("check manifest: %w: it is of table %q", messages.ErrDataLoss, m.GetTable())
 	case m.GetNumber() != b.Number:
 		return fmt.Errorf("check manifest: %w: it is of number %d", messages.ErrDataLoss, m.GetNumber())
+	case m.GetStarted() != nil && makeID(b.Number, m.GetStarted().AsTime()) != b.ID:
+		return fmt.Errorf("check manifest: %w: it is of backup %s", messages.ErrDataLoss, makeID(b.Number, m.GetStarted().AsTime()))
 	case b.Lineage() == "":
 		return fmt.Errorf("check manifest: %w: it has no lineage", messages.ErrDataLoss)
 	}

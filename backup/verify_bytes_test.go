@@ -2,6 +2,7 @@ package backup_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gabiondb/gabion/backup"
@@ -88,4 +89,35 @@ func TestEveryByteCounts(t *testing.T) {
 	}
 	overwrite(t, disk.mem, disk.PathJoin(dir, "db/LOCK"), nil) // Pebble leaves one where somebody looks with Pebble
 	want(messages.Verdict_VERDICT_PROVEN, "as it was")
+}
+
+// TestEveryByteOfItsNameCounts: a backup under the name of another time, which no run gave it, is none.
+func TestEveryByteOfItsNameCounts(t *testing.T) {
+	disk, d, _, ids := pairOnDisk(t)
+	must(t, d.Close())
+	d, err := backup.Open(backup.Options{FS: disk, Path: backupsPath, StoreID: testStore, ReadOnly: true})
+	must(t, err)
+	t.Cleanup(func() { must(t, d.Close()) })
+	in := disk.PathJoin(backupsPath, table)
+	for i := range ids[0] {
+		for _, bit := range []byte{1, 2, 4} {
+			name := []byte(ids[0])
+			name[i] ^= bit
+			other := string(name)
+			if strings.Contains(other, "/") {
+				continue
+			}
+			must(t, disk.mem.Rename(disk.PathJoin(in, ids[0]), disk.PathJoin(in, other)))
+			v, err := d.Verify(t.Context(), table, other, backup.VerifyOptions{})
+			if err == nil && v.Proof.GetVerdict() != messages.Verdict_VERDICT_RED {
+				t.Errorf("%s as %s: %v", ids[0], other, v.Proof)
+			}
+			must(t, disk.mem.Rename(disk.PathJoin(in, other), disk.PathJoin(in, ids[0])))
+		}
+	}
+	v, err := d.Verify(t.Context(), table, ids[0], backup.VerifyOptions{})
+	must(t, err)
+	if v.Proof.GetVerdict() != messages.Verdict_VERDICT_PROVEN {
+		t.Errorf("by its own name: %v", v.Proof)
+	}
 }
