@@ -42,6 +42,8 @@ type ruin struct {
 	path    string
 	wal     string
 	walSize []int64 // after each seq, from seq 4
+	// older is the disk at an earlier time, as a backup has it.
+	older *vfs.MemFS
 }
 
 func newRuin(t *testing.T, clean bool) *ruin {
