@@ -77,7 +77,7 @@ func (c WebConfig) check() error {
 		return errors.Join(faults...)
 	}
 	if c.AdminTokenFile == "" && c.ReadTokenFile == "" {
-		fault("make a token with: openssl rand -hex 32 > FILE, and name it by --http-admin-token-file; or serve 127.0.0.1 alone",
+		fault("make a token with: (umask 077; openssl rand -hex 32 > FILE), and name it by --http-admin-token-file; or serve 127.0.0.1 alone",
 			"http is %s, which others reach, and no token is set", c.Address)
 	}
 	if c.CertFile == "" && !c.Plain {
@@ -109,11 +109,11 @@ func readToken(path string) (string, error) {
 	}
 	data, err := readNamed(path, maxTokenFile)
 	if err != nil {
-		return "", messages.WithHint(fmt.Errorf("read token: %w", err), "make one with: openssl rand -hex 32 > "+path)
+		return "", messages.WithHint(fmt.Errorf("read token: %w", err), "make one with: (umask 077; openssl rand -hex 32 > "+path+")")
 	}
 	token := strings.TrimSpace(string(data))
 	if token == "" {
-		return "", messages.WithHint(fmt.Errorf("token file %s is empty", path), "make one with: openssl rand -hex 32 > "+path)
+		return "", messages.WithHint(fmt.Errorf("token file %s is empty", path), "make one with: (umask 077; openssl rand -hex 32 > "+path+")")
 	}
 	return token, nil
 }
