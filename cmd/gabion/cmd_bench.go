@@ -7,12 +7,12 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/spf13/cobra"
 
 	"github.com/gabiondb/gabion/bench"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/ops/show"
+	"github.com/gabiondb/gabion/store"
 )
 
 // Limits of gabion bench.
@@ -48,7 +48,7 @@ nothing in between. The loads are those of docs/performance.md.`,
 			if err := errors.Join(faults...); err != nil {
 				return err
 			}
-			return measure(cmd, out, dir, bench.Options{FS: vfs.Default, Rows: rows, ValueBytes: value, Lasts: time.Duration(seconds * float64(time.Second))})
+			return measure(cmd, out, dir, bench.Options{FS: store.RealFS(), Rows: rows, ValueBytes: value, Lasts: time.Duration(seconds * float64(time.Second))})
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", ".", "measure the disk of `DIR`")
