@@ -93,7 +93,8 @@ type Config struct {
 
 	// DirMode is the mode of the directories that are made; files get the same without the bits to execute. It lets a group, or
 	// everybody, read or write what only the owner could: 0750 gives files 0640. The owner's bits must be set. Zero means
-	// 0700. With FS it is FS that gives modes, and Windows knows none.
+	// 0700, or what a directory was made with: where the gabion.json of Dir or BackupDir lets its group read or write, so does
+	// what is made there. With FS it is FS that gives modes, and Windows knows none.
 	DirMode fs.FileMode
 	// FS is the file system of both directories. Nil means the operating system's.
 	FS vfs.FS

@@ -272,7 +272,7 @@ func (r *restore) fill(ctx context.Context, s *source, to string) error {
 			told.add(bytes)
 		}}
 		if s.remains != nil {
-			return nil, backup.CopyRemains(ctx, t.config.FS, t.config.Logger, s.remains, to, o)
+			return nil, backup.CopyRemains(ctx, t.directory.FS(), t.config.Logger, s.remains, to, o)
 		}
 		return t.backups.Restore(ctx, s.backup, to, o)
 	})

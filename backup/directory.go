@@ -116,7 +116,7 @@ func open(o Options) (*Directory, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	o.FS = disk.Within(o.FS, o.Path, nil)
+	o.FS = disk.Within(disk.Keeping(o.FS, o.Path), o.Path, nil)
 	d := &Directory{
 		fs: o.FS, path: o.Path, storeID: o.StoreID, readOnly: o.ReadOnly,
 		minFree: o.MinFree, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),

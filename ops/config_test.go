@@ -268,8 +268,8 @@ func TestEmptyFile(t *testing.T) {
 			t.Fatalf("%q: %v", text, err)
 		}
 		want := actors.Config{
-			ServeFound: true, DirMode: 0o700,
-			Name: "gabion", Interval: 24 * time.Hour, Keep: 3, MaxPendingOps: 65_536, MaxPendingBytes: 64 << 20, Readers: 16,
+			ServeFound: true,
+			Name:       "gabion", Interval: 24 * time.Hour, Keep: 3, MaxPendingOps: 65_536, MaxPendingBytes: 64 << 20, Readers: 16,
 			ConcurrentBackups: 4, CutTimeout: 30 * time.Second, CopyTimeout: 30 * time.Second, CacheBytes: 64 << 20,
 			MemTableBytes: 4 << 20, UndoLife: 7 * 24 * time.Hour, DrillEvery: 7 * 24 * time.Hour, DrillBytes: 32 << 20, FreezeAfter: 30 * time.Second, StallAfter: 10 * time.Second,
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"log/slog"
 	"math/rand/v2"
@@ -96,6 +97,8 @@ type OpenOptions struct {
 	// BackupDir holds the backups. Empty means Dir/backups, or those of the server that holds Dir. Where a server has another
 	// one, Open fails with an error that matches messages.ErrInvalid: what it answered would be of other backups.
 	BackupDir string
+	// DirMode is actors.Config.DirMode, for what is made in place.
+	DirMode fs.FileMode
 	// Tables are those that are needed, all of which must exist. Empty means every table of the directory. A
 	// server serves its own.
 	Tables []string
@@ -224,7 +227,7 @@ func openInPlace(ctx context.Context, o OpenOptions) (*Session, error) {
 	}))}
 	var err error
 	config := actors.Config{
-		Dir: o.Dir, BackupDir: o.BackupDir, Tables: tables, ReadOnly: !o.Write && !o.Backups, DisableSchedule: true, Visit: true,
+		Dir: o.Dir, BackupDir: o.BackupDir, DirMode: o.DirMode, Tables: tables, ReadOnly: !o.Write && !o.Backups, DisableSchedule: true, Visit: true,
 	}
 	if r := o.Rules; r != nil {
 		config.Keep, config.KeepWithin = r.Keep, r.KeepWithin

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -27,6 +28,8 @@ type SetOptions struct {
 	Dir string
 	// BackupDir holds the backups. No host may use it.
 	BackupDir string
+	// DirMode is actors.Config.DirMode, for what is made. Dir is new: with zero it is for this user alone.
+	DirMode fs.FileMode
 	// RunID names the set.
 	RunID string
 	// Thinned restores what is left of a set of which retention has removed backups, some are others by now or must not be
@@ -61,7 +64,7 @@ func RestoreSet(ctx context.Context, o SetOptions) (reports []*messages.RestoreR
 	}))
 	defer system.Shutdown()
 	g, err := actors.Start(ctx, system, actors.Config{
-		Dir: o.Dir, BackupDir: o.BackupDir, CreateEmpty: true, DisableSchedule: true, Visit: true,
+		Dir: o.Dir, BackupDir: o.BackupDir, DirMode: o.DirMode, CreateEmpty: true, DisableSchedule: true, Visit: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("restore set: %w", err)

@@ -67,7 +67,7 @@ func Settings() []Setting {
 			field: func(c *Config) any { return &c.Gabion.Dir }},
 		{Key: "backup_dir", Kind: Path, Usage: "backups lie in `DIR` (default backups in --dir)",
 			field: func(c *Config) any { return &c.Gabion.BackupDir }},
-		{Key: "dir_mode", Kind: Mode, Default: "0700", Usage: "make directories with `MODE`, and files with the same but for execution",
+		{Key: "dir_mode", Kind: Mode, Usage: "make directories with `MODE`, and files with the same but for execution (default 0700, or what --dir was made with)",
 			field: func(c *Config) any { return &c.Gabion.DirMode }},
 		{Key: "tables", Kind: Names, Usage: "serve the tables `A,B,...` beside those in --dir; a new one is made empty",
 			field: func(c *Config) any { return &c.Gabion.Tables }, check: messages.CheckTableName},

@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 )
 
@@ -107,7 +105,10 @@ func (s Setting) show(c *Config) string {
 	case *time.Duration:
 		return s.format(int64(*field))
 	case *fs.FileMode:
-		return fmt.Sprintf("%04o", uint32(cmp.Or(*field, disk.DefaultDirMode)))
+		if *field == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%04o", uint32(*field))
 	}
 	return ""
 }

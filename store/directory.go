@@ -28,7 +28,7 @@ const (
 
 // DirectoryOptions configures OpenDirectory.
 type DirectoryOptions struct {
-	// FS is where the directory lies. Required.
+	// FS is where the directory lies. Required. What it makes gets the modes of disk.Keeping.
 	FS vfs.FS
 	// Path is DIR. Its parent must exist. It is resolved by RealPath.
 	Path string
@@ -156,7 +156,7 @@ func OpenDirectory(o DirectoryOptions) (_ *Directory, err error) {
 	if err != nil {
 		return nil, err
 	}
-	o.FS = disk.Within(o.FS, path, tableLinks(o.FS))
+	o.FS = disk.Within(disk.Keeping(o.FS, path), path, tableLinks(o.FS))
 	_, exists, err := inspect(o.FS, path, o.ReadOnly)
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ const FormatVersion = 1
 
 // The files that make a directory Gabion's. lockFile is empty; holderFile says who holds the lock.
 const (
-	infoFile   = "gabion.json"
+	infoFile   = disk.InfoFile
 	lockFile   = "LOCK"
 	holderFile = "owner.json"
 )

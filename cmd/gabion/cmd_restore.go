@@ -134,7 +134,7 @@ func restoreSet(cmd *cobra.Command, at *place, o ops.SetOptions, out *output) er
 	}
 	bar := newProgress(cmd.ErrOrStderr(), 0)
 	defer bar.clear()
-	o.Dir, o.BackupDir, o.Tell = at.dir, at.backupDir, bar.showBytes
+	o.Dir, o.BackupDir, o.DirMode, o.Tell = at.dir, at.backupDir, at.mode, bar.showBytes
 	reports, err := ops.RestoreSet(cmd.Context(), o)
 	bar.clear()
 	if err != nil {

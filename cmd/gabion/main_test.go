@@ -44,6 +44,7 @@ func (m leakChecked) Run() int {
 //	exits CODE PROGRAM ARGS...   runs the program, which must exit with the code
 //	fill DIR                     makes a directory with the tables fruit, bytes and empty, and two backup sets
 //	hold DIR                     serves DIR from the process of the test until release, or the script's end
+//	modes DIR DIRMODE FILEMODE   looks at the mode of each directory and file in DIR
 //	newest VARIABLE DIR [FILE]   sets VARIABLE to the path of the last entry of DIR, or of a FILE in it
 //	release                      stops what hold started
 //
@@ -74,6 +75,7 @@ func scriptCommands() map[string]func(ts *testscript.TestScript, neg bool, args 
 	commands["exits"] = exits
 	commands["fill"] = fillCommand
 	commands["hold"] = hold
+	commands["modes"] = modes
 	commands["newest"] = newest
 	commands["release"] = release
 	return commands

@@ -91,7 +91,7 @@ func (p *place) open(ctx context.Context, o ops.OpenOptions, use func(*ops.Sessi
 	if err := named(); err != nil {
 		return err
 	}
-	o.Dir, o.BackupDir = p.dir, p.backupDir
+	o.Dir, o.BackupDir, o.DirMode = p.dir, p.backupDir, p.mode
 	s, err := ops.Open(ctx, o)
 	if err != nil {
 		return err

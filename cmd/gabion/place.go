@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,8 @@ const (
 	dirVariable = "GABION_DIR"
 	// backupDirVariable names the backup directory when --backup-dir does not.
 	backupDirVariable = "GABION_BACKUP_DIR"
+	// dirModeVariable has the mode of what a command makes in place.
+	dirModeVariable = "GABION_DIR_MODE"
 )
 
 // place is the directory that a command works on.
@@ -22,12 +25,14 @@ type place struct {
 	dir       string
 	backupDir string
 	file      string
+	// mode is the dir_mode of what is made in place, zero for that of the directory.
+	mode fs.FileMode
 }
 
 func (p *place) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&p.dir, "dir", "", "tables lie in `DIR` (default $"+dirVariable+", or dir in --config)")
 	cmd.Flags().StringVar(&p.backupDir, "backup-dir", "", "backups lie in `DIR` (default $"+backupDirVariable+", or backup_dir in --config, or backups in --dir); a server has its own, and another is an error")
-	cmd.Flags().StringVar(&p.file, "config", "", "read dir and backup_dir from `FILE`, the one of gabion serve (default $"+configVariable+")")
+	cmd.Flags().StringVar(&p.file, "config", "", "read dir, backup_dir and dir_mode from `FILE`, the one of gabion serve (default $"+configVariable+")")
 }
 
 // named settles the directories. It returns an error unless a directory is given.
@@ -54,7 +59,7 @@ func (p *place) backupsNamed() error {
 func (p *place) settle() error {
 	s := ops.Sources{Flags: make(map[string]string), File: p.file, Environment: func(name string) (string, bool) {
 		// The other settings are those of a server.
-		return os.Getenv(name), slices.Contains([]string{dirVariable, backupDirVariable}, name)
+		return os.Getenv(name), slices.Contains([]string{dirVariable, backupDirVariable, dirModeVariable}, name)
 	}}
 	if s.File == "" {
 		s.File = os.Getenv(configVariable)
@@ -68,18 +73,24 @@ func (p *place) settle() error {
 	if err != nil {
 		return err
 	}
-	dir, backupDir := config.Gabion.Dir, config.Gabion.BackupDir
-	if s.File != "" && p.backupDir == "" && os.Getenv(backupDirVariable) == "" {
-		// The file's backups are those of the file's directory.
+	dir, backupDir, mode := config.Gabion.Dir, config.Gabion.BackupDir, config.Gabion.DirMode
+	ownBackups, ownMode := p.backupDir != "" || os.Getenv(backupDirVariable) != "", os.Getenv(dirModeVariable) != ""
+	if s.File != "" && !(ownBackups && ownMode) {
+		// The file's backups, and its mode, are those of the file's directory.
 		file, err := ops.LoadConfig(ops.Sources{File: s.File})
 		if err != nil {
 			return err
 		}
 		if other := file.Gabion.Dir; other != "" && !sameDir(dir, other) {
-			backupDir = ""
+			if !ownBackups {
+				backupDir = ""
+			}
+			if !ownMode {
+				mode = 0
+			}
 		}
 	}
-	p.dir, p.backupDir = dir, backupDir
+	p.dir, p.backupDir, p.mode = dir, backupDir, mode
 	return nil
 }
 

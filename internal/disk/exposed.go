@@ -8,6 +8,12 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
+// DefaultDirMode is the mode of a directory that is made: nobody but its owner looks into it. Windows knows none.
+const DefaultDirMode fs.FileMode = 0o700
+
+// InfoFile is the name of the first file in a directory of Gabion's. It is made once, with the mode of all others.
+const InfoFile = "gabion.json"
+
 // Exposed returns those of paths that belong to the user of this process and that more users may read than mode lets. A
 // path that is missing or cannot be looked at exposes nothing, and neither does a file system without modes.
 func Exposed(fs vfs.FS, mode fs.FileMode, paths ...string) (exposed []string) {

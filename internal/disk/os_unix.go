@@ -3,7 +3,6 @@
 package disk
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,28 +15,23 @@ import (
 	"github.com/gabiondb/gabion/messages"
 )
 
-// DefaultDirMode is the mode of a directory that is made: nobody but its owner looks into it.
-const DefaultDirMode fs.FileMode = 0o700
-
 // OS returns the operating system's file system. Directories that it makes get dirMode, and files the same mode without
-// the bits to execute. Zero means DefaultDirMode; any other mode is set past the umask. A symbolic link to a directory
-// is followed, where Within does not refuse it; one to a file never.
+// the bits to execute. Zero means what Keeping finds, or DefaultDirMode; a wider mode is set past the umask. A symbolic
+// link to a directory is followed, where Within does not refuse it; one to a file never.
 func OS(dirMode fs.FileMode) vfs.FS {
-	return &system{FS: vfs.Default, dirMode: cmp.Or(dirMode.Perm(), DefaultDirMode)}
+	return &system{FS: vfs.Default, dirMode: dirMode.Perm()}
 }
 
 // system is the operating system's file system. What touches no file is Pebble's.
 type system struct {
 	vfs.FS
+	// dirMode is the mode that was asked for, zero where none was.
 	dirMode fs.FileMode
+	// kept are the modes of the directories that Keeping named, the first for what lies in none of them.
+	kept []kept
 }
 
 func (s *system) Unwrap() vfs.FS { return s.FS }
-
-func (s *system) fileMode() fs.FileMode { return s.dirMode & 0o666 }
-
-// widened tells whether modes are to be set past the umask.
-func (s *system) widened() bool { return s.dirMode != DefaultDirMode }
 
 // open opens a regular file, follows no link to it, and waits for nobody at its other end.
 func (s *system) open(path string, flags int) (*os.File, error) {
@@ -55,8 +49,8 @@ func (s *system) open(path string, flags int) (*os.File, error) {
 	if err == nil {
 		err = notFile(path, info.Mode())
 	}
-	if err == nil && flags&unix.O_EXCL != 0 && s.widened() {
-		err = f.Chmod(s.fileMode())
+	if mode := s.fileMode(path); err == nil && flags&unix.O_EXCL != 0 && mode != DefaultDirMode&fileBits {
+		err = f.Chmod(mode)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -68,7 +62,7 @@ func (s *system) open(path string, flags int) (*os.File, error) {
 func (s *system) descriptor(path string, flags int) (*os.File, error) {
 	var fd int
 	err := again(func() (err error) {
-		fd, err = unix.Open(path, flags|unix.O_NONBLOCK|unix.O_CLOEXEC, uint32(s.fileMode()))
+		fd, err = unix.Open(path, flags|unix.O_NONBLOCK|unix.O_CLOEXEC, uint32(s.fileMode(path)))
 		return err
 	})
 	if err != nil {
@@ -210,24 +204,25 @@ func (s *system) MkdirAll(path string, _ fs.FileMode) error {
 			return err
 		}
 	}
-	if err := os.Mkdir(path, s.dirMode); errors.Is(err, fs.ErrExist) {
+	mode := s.modeAt(path)
+	if err := os.Mkdir(path, mode); errors.Is(err, fs.ErrExist) {
 		return s.MkdirAll(path, 0) // somebody was faster
 	} else if err != nil {
 		return err
 	}
-	return s.widen(path)
+	return widen(path, mode)
 }
 
 // widen sets the mode of a directory that was made, but for what it has from its parent.
-func (s *system) widen(path string) error {
-	if !s.widened() {
+func widen(path string, mode fs.FileMode) error {
+	if mode == DefaultDirMode {
 		return nil
 	}
 	info, err := os.Lstat(path)
 	if err != nil {
 		return err
 	}
-	return os.Chmod(path, s.dirMode|info.Mode()&fs.ModeSetgid)
+	return os.Chmod(path, mode|info.Mode()&fs.ModeSetgid)
 }
 
 // Identity identifies a file by its device and its inode, without following a link.

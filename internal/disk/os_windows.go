@@ -7,13 +7,16 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// DefaultDirMode is the mode of a directory that is made. Windows knows none.
-const DefaultDirMode fs.FileMode = 0o700
-
 // OS returns the operating system's file system, which is Pebble's.
 func OS(fs.FileMode) vfs.FS { return system{vfs.Default} }
 
 type system struct{ vfs.FS }
+
+// Keeping returns fsys: Windows knows no modes.
+func Keeping(fsys vfs.FS, _ string) vfs.FS { return fsys }
+
+// ModeAt is DefaultDirMode. Windows knows no modes.
+func ModeAt(vfs.FS, string) fs.FileMode { return DefaultDirMode }
 
 func (s system) Unwrap() vfs.FS { return s.FS }
 
