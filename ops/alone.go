@@ -14,7 +14,11 @@ import (
 // openAlone opens o.BackupDir without the tables that its backups are of: a copy of a backup directory, or what is left of
 // a store whose tables are lost. A directory among the temporary files, without tables, stands in for theirs until Close.
 func openAlone(ctx context.Context, o OpenOptions) (s *Session, err error) {
-	if err := CheckUser(o.BackupDir); err != nil {
+	check := func(dir string) error { return CheckUser(dir, o.DirMode) }
+	if !o.Backups {
+		check = CheckReader
+	}
+	if err := check(o.BackupDir); err != nil {
 		return nil, err
 	}
 	path, id, err := backupsAt(o.BackupDir)
@@ -39,7 +43,7 @@ func openAlone(ctx context.Context, o OpenOptions) (s *Session, err error) {
 	if err := d.Close(); err != nil {
 		return nil, err
 	}
-	if s, err = openInPlace(ctx, OpenOptions{Dir: scratch, BackupDir: o.BackupDir, Backups: o.Backups}); err != nil {
+	if s, err = openInPlace(ctx, OpenOptions{Dir: scratch, BackupDir: o.BackupDir, DirMode: o.DirMode, Backups: o.Backups}); err != nil {
 		if errors.Is(err, store.ErrHeld) {
 			err = messages.WithHint(err, "name the directory of the tables with --dir: the server that holds these backups answers for them")
 		}

@@ -61,12 +61,12 @@ func readNamed(path string, limit int64) ([]byte, error) {
 	return within(DiskLimit, path, func() ([]byte, error) { return disk.ReadNamed(path, limit) })
 }
 
-// checkUsers is CheckUser of each directory that is named, within DiskLimit.
-func checkUsers(dirs ...string) error {
+// checkUsers is check, CheckUser or CheckReader, of each directory that is named, within DiskLimit.
+func checkUsers(check func(dir string) error, dirs ...string) error {
 	var errs []error
 	for _, dir := range dirs {
 		if dir != "" {
-			errs = append(errs, AskDisk(dir, func() error { return CheckUser(dir) }).Within(DiskLimit))
+			errs = append(errs, AskDisk(dir, func() error { return check(dir) }).Within(DiskLimit))
 		}
 	}
 	return errors.Join(errs...)

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -126,7 +127,7 @@ type Session struct {
 }
 
 // Open gives access to a directory: through DIR/gabion.sock where a server holds it, else in place, without a
-// schedule, and only for the user who owns it. No table and no directory is made. A directory that is held by a
+// schedule; for changes only for a user by CheckUser. No table and no directory is made. A directory that is held by a
 // host without a socket is an error that matches store.ErrHeld and names the holder.
 func Open(ctx context.Context, o OpenOptions) (s *Session, err error) {
 	err = whileHeld(ctx, func() error {
@@ -146,10 +147,15 @@ func Open(ctx context.Context, o OpenOptions) (s *Session, err error) {
 			s = &Session{Access: client, client: client}
 			return awaitOpening(ctx, client, o.Tables)
 		}
-		if !errors.Is(err, ErrNoServer) {
+		// The socket of another user's server may be what a killed one left: whether the directory is held says which.
+		closed := errors.Is(err, os.ErrPermission)
+		if !closed && !errors.Is(err, ErrNoServer) {
 			return err
 		}
-		s, err = openInPlace(ctx, o)
+		refused := err
+		if s, err = openInPlace(ctx, o); closed && errors.Is(err, store.ErrHeld) {
+			return refused
+		}
 		return err
 	})
 	if errors.Is(err, store.ErrHeld) {
@@ -208,7 +214,7 @@ func (heldError) GetHint() string {
 }
 
 func openInPlace(ctx context.Context, o OpenOptions) (*Session, error) {
-	if err := checkUsers(o.Dir, o.BackupDir); err != nil {
+	if err := checkOpening(o); err != nil {
 		return nil, err
 	}
 	tables := o.Tables
@@ -244,6 +250,19 @@ func openInPlace(ctx context.Context, o OpenOptions) (*Session, error) {
 	}
 	s.Access = s.local
 	return s, nil
+}
+
+// checkOpening checks who opens both directories. A reader needs DIR alone: backups that cannot be read keep no table from it.
+func checkOpening(o OpenOptions) error {
+	if !o.Write && !o.Backups {
+		return checkUsers(CheckReader, o.Dir)
+	}
+	change := func(dir string) error { return CheckUser(dir, o.DirMode) }
+	if o.BackupDir != "" {
+		return checkUsers(change, o.Dir, o.BackupDir)
+	}
+	// What is wrong with the one is wrong with what it holds.
+	return cmp.Or(checkUsers(change, o.Dir), checkUsers(change, store.RealFS().PathJoin(o.Dir, store.BackupsDir)))
 }
 
 // existing returns the tables that are needed, or that there are.

@@ -88,7 +88,7 @@ func RestoreSet(ctx context.Context, o SetOptions) (reports []*messages.RestoreR
 
 // planSet finds the set and its backups, and changes nothing but BackupDir's lock files.
 func planSet(o SetOptions) (plans []*messages.RestorePlan, err error) {
-	if err := checkUsers(o.Dir, o.BackupDir); err != nil {
+	if err := checkUsers(func(dir string) error { return CheckUser(dir, o.DirMode) }, o.Dir, o.BackupDir); err != nil {
 		return nil, err
 	}
 	if err := checkTarget(o.Dir); err != nil {

@@ -104,11 +104,12 @@ func TestRestoreSetRefuses(t *testing.T) {
 	refuse("among the backups", "lies within", "elsewhere", SetOptions{Dir: filepath.Join(backups, "n"), BackupDir: backups, RunID: whole})
 	refuse("among the tables", "lies within", "elsewhere", SetOptions{Dir: filepath.Join(d, "tables", "n"), BackupDir: backups, RunID: whole})
 	if os.Geteuid() == 0 {
-		if err := os.Chown(backups, 65534, -1); err != nil {
+		lock, sets := filepath.Join(backups, "LOCK"), filepath.Join(backups, "sets")
+		if err := errors.Join(os.Chown(lock, 65534, -1), os.Chown(sets, 65534, -1)); err != nil {
 			t.Fatal(err)
 		}
 		refuse("another user's backups", "belongs to user 65534", "sudo", SetOptions{Dir: n, BackupDir: backups, RunID: whole})
-		if err := os.Chown(backups, 0, -1); err != nil {
+		if err := errors.Join(os.Chown(lock, 0, -1), os.Chown(sets, 0, -1)); err != nil {
 			t.Fatal(err)
 		}
 	}

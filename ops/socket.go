@@ -73,7 +73,8 @@ func unserved(ctx context.Context, path string) error {
 	case err == nil:
 		return errors.Join(messages.WithHint(fmt.Errorf("%w: %s is served already", errTaken, path),
 			"call ListenSocket once for each Gabion, or stop the program that listens there"), conn.Close())
-	case errors.Is(err, ErrNoServer):
+	case errors.Is(err, ErrNoServer), errors.Is(err, os.ErrPermission):
+		// A socket of another user's: that one served dir before, and holds it no more.
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

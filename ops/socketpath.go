@@ -135,10 +135,16 @@ func removeAside(aside string) error {
 // makeAside makes the directory aside of dir anew.
 func makeAside(dir string, mkdir func(string, os.FileMode) error) (string, error) {
 	aside := filepath.Join(dir, asideDir)
-	if err := removeAside(aside); err != nil {
+	err := removeAside(aside)
+	if errors.Is(err, os.ErrPermission) {
+		// A killed server of another user left it, and only that user can look into it.
+		aside = fmt.Sprintf("%s-%d", aside, os.Geteuid())
+		err = removeAside(aside)
+	}
+	if err != nil {
 		return "", err
 	}
-	if err := mkdir(aside, 0o700); err != nil {
+	if err = mkdir(aside, 0o700); err != nil {
 		err = fmt.Errorf("make socket: %w", err)
 		if store.NoRoom(err) {
 			err = messages.WithHint(err, "free space on the disk of DIR")

@@ -1,4 +1,9 @@
 package ops
 
+import "io/fs"
+
 // CheckUser leaves users to Windows.
-func CheckUser(string) error { return nil }
+func CheckUser(string, fs.FileMode) error { return nil }
+
+// CheckReader leaves users to Windows.
+func CheckReader(string) error { return nil }

@@ -114,7 +114,7 @@ func acquire(fs vfs.FS, dir string, toRead bool) (_ *Hold, err error) {
 		}
 	}
 	switch h.lock, err = fs.Lock(path); {
-	case err == nil, toRead && MountedReadOnly(err), NoRoom(err) && h.info != nil:
+	case err == nil, toRead && MountedReadOnly(err), (NoRoom(err) || toRead && errors.Is(err, os.ErrPermission)) && h.info != nil:
 		return h, nil
 	case isLockConflict(err):
 		return nil, h.held()

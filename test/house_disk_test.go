@@ -32,9 +32,9 @@ var diskUses = map[string]string{
 	"ops":                     "os.ErrDeadlineExceeded os.ErrNotExist os.ErrPermission os.FileInfo syscall.ECONNREFUSED syscall.ENOTDIR",
 	"ops/socketbare_linux.go": "os.Chmod os.Lstat os.Remove syscall.Fchmod syscall.RawConn",
 	"ops/socketpath.go": "os.Chmod os.FileMode os.Lstat os.MkdirTemp os.Mkdir os.ModeSocket os.Remove os.RemoveAll os.Rename " +
-		"os.SameFile os.Symlink os.TempDir filepath.Base filepath.Dir filepath.Join",
+		"os.Geteuid os.SameFile os.Symlink os.TempDir filepath.Base filepath.Dir filepath.Join",
 	"ops/alone.go":     "os.MkdirTemp",
-	"ops/user_unix.go": "os.Geteuid os.Stat syscall.Stat_t",
+	"ops/user_unix.go": "os.Geteuid syscall.EROFS",
 	"store": "os.ErrExist os.ErrNotExist os.ErrPermission os.FileMode os.LinkError os.PathError syscall.EAGAIN syscall.Errno vfs.Default " +
 		"os.Args os.Getpid os.Hostname filepath.Abs filepath.Base filepath.Dir filepath.EvalSymlinks filepath.Join",
 	"gabiontest":                "syscall.EIO syscall.ENOSPC",

@@ -114,7 +114,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 			return fmt.Errorf("make directory: %w", err)
 		}
 	}
-	if err := ops.AskDisk(d.dir, func() error { return ops.CheckUser(d.dir) }).Within(ops.DiskLimit); err != nil {
+	if err := ops.AskDisk(d.dir, func() error { return ops.CheckUser(d.dir, 0) }).Within(ops.DiskLimit); err != nil {
 		return err
 	}
 	err = patiently(ctx, func() (err error) {

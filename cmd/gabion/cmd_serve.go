@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -40,7 +41,7 @@ docs/config.md lists every key. The log goes to stderr; "ready" is the line that
 			}
 			logger := config.Logger(cmd.ErrOrStderr())
 			look := func() error {
-				if err := ops.CheckUser(config.Gabion.Dir); err != nil {
+				if err := ops.CheckUser(config.Gabion.Dir, config.Gabion.DirMode); err != nil {
 					return err
 				}
 				return someTables(config)
@@ -48,6 +49,7 @@ docs/config.md lists every key. The log goes to stderr; "ready" is the line that
 			if err := lookFirst(config, logger, look); err != nil {
 				return err
 			}
+			go warnOfBackups(config, logger)
 			err = serve(cmd.Context(), config, logger)
 			if err != nil && config.LogFormat == ops.LogJSON {
 				logger.Error("serve ended", "error", err.Error(), "hints", messages.Hints(err))
@@ -83,6 +85,15 @@ func lookFirst(config *ops.Config, logger *slog.Logger, look func() error) error
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// warnOfBackups logs that others could not use the backups of this user. No table waits for that, nor for the disk.
+func warnOfBackups(config *ops.Config, logger *slog.Logger) {
+	fs := store.RealFS()
+	dir := cmp.Or(config.Gabion.BackupDir, fs.PathJoin(config.Gabion.Dir, store.BackupsDir))
+	if err := ops.CheckUser(dir, config.Gabion.DirMode); err != nil {
+		logger.Warn("the backups are another user's", "error", err, "hint", strings.Join(messages.Hints(err), "; "))
+	}
 }
 
 // someTables returns an error where no tables are given and the directory has none. It makes nothing: the path may be wrong.
