@@ -2,7 +2,6 @@ package actors
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -194,7 +193,7 @@ func (r *restore) closeDamaged(ctx context.Context) (reopen func(failed bool), e
 	}
 	if m.suspected().reason == "" {
 		// Nobody may have read what is damaged yet.
-		if err := t.checkLive(ctx, serving, func(int64) {}); err == nil || !errors.Is(err, messages.ErrDataLoss) {
+		if err := t.checkLive(ctx, serving, func(int64) {}); err == nil || !isDamage(err) {
 			return nothing, err // which is refused, since it serves
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gabiondb/gabion/messages"
+	"github.com/gabiondb/gabion/store"
 )
 
 // checkPause is how long a table whose blocks were read and found sound is not read through again, whatever reads meet.
@@ -50,7 +51,7 @@ func (t *tree) checkTable(ctx context.Context, c *cell, spend func(bytes int64))
 	switch {
 	case err == nil:
 		c.acquit(time.Now())
-	case errors.Is(err, messages.ErrDataLoss) && !m.store.Frozen() && c.serving.Load() == m:
+	case isDamage(err) && !m.store.Frozen() && c.serving.Load() == m:
 		c.suspect(err.Error())
 		c.logger.Error("table is damaged: what is read from there fails", "error", err,
 			"hint", "restore it from a backup: gabion restore "+c.name)
@@ -59,6 +60,10 @@ func (t *tree) checkTable(ctx context.Context, c *cell, spend func(bytes int64))
 		c.logger.Warn("table's blocks not checked", "error", err)
 	}
 }
+
+// isDamage tells whether an error says that files of a live table are damaged: what they hold is not what was written, or the disk does
+// not give it.
+func isDamage(err error) bool { return errors.Is(err, messages.ErrDataLoss) || store.Unreadable(err) }
 
 // checkLive reads every block of the store that serves.
 func (t *tree) checkLive(ctx context.Context, m *committer, spend func(bytes int64)) error {
@@ -73,7 +78,7 @@ func (t *tree) checkLive(ctx context.Context, m *committer, spend func(bytes int
 	return err
 }
 
-// met is told of a damaged block that a read met. It must not wait: Pebble's locks are held.
+// met takes the error of a read that met a block that is damaged, or that the disk does not give. It must not wait: Pebble's locks are held.
 func (t *tree) met(c *cell, err error) {
 	c.logger.Error("damaged block met", "error", err)
 	// Each read of the block comes here.

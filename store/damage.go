@@ -82,5 +82,9 @@ func (s *Store) readError(err error) error {
 	if err != nil && s.Frozen() {
 		return fmt.Errorf("%w: %w", ErrFrozen, err)
 	}
+	// Pebble tells by itself of a block whose checksum is wrong, but of none that the disk does not give.
+	if Unreadable(err) && s.onCorruption != nil {
+		s.onCorruption(fmt.Errorf("block cannot be read: %w", err))
+	}
 	return witness(err)
 }

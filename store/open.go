@@ -40,7 +40,7 @@ type OpenOptions struct {
 	// OnRefusal is called, while the store opens and later, when the disk has refused a write that will be tried again:
 	// the disk answers. It must not block.
 	OnRefusal func()
-	// OnCorruption is told of damaged blocks that a read met. It is called with Pebble's locks held:
+	// OnCorruption receives damaged blocks that a read met, and blocks that the disk does not give (EIO). Pebble's locks are held:
 	// it must not block, nor use the store.
 	OnCorruption func(err error)
 }
@@ -257,7 +257,7 @@ func (p *opening) heed(z *freezer) (release func()) {
 func (p *opening) store(db *pebble.DB, record *messages.TableRecord, frozen *freezer, m *mark) *Store {
 	s := &Store{
 		dir: p.dir, table: p.table, path: p.path, place: p.place, logger: p.logger,
-		db: db, fs: frozen, mark: m, handle: newHandle(),
+		db: db, fs: frozen, mark: m, handle: newHandle(), onCorruption: p.options.OnCorruption,
 		incarnation: record.GetPosition().GetIncarnation() + 1,
 		// Anything but a mark that says clean is stamped by the first group; a clean one too.
 		dirty: m != nil && !p.mark.clean,

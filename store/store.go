@@ -25,6 +25,8 @@ type Store struct {
 	fs     *freezer // nil when read-only
 	mark   *mark    // nil when read-only
 	handle *handle
+	// onCorruption is that of OpenOptions.
+	onCorruption func(err error)
 	// own is what the store shares with no other, and closes; nil where it is its directory's.
 	own *shared
 	// snapshots are closed after the handle is drained and before the database.
