@@ -125,6 +125,28 @@ func TestGrownFilesAreNotRead(t *testing.T) {
 			return err
 		})
 	})
+	t.Run("loss", func(t *testing.T) {
+		id, err := d.NoteLoss(&messages.Loss{Table: "t", ToLineage: lineage})
+		if err != nil {
+			t.Fatal(err)
+		}
+		grow(t, d.lossPath(id))
+		checkBounded(t, d.lossPath(id), func() error {
+			_, err := d.Losses()
+			return err
+		})
+		checkBounded(t, d.lossPath(id), func() error { return d.CheckLoss(id) })
+		if err := errors.Join(d.SettleLosses(), os.Remove(d.lossPath(id))); err != nil {
+			t.Errorf("settle: %v", err)
+		}
+	})
+	t.Run("backup_dirs.json", func(t *testing.T) {
+		grow(t, filepath.Join(path, backupDirsFile))
+		checkBounded(t, filepath.Join(path, backupDirsFile), func() error {
+			_, err := d.ReadBackupDirs()
+			return err
+		})
+	})
 	t.Run("current", func(t *testing.T) {
 		grow(t, filepath.Join(table, currentFile))
 		checkBounded(t, filepath.Join(table, currentFile), func() error {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gabiondb/gabion/internal/disk"
+	"github.com/gabiondb/gabion/messages"
 )
 
 const behindLink = "this is somebody else's"
@@ -239,4 +240,57 @@ func TestTableMayLieBehindALink(t *testing.T) {
 		t.Errorf("the cut is still there, or the table's link is gone: %v", err)
 	}
 	closeAll(t, s, d)
+}
+
+// TestNothingIsReadOrKeptBehindALinkOfDIR does what reads and writes the records of DIR, with each of them behind a link.
+func TestNothingIsReadOrKeptBehindALinkOfDIR(t *testing.T) {
+	const id = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+	for _, c := range []struct {
+		name string
+		read func(*Directory) error
+		// write may replace the link by a file of ours: what is behind it stays.
+		write func(*Directory) error
+	}{
+		{scheduleFile, func(d *Directory) error { _, err := d.ReadSchedule(); return err },
+			func(d *Directory) error { return d.WriteSchedule(&messages.ScheduleState{}) }},
+		{historyFile, func(d *Directory) error { _, err := d.ReadHistory(); return err },
+			func(d *Directory) error { return d.WriteHistory(&messages.History{}) }},
+		{backupDirsFile, func(d *Directory) error { _, err := d.ReadBackupDirs(); return err },
+			func(d *Directory) error { return d.WriteBackupDirs(&messages.BackupDirs{}) }},
+		{lossesDir, func(d *Directory) error { _, err := d.Losses(); return err },
+			func(d *Directory) error { _, err := d.NoteLoss(&messages.Loss{Table: "t"}); return err }},
+		{lossesDir + "/" + id + lossSuffix, func(d *Directory) error { _, err := d.Losses(); return err },
+			func(d *Directory) error {
+				_, _, err := d.AcknowledgeLoss(id, "ann", "", time.Now())
+				return err
+			}},
+	} {
+		t.Run(filepath.Base(c.name), func(t *testing.T) {
+			path, _ := tableOnDisk(t)
+			dir, check := outsider(t, id+lossSuffix)
+			target := filepath.Join(dir, id+lossSuffix)
+			if c.name == lossesDir {
+				target = dir
+			}
+			at := filepath.Join(path, filepath.FromSlash(c.name))
+			if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			replaceByLink(t, at, target)
+			d := openReal(t, path)
+			wantKind(t, at, c.read(d))
+			check()
+			if err := c.write(d); err != nil {
+				wantKind(t, at, err)
+			}
+			if err := d.SettleLosses(); err != nil {
+				wantKind(t, at, err)
+			}
+			check()
+			s := openTable(t, d)
+			mustPut(t, s, "a", "b")
+			closeAll(t, s, d)
+			check()
+		})
+	}
 }
