@@ -28,7 +28,10 @@ var inPlace = map[string]func(path string) error{
 // startReal starts a Gabion on the real file system, with DIR and BACKUPDIR beside each other.
 func startReal(t *testing.T, config actors.Config) *actors.Gabion {
 	t.Helper()
-	config.FS, config.Tables = store.RealFS(), []string{"tasks"}
+	config.FS = store.RealFS()
+	if len(config.Tables) == 0 {
+		config.Tables = []string{"tasks"}
+	}
 	config.DisableSchedule, config.DisableDrill = true, true
 	g, err := actors.Start(t.Context(), newSystem(t), config)
 	if err != nil {
