@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -51,6 +52,11 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	events := make(chan *messages.LoggedEvent)
 	go func() {
 		defer close(events)
+		defer func() {
+			if reason := recover(); reason != nil { // nobody else guards this goroutine; the stream ends
+				h.logger.Error("stream of events panicked", "reason", fmt.Sprint(reason), "stack", string(debug.Stack()))
+			}
+		}()
 		for event, err := range h.gabion.FollowEvents(ctx, &messages.ListEvents{After: after}) {
 			if err != nil {
 				if ctx.Err() == nil {
