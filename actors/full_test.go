@@ -243,6 +243,29 @@ func TestStartOnAFullDisk(t *testing.T) {
 	})
 }
 
+// TestReaderOnAFullDisk: without a server no table is full, and health says that the disk is.
+func TestReaderOnAFullDisk(t *testing.T) {
+	bubble(t, actors.Config{}, func(h *host) {
+		h.put("tasks", "k", "v")
+		h.backup()
+		h.stop()
+		var free atomic.Uint64
+		h.room(func(string) uint64 { return free.Load() })
+		h.config.ReadOnly = true
+		h.start()
+		report := h.report()
+		if report.GetGrade() != messages.Grade_GRADE_YELLOW || !strings.Contains(strings.Join(report.GetConcerns(), "; "), "the disk has 0 MiB free") {
+			t.Errorf("on a full disk: %v, %s", report.GetGrade(), report.GetConcerns())
+		}
+		free.Store(10 << 30)
+		pass(time.Second)
+		if report = h.report(); strings.Contains(strings.Join(report.GetConcerns(), "; "), "MiB free") {
+			t.Errorf("with room: %v", report.GetConcerns())
+		}
+		h.stop()
+	})
+}
+
 // TestBackupThatDoesNotFit is not begun: nothing is written, the reason says what is needed, and the tables go on.
 func TestBackupThatDoesNotFit(t *testing.T) {
 	bubble(t, actors.Config{Tables: []string{"tasks", "idle"}}, func(h *host) {

@@ -44,6 +44,10 @@ func (t *tree) health() *messages.HealthReport {
 	t.addLacking(report, &found)
 	t.addLosses(report, &found)
 	t.addDangers(report, &found)
+	if _, short := t.space.short(); short && t.config.ReadOnly {
+		// No table is opened for writing, so no table's state says so.
+		found.whole.yellow("a server would refuse writes: %s", t.roomText())
+	}
 	for i, m := range tables {
 		t.grade(report.GetTables()[i], known, m.cell, found.of(m.name), now)
 	}
