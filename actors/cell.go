@@ -84,6 +84,8 @@ type cell struct {
 	since  time.Time
 	// suspicion is what is held against the files that serve.
 	suspicion suspicion
+	// rechecked is set while checkAgain waits or reads.
+	rechecked atomic.Bool
 }
 
 // command asks the keeper for a state.

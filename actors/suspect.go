@@ -12,9 +12,14 @@ import (
 // checkPause is how long a table whose blocks were read and found sound is not read through again, whatever reads meet.
 const checkPause = time.Minute
 
+// mostCheckPause is the longest pause between two checks of a table whose disk did not give a block.
+const mostCheckPause = time.Hour
+
 // suspicion is what is held against the files of a table that serves.
 type suspicion struct {
-	reason  string    // "" for none
+	reason string // "" for none
+	// unread: the disk did not give a block. It may give it later, so that nothing is replaced for that.
+	unread  bool
 	checked time.Time // when its blocks were last read through; zero before
 }
 
@@ -22,7 +27,16 @@ type suspicion struct {
 func (c *cell) suspect(reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.suspicion.reason = messages.Text(reason)
+	c.suspicion.reason, c.suspicion.unread = messages.Text(reason), false
+}
+
+// suspectDisk is suspect where only the disk failed.
+func (c *cell) suspectDisk(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.suspicion.reason == "" || c.suspicion.unread {
+		c.suspicion.reason, c.suspicion.unread = messages.Text(err.Error()), true
+	}
 }
 
 // suspected returns what is held against the table.
@@ -51,14 +65,39 @@ func (t *tree) checkTable(ctx context.Context, c *cell, spend func(bytes int64))
 	switch {
 	case err == nil:
 		c.acquit(time.Now())
-	case isDamage(err) && !m.store.Frozen() && c.serving.Load() == m:
+	case m.store.Frozen() || c.serving.Load() != m:
+		c.logger.Warn("table's blocks not checked", "error", err)
+	case errors.Is(err, messages.ErrDataLoss):
 		c.suspect(err.Error())
 		c.logger.Error("table is damaged: what is read from there fails", "error", err,
 			"hint", "restore it from a backup: gabion restore "+c.name)
 		t.heal(c, true, err)
+	case store.Unreadable(err):
+		c.suspectDisk(err)
+		c.logger.Error("table cannot be read whole: the disk does not give a block", "error", err,
+			"hint", "look at the disk and the log of the system; the table is read again within an hour")
+		t.checkAgain(c)
 	default:
 		c.logger.Warn("table's blocks not checked", "error", err)
 	}
+}
+
+// checkAgain reads a table again, first after checkPause, until the disk gives every block, or what it gives is damaged.
+func (t *tree) checkAgain(c *cell) {
+	if !c.rechecked.CompareAndSwap(false, true) {
+		return
+	}
+	t.aside("another check of a table", func() {
+		defer c.rechecked.Store(false)
+		for pause := checkPause; c.suspected().unread && !c.dropped.Load(); pause = min(2*pause, mostCheckPause) {
+			select {
+			case <-time.After(pause):
+			case <-t.runner.ctx.Done():
+				return
+			}
+			t.checkTable(t.runner.ctx, c, func(int64) {})
+		}
+	})
 }
 
 // isDamage tells whether an error says that files of a live table are damaged: what they hold is not what was written, or the disk does
