@@ -55,8 +55,13 @@ func (d *Directory) BeginRun(runID string, adopt bool) (unmarked, err error) {
 
 // successor is what DIR is to know of the backup directory once a run has begun there.
 func (s *standing) successor(path string, adopts bool) *messages.BackedUp {
-	next := &messages.BackedUp{Token: s.mine.GetToken(), CopyId: s.mine.GetCopyId(), Next: rand.Text(),
+	// The token that was found in BACKUPDIR stays one of the two: an earlier run may have been cut off before DIR had it alone.
+	next := &messages.BackedUp{Token: s.last.GetToken(), CopyId: s.mine.GetCopyId(), Next: rand.Text(),
 		DirectoryId: s.last.GetDirectoryId(), Path: messages.Text(path[:min(len(path), mostPath)]), Used: timestamppb.Now()}
+	if adopts {
+		// A new id, so that DIR still knows the backup directory of which this one is a clone, or an older state.
+		next.Token, next.DirectoryId = "", ""
+	}
 	for _, one := range s.dirs.GetDirs() {
 		if next.DirectoryId == "" && one.GetToken() == "" && one.GetPath() == next.GetPath() {
 			next.DirectoryId = one.GetDirectoryId() // a crash came before its first run

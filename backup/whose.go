@@ -151,7 +151,7 @@ func refusal(hint, format string, args ...any) *messages.Failure {
 
 func notMine(path string, last *messages.LastRun) error {
 	return refusal("give this copy a backup directory of its own, and begin there with gabion backup --adopt; or make it the copy that goes on here with the same command",
-		"backup directory %s: these backups are of another copy of this directory: run %s of %s was not this one's",
+		"backup directory %s: these backups are of another copy of this directory, or an older state of them: their last run %s of %s is not the last that was made from here",
 		path, last.GetRunId(), last.GetStarted().AsTime().Format(time.RFC3339))
 }
 
@@ -174,6 +174,9 @@ func (d *Directory) untold(err error) error {
 	err = fmt.Errorf("backup directory %s: it cannot be told whose the backups are: %w", d.path, err)
 	if errors.Is(err, store.ErrNewer) {
 		return err
+	}
+	if store.Unreadable(err) { // the disk may give it later: nothing is given up for that
+		return messages.WithHint(err, "look at the disk, and the log of the system")
 	}
 	return refusal("put the file right; or make this copy the one that goes on here: gabion backup --adopt", "%s", err.Error())
 }
