@@ -115,6 +115,9 @@ func (d *Directory) writeLoss(loss *messages.Loss) error {
 	if d.readOnly {
 		return fmt.Errorf("directory is open for reading only: %w", messages.ErrInvalid)
 	}
+	if err := d.Check(); err != nil {
+		return err
+	}
 	data, err := protojson.Marshal(loss)
 	if err != nil {
 		return fmt.Errorf("marshal loss: %w", err)
@@ -133,6 +136,9 @@ func (d *Directory) SettleLosses() error {
 
 // settleLosses is SettleLosses of one table, or of all where it has no name.
 func (d *Directory) settleLosses(table string) error {
+	if err := d.Check(); err != nil {
+		return err
+	}
 	dir := d.fs.PathJoin(d.path, lossesDir)
 	names, err := listIfExists(d.fs, dir)
 	if err != nil {

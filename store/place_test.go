@@ -155,6 +155,8 @@ func TestDirectoryReplaced(t *testing.T) {
 				{"check", d.Check},
 				{"schedule", func() error { return d.WriteSchedule(&messages.ScheduleState{}) }},
 				{"history", func() error { return d.WriteHistory(&messages.History{}) }},
+				{"loss", func() error { _, err := d.NoteLoss(&messages.Loss{Table: "t"}); return err }},
+				{"losses", d.SettleLosses},
 				{"sync of events", log.Sync},
 				{"event", func() error { event.Seq++; return log.Append(event) }},
 				{"restore", func() error {
