@@ -101,6 +101,10 @@ func (d *depot) begin() (ended <-chan struct{}) {
 func (d *depot) try(ended chan struct{}) {
 	defer close(ended)
 	dir, readOnly, err := d.guarded()
+	var whose error
+	if err == nil && readOnly == nil {
+		whose = dir.Whose()
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	first := d.at.IsZero()
@@ -113,6 +117,10 @@ func (d *depot) try(ended chan struct{}) {
 			"error", err, "hint", joinHints(hinted(err)))
 	case readOnly != nil:
 		d.logger.Error("backup directory cannot be written: the tables are served, and no backup is made", "backup_dir", d.path, "error", readOnly)
+	case whose != nil:
+		// The next run may be a day away.
+		d.logger.Error("backup directory is not that of this directory: the tables are served, and no backup is made", "error", whose,
+			"hint", joinHints(whose))
 	case !first:
 		d.logger.Info("backup directory can be used again", "backup_dir", d.path)
 	}

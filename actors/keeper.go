@@ -250,7 +250,8 @@ func (c *cell) heard() {
 // lasting tells whether an error of an open needs a person: another try meets the same.
 func lasting(err error) bool {
 	return errors.Is(err, messages.ErrDataLoss) || errors.Is(err, store.ErrMissing) ||
-		errors.Is(err, store.ErrReplaced) || errors.Is(err, store.ErrNewer) || errors.Is(err, errSchema)
+		errors.Is(err, store.ErrReplaced) || errors.Is(err, store.ErrNewer) || errors.Is(err, errSchema) ||
+		errors.Is(err, messages.ErrNotAdopted)
 }
 
 func (k *keeper) serve(s *store.Store, faults chan error) {
