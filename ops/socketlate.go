@@ -56,8 +56,10 @@ func openSocket(ctx context.Context, g *actors.Gabion, logger *slog.Logger, retr
 	case <-timer.C:
 		logger.Warn("socket is not there yet, as its disk does not answer: the tables are served without it")
 	case <-ctx.Done():
-		end()
-		return nil, context.Cause(ctx)
+		// It may have opened this instant.
+		ended, cancel := context.WithTimeout(context.WithoutCancel(ctx), endGrace)
+		defer cancel()
+		return nil, errors.Join(context.Cause(ctx), l.close(ended))
 	}
 	return l, nil
 }

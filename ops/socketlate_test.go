@@ -50,6 +50,41 @@ func TestServesWithoutSocket(t *testing.T) {
 	}
 }
 
+// cancelling is a log that ends a context on one message.
+type cancelling struct {
+	slog.Handler
+	on     string
+	cancel context.CancelFunc
+}
+
+func (c cancelling) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == c.on {
+		c.cancel()
+	}
+	return nil
+}
+
+// TestSocketOfAStartThatEnded: a start that is given up while its socket opens leaves none behind.
+func TestSocketOfAStartThatEnded(t *testing.T) {
+	h := newHost(t, filepath.Join(t.TempDir(), "d"))
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		log := slog.New(cancelling{slog.NewTextHandler(io.Discard, nil), "listening", cancel})
+		l, err := openSocket(ctx, h.Gabion, log, time.Second)
+		if err == nil {
+			err = l.close(t.Context())
+		} else if errors.Is(err, context.Canceled) {
+			err = nil
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Lstat(filepath.Join(h.dir, "gabion.sock")); !errors.Is(err, os.ErrNotExist) {
+			t.Fatalf("the socket is left: %v", err)
+		}
+	}
+}
+
 // TestSocketComesLater: the socket is there soon after it can be made, and health has no concern any more.
 func TestSocketComesLater(t *testing.T) {
 	h := newHost(t, filepath.Join(t.TempDir(), "d"))
