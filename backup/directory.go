@@ -214,7 +214,9 @@ func isEmpty(names []string) bool {
 		switch name {
 		case "LOCK", "owner.json", "gabion.json.aside", "lost+found":
 		default:
-			return false
+			if !disk.IsTrial(name) {
+				return false
+			}
 		}
 	}
 	return true

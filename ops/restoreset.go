@@ -15,6 +15,7 @@ import (
 
 	"github.com/gabiondb/gabion/actors"
 	"github.com/gabiondb/gabion/backup"
+	"github.com/gabiondb/gabion/internal/disk"
 	"github.com/gabiondb/gabion/messages"
 	"github.com/gabiondb/gabion/store"
 )
@@ -158,7 +159,7 @@ func checkTarget(dir string) error {
 		return err
 	}
 	names, err := fs.List(path)
-	names = slices.DeleteFunc(names, func(name string) bool { return name == "lost+found" })
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "lost+found" || disk.IsTrial(name) })
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		if _, err := fs.Stat(fs.PathDir(path)); err != nil {

@@ -119,7 +119,7 @@ func inspect(fs vfs.FS, path string, readOnly bool) (info *messages.StoreInfo, e
 		return nil, true, fmt.Errorf("list directory %s: %w", path, err)
 	}
 	names = slices.DeleteFunc(names, func(name string) bool {
-		return name == lockFile || name == holderFile || name == infoFile+asideSuffix || name == "lost+found"
+		return name == lockFile || name == holderFile || name == infoFile+asideSuffix || name == "lost+found" || disk.IsTrial(name)
 	})
 	slices.Sort(names)
 	if len(names) > 0 {

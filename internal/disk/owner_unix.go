@@ -3,7 +3,8 @@
 package disk
 
 import (
-	"fmt"
+	"crypto/rand"
+	"errors"
 	"io/fs"
 	"os"
 	"runtime"
@@ -71,9 +72,10 @@ func (o Owner) Heir() uint32 {
 }
 
 // TryOwner makes an empty file in dir, and removes it: it returns whose the file was. On a network's file system, one without
-// owners, or in a user namespace, that need not be this process's user. A crash leaves a file that Probe removes.
+// owners, or in a user namespace, that need not be this process's user. A crash leaves an
+// empty file that IsTrial knows, and that Probe removes.
 func TryOwner(fsys vfs.FS, dir string) (o Owner, err error) {
-	path := fsys.PathJoin(dir, fmt.Sprintf("%sowner-%d", probePrefix, os.Getpid()))
+	path := fsys.PathJoin(dir, trialPrefix+rand.Text())
 	f, err := fsys.Create(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return Owner{}, err
@@ -81,7 +83,7 @@ func TryOwner(fsys vfs.FS, dir string) (o Owner, err error) {
 	if err = f.Close(); err == nil {
 		o, err = OwnerOf(path)
 	}
-	if removed := fsys.Remove(path); err == nil {
+	if removed := fsys.Remove(path); err == nil && !errors.Is(removed, os.ErrNotExist) { // a Probe may remove it
 		err = removed
 	}
 	return o, err

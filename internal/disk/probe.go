@@ -3,12 +3,25 @@ package disk
 import (
 	"errors"
 	"io/fs"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // probePrefix begins the names that Probe makes.
 const probePrefix = ".probe-"
+
+// trialPrefix begins the names that TryOwner makes. The text of crypto/rand follows, which has trialText letters and digits.
+const (
+	trialPrefix = probePrefix + "owner-"
+	trialText   = 26
+)
+
+// IsTrial reports whether a name is one that TryOwner makes. A crash may leave such a file; it is empty.
+func IsTrial(name string) bool {
+	text, ok := strings.CutPrefix(name, trialPrefix)
+	return ok && len(text) == trialText && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+}
 
 // Answer says whether a file system has something.
 type Answer uint8
@@ -96,5 +109,11 @@ func (p *probe) dirSync() Answer {
 func (p *probe) sweep() {
 	for _, name := range []string{"a", "b", "link"} {
 		_ = p.fs.Remove(p.path(name))
+	}
+	names, _ := p.fs.List(p.dir)
+	for _, name := range names {
+		if IsTrial(name) {
+			_ = p.fs.Remove(p.fs.PathJoin(p.dir, name))
+		}
 	}
 }
