@@ -18,15 +18,13 @@ func openAlone(ctx context.Context, o OpenOptions) (s *Session, err error) {
 	if !o.Backups {
 		check = CheckReader
 	}
-	if err := check(o.BackupDir); err != nil {
+	if err := checkUsers(check, o.BackupDir); err != nil {
 		return nil, err
 	}
-	path, id, err := backupsAt(o.BackupDir)
+	id, last, err := whoseBackups(o.BackupDir)
 	if err != nil {
 		return nil, err
 	}
-	// The backups are those of whoever used them last. Where that cannot be told, they are nobody's, and are read by name all the same.
-	last, _ := backup.LastRunAt(store.RealFS(), path)
 	scratch, err := os.MkdirTemp("", "gabion-")
 	if err != nil {
 		return nil, messages.WithHint(fmt.Errorf("make a directory among the temporary files: %w", err), "set TMPDIR to a directory that you can write to")
@@ -51,6 +49,24 @@ func openAlone(ctx context.Context, o OpenOptions) (s *Session, err error) {
 	}
 	s.scratch = scratch
 	return s, nil
+}
+
+// whoseBackups returns the id of the store of a backup directory, and its last run; nil where that cannot be read: the backups are
+// nobody's then, and are read by their names. It gives up after DiskLimit.
+func whoseBackups(dir string) (string, *messages.LastRun, error) {
+	type answer struct {
+		id   string
+		last *messages.LastRun
+	}
+	a, err := within(DiskLimit, dir, func() (a answer, err error) {
+		path, id, err := backupsAt(dir)
+		if err == nil {
+			a.id = id
+			a.last, _ = backup.LastRunAt(store.RealFS(), path)
+		}
+		return a, err
+	})
+	return a.id, a.last, err
 }
 
 // backupsAt returns the real path of a backup directory, and the id of the store that it belongs to.

@@ -262,7 +262,10 @@ func checkOpening(o OpenOptions) error {
 		return checkUsers(change, o.Dir, o.BackupDir)
 	}
 	// What is wrong with the one is wrong with what it holds.
-	return cmp.Or(checkUsers(change, o.Dir), checkUsers(change, store.RealFS().PathJoin(o.Dir, store.BackupsDir)))
+	if err := checkUsers(change, o.Dir); err != nil {
+		return err
+	}
+	return checkUsers(change, store.RealFS().PathJoin(o.Dir, store.BackupsDir))
 }
 
 // existing returns the tables that are needed, or that there are.

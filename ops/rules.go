@@ -16,14 +16,13 @@ func (s Setting) IsRule() bool { return s.Key == "keep" || strings.HasPrefix(s.K
 func (c *Client) CheckRules(config *Config) error {
 	ours, theirs := ruleTexts(config.Gabion.Rules()), ruleTexts(c.info.GetRules())
 	var others []string
-	for i, s := range Settings() {
-		source := config.Values()[i].Source
-		switch its := theirs[s.Key]; {
-		case !s.IsRule() || source == "default":
+	for _, value := range config.Values() {
+		switch its, rule := theirs[value.Key]; {
+		case !rule || value.Source == "default":
 		case c.info.GetRules() == nil:
-			others = append(others, fmt.Sprintf("%s %s (%s)", s.Key, ours[s.Key], source))
-		case its != ours[s.Key]:
-			others = append(others, fmt.Sprintf("%s %s (%s): it has %s", s.Key, ours[s.Key], source, its))
+			others = append(others, fmt.Sprintf("%s %s (%s)", value.Key, ours[value.Key], value.Source))
+		case its != ours[value.Key]:
+			others = append(others, fmt.Sprintf("%s %s (%s): it has %s", value.Key, ours[value.Key], value.Source, its))
 		}
 	}
 	if len(others) == 0 {
