@@ -78,6 +78,8 @@ func unserved(ctx context.Context, path string) error {
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.Is(err, errNoShortPath):
+		return err // nothing is known of the socket
 	}
 	return messages.WithHint(fmt.Errorf("%w: %s is in use: %w", errTaken, path, err),
 		"stop the program that listens there, or, where there is none, remove the socket")

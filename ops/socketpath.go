@@ -50,6 +50,9 @@ func shortly(path string, use func(path string) error) (err error) {
 	return use(filepath.Join(link, filepath.Base(path)))
 }
 
+// errNoShortPath: the path of a socket is too long for the system, and no temporary directory can be made that shortens it.
+var errNoShortPath = errors.New("no short path to the socket can be made")
+
 // shortDir makes a directory with a short path.
 func shortDir() (string, error) {
 	var errs []error
@@ -63,7 +66,7 @@ func shortDir() (string, error) {
 		}
 		errs = append(errs, err)
 	}
-	return "", messages.WithHint(fmt.Errorf("make a short path for a socket: %w", errors.Join(errs...)),
+	return "", messages.WithHint(fmt.Errorf("%w: %w", errNoShortPath, errors.Join(errs...)),
 		"set TMPDIR to a directory with a short path")
 }
 
@@ -171,6 +174,10 @@ func unbind(dir string, info os.FileInfo) error {
 
 // connectTo connects to the socket at path. Where nobody listens the error matches ErrNoServer.
 func connectTo(ctx context.Context, path string) (conn net.Conn, err error) {
+	// A long path needs a temporary directory, which an absent socket does not.
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, fmt.Errorf("%w on %s: there is no socket", ErrNoServer, path)
+	}
 	err = shortly(path, func(short string) error {
 		conn, err = (&net.Dialer{}).DialContext(ctx, "unix", short)
 		return err
