@@ -30,7 +30,7 @@ func (s *starting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Retry-After", "1")
 	w.WriteHeader(http.StatusServiceUnavailable)
-	known := s.guard.of(r) != nobody
+	known := s.guard.of(r) != nobody && s.guard.checkSource(r) == nil
 	if r.URL.Path == "/readyz" {
 		state := readiness{}
 		if known {

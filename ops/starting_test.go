@@ -64,6 +64,20 @@ func TestHTTPAnswersWhileTheDirectoryIsOpened(t *testing.T) {
 			t.Errorf("%s = %d %q", path, status, body)
 		}
 	}
+	// A page that resolves a name of its own to this address is told nothing of the directory.
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/readyz", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = "elsewhere.example"
+	if response, err := http.DefaultClient.Do(request); err != nil {
+		t.Error(err)
+	} else {
+		text, err := io.ReadAll(response.Body)
+		if err != nil || response.Body.Close() != nil || strings.Contains(string(text), dir) {
+			t.Errorf("another host is told %q, %v", text, err)
+		}
+	}
 	if err := holder.Stop(context.Background()); err != nil {
 		t.Fatal(err)
 	}
