@@ -93,11 +93,11 @@ func TestWiderDirectoryIsWarnedOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := startAndStop(t, c)
-	if strings.Count(text, "other users may read") != 1 || !strings.Contains(text, "chmod -R u=rwX,g=,o= '"+dir+"' '"+backups+"'") {
+	if strings.Count(text, "other users may read") != 1 || !strings.Contains(text, "find -H '"+dir+"' '"+backups+"' ! -type l ! -type s -exec chmod u=rwX,g=,o= {} +") {
 		t.Errorf("said %q", text)
 	}
 	c.DirMode = 0o750
-	if text := startAndStop(t, c); !strings.Contains(text, "chmod -R u=rwX,g=rX,o= '"+dir+"'\n") {
+	if text := startAndStop(t, c); !strings.Contains(text, "find -H '"+dir+"' ! -type l ! -type s -exec chmod u=rwX,g=rX,o= {} +\n") {
 		t.Errorf("said %q", text)
 	}
 	c.DirMode = 0o755

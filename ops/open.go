@@ -153,8 +153,11 @@ func Open(ctx context.Context, o OpenOptions) (s *Session, err error) {
 			return err
 		}
 		refused := err
-		if s, err = openInPlace(ctx, o); closed && errors.Is(err, store.ErrHeld) {
+		switch s, err = openInPlace(ctx, o); {
+		case closed && errors.Is(err, store.ErrHeld):
 			return refused
+		case closed && errors.Is(err, os.ErrPermission):
+			return errors.Join(refused, err) // whether a server holds it cannot be known
 		}
 		return err
 	})

@@ -239,7 +239,7 @@ func asUser(user uint32) string {
 // sharing is what a person types to have a group use the directory.
 func (g ground) sharing(group uint32) string {
 	dir := quoted(g.dir)
-	return fmt.Sprintf("chgrp -R %d %s && chmod -R g+rwX %s && find %s -type d -exec chmod g+s {} +", group, dir, dir, dir)
+	return fmt.Sprintf("chgrp -R %d %s && find -H %s ! -type l ! -type s -exec chmod g+rwX {} + && find -H %s -type d -exec chmod g+s {} +", group, dir, dir, dir)
 }
 
 func quoted(path string) string { return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'" }

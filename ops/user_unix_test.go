@@ -62,7 +62,7 @@ func TestWhoMayChange(t *testing.T) {
 		"a member whose files are its own": {ground: ground{own: volume, user: b, files: shared, made: made(b, group, 0o600)}, tried: made(b, group, 0o600),
 			want: []string{"belongs to user 1001 (LOCK, tables)", "leave dir_mode out, or set it to 0770"}},
 		"a member whose files are of another group": {ground: ground{own: volume, user: b, files: shared, made: made(b, b, 0o660)}, tried: made(b, b, 0o660),
-			want: []string{"find 'd' -type d -exec chmod g+s {} +"}},
+			want: []string{"find -H 'd' -type d -exec chmod g+s {} +"}},
 		"tables that hand no group down": {ground: ground{own: volume, user: b, files: []owned{shared[0], shared[1], directoryOf("tables", a, group, 0o770, b)}, made: made(b, group, 0o660)},
 			tried: made(b, group, 0o660), want: []string{"belongs to user 1001 (tables)", "chmod g+s"}},
 		"a sticky volume": {ground: ground{own: disk.Owner{User: root, Group: group, Mode: volume.Mode | fs.ModeSticky}, user: b, files: shared, made: made(b, group, 0o660)},

@@ -205,7 +205,7 @@ func TestWhatAUserMayNotUse(t *testing.T) {
 		return
 	}
 	u.isRefused(userB, []string{"user 65502 may not read gabion.json (user 65501, group 65503, mode 0600), tables (user 65501, group 65503, mode 0700)",
-		"sudo -u '#65501'", "--user 65501", "chmod -R g+rwX"}, "tables", "--dir", dir)
+		"sudo -u '#65501'", "--user 65501", "chmod g+rwX {} +"}, "tables", "--dir", dir)
 	u.isRefused(userB, []string{"may not read and write gabion.json", "LOCK"}, "put", "fruit", "a", "b", "--dir", dir)
 	// A file of root's among those of the service.
 	u.must(os.Chown(lock, 0, 0))

@@ -29,13 +29,14 @@ func Exposed(fs vfs.FS, mode fs.FileMode, paths ...string) (exposed []string) {
 	return exposed
 }
 
-// ChmodCommand returns a shell command that gives the contents of directories the modes of Gabion's own files.
+// ChmodCommand returns a shell command that gives the contents of directories the modes of Gabion's own files. It leaves out
+// links, which may lead elsewhere, and sockets, which are for the user of their server alone.
 func ChmodCommand(mode fs.FileMode, paths ...string) string {
 	quoted := make([]string, len(paths))
 	for i, path := range paths {
 		quoted[i] = "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 	}
-	return fmt.Sprintf("chmod -R u=rwX,g=%s,o=%s %s", symbols(mode>>3), symbols(mode), strings.Join(quoted, " "))
+	return fmt.Sprintf("find -H %s ! -type l ! -type s -exec chmod u=rwX,g=%s,o=%s {} +", strings.Join(quoted, " "), symbols(mode>>3), symbols(mode))
 }
 
 // symbols writes the last three bits of a mode as chmod reads them.

@@ -4,7 +4,9 @@ package disk_test
 
 import (
 	"io/fs"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"syscall"
@@ -72,12 +74,37 @@ func TestExposed(t *testing.T) {
 
 func TestChmodCommand(t *testing.T) {
 	for mode, want := range map[fs.FileMode]string{
-		0o700: `chmod -R u=rwX,g=,o= '/a b' '/it'\''s'`,
-		0o750: `chmod -R u=rwX,g=rX,o= '/a b' '/it'\''s'`,
-		0o775: `chmod -R u=rwX,g=rwX,o=rX '/a b' '/it'\''s'`,
+		0o700: `find -H '/a b' '/it'\''s' ! -type l ! -type s -exec chmod u=rwX,g=,o= {} +`,
+		0o750: `find -H '/a b' '/it'\''s' ! -type l ! -type s -exec chmod u=rwX,g=rX,o= {} +`,
+		0o775: `find -H '/a b' '/it'\''s' ! -type l ! -type s -exec chmod u=rwX,g=rwX,o=rX {} +`,
 	} {
 		if got := disk.ChmodCommand(mode, "/a b", "/it's"); got != want {
 			t.Errorf("of mode %v: %s", mode, got)
+		}
+	}
+}
+
+// TestChmodCommandLeavesOut runs the command: what a link leads to and a socket keep their modes.
+func TestChmodCommandLeavesOut(t *testing.T) {
+	root := t.TempDir()
+	dir, outside := filepath.Join(root, "d"), filepath.Join(root, "outside")
+	file, socket := filepath.Join(dir, "sub", "file"), filepath.Join(dir, "s")
+	must(t, os.MkdirAll(filepath.Join(dir, "sub"), 0o700))
+	must(t, os.WriteFile(file, nil, 0o600))
+	must(t, os.WriteFile(outside, nil, 0o600))
+	must(t, os.Symlink(outside, filepath.Join(dir, "link")))
+	listener, err := net.Listen("unix", socket)
+	must(t, err)
+	defer listener.Close()
+	must(t, os.Chmod(socket, 0o600))
+	if out, err := exec.Command("sh", "-c", disk.ChmodCommand(0o770, dir)).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for path, want := range map[string]fs.FileMode{dir: 0o770, filepath.Dir(file): 0o770, file: 0o660, socket: 0o600, outside: 0o600} {
+		info, err := os.Lstat(path)
+		must(t, err)
+		if got := info.Mode().Perm(); got != want {
+			t.Errorf("%s has mode %v, want %v", path, got, want)
 		}
 	}
 }
